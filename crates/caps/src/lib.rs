@@ -1,0 +1,1 @@
+//! The five Linux capability sets, applied and read back.

@@ -1,0 +1,1 @@
+//! Linux namespaces, id maps, and clone on a heap stack that is safe in threaded programs.
