@@ -1,0 +1,22 @@
+//! The kernel's error numbers.
+
+/// An error number of the kernel, as in errno(3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Errno(pub i32);
+
+#[allow(missing_docs, reason = "the names of errno(3)")]
+impl Errno {
+    pub const ENOENT: Self = Self(2);
+    pub const EINTR: Self = Self(4);
+    pub const EAGAIN: Self = Self(11);
+    pub const EACCES: Self = Self(13);
+    pub const EEXIST: Self = Self(17);
+    pub const ENODEV: Self = Self(19);
+    pub const ENOTDIR: Self = Self(20);
+    pub const EINVAL: Self = Self(22);
+    pub const ENAMETOOLONG: Self = Self(36);
+    pub const ENOSYS: Self = Self(38);
+    pub const EPROTO: Self = Self(71);
+    pub const EBADF: Self = Self(9);
+    pub const EPIPE: Self = Self(32);
+}

@@ -1,0 +1,231 @@
+//! The list of steps: each with its number in the flat format and its fields.
+
+use core::ffi::CStr;
+
+use crate::format::{Cursor, Field, Groups, Strings};
+
+/// Makes the enum of steps and the reading and writing of each from one list, so that the format
+/// and the type can't drift apart.
+macro_rules! steps {
+    ($($(#[$doc:meta])* $name:ident = $opcode:literal
+        { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })*) => {
+        /// One thing that init does. `source` and `path` without a word about the root are
+        /// host paths; `target` is always resolved beneath the container's root.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Step<'a> {
+            $($(#[$doc])* $name { $($(#[$field_doc])* $field: $type),* },)*
+        }
+
+        impl<'a> Step<'a> {
+            pub(crate) fn read(opcode: u32, from: &mut Cursor<'a>) -> Option<Self> {
+                let _ = &from;
+                match opcode {
+                    $($opcode => Some(Self::$name { $($field: Field::read(from)?),* }),)*
+                    _ => None,
+                }
+            }
+
+            #[cfg(not(crabcan_program))]
+            pub(crate) fn write(&self, to: &mut crate::writer::Buffer) -> u32 {
+                match self {
+                    $(Self::$name { $($field),* } => {
+                        $(Field::write($field, to);)*
+                        $opcode
+                    })*
+                }
+            }
+
+            /// The step's name, as in this list.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$name { .. } => stringify!($name),)* }
+            }
+
+            /// The names of all steps that there are.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
+        }
+    };
+}
+
+steps! {
+    /// Wait until the parent has written the id maps and says so.
+    AwaitIdMaps = 1 {}
+    /// Make this process untraceable, and its `/proc/PID` the outer root's (`PR_SET_DUMPABLE`).
+    NotDumpable = 2 {}
+    /// Take ids, keeping the capabilities (setgroups(2), setresgid(2), setresuid(2)).
+    SetIds = 3 {
+        /// The user id.
+        uid: u32,
+        /// The group id.
+        gid: u32,
+        /// Whether the supplementary groups are set at all: not where setgroups(2) is denied.
+        set_groups: bool,
+        /// The supplementary groups.
+        groups: Groups<'a>,
+    }
+    /// Set the host name of a new UTS namespace.
+    Hostname = 4 {
+        /// At most 64 bytes.
+        name: &'a CStr,
+    }
+    /// Set the loopback interface of a new network namespace up.
+    LoopbackUp = 5 {}
+    /// Change the propagation of every mount that was copied with the mount namespace.
+    Propagation = 6 {
+        /// `MS_REC` and one of `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED`, `MS_UNBINDABLE`.
+        flags: u64,
+    }
+    /// Take a directory of the host as the container's root.
+    Root = 7 {
+        /// The directory.
+        source: &'a CStr,
+        /// Whether the parent sends the detached mount; then `source` only names it.
+        received: bool,
+        /// Whether the mounts below it come with it.
+        recursive: bool,
+        /// `MOUNT_ATTR_*` to set.
+        attributes: u64,
+    }
+    /// Take an overlay of a directory as the container's root, with a private tmpfs above.
+    OverlayRoot = 8 {
+        /// The directory, which is never written to.
+        lower: &'a CStr,
+        /// Whether the parent sends the detached mount; then `lower` only names it.
+        received: bool,
+        /// `MOUNT_ATTR_*` to set.
+        attributes: u64,
+    }
+    /// Make a directory and those above it.
+    Directory = 9 {
+        /// Its path beneath the root.
+        target: &'a CStr,
+        /// Its permission bits.
+        mode: u32,
+    }
+    /// Make a symbolic link.
+    Symlink = 10 {
+        /// What the link says.
+        text: &'a CStr,
+        /// Its path beneath the root.
+        target: &'a CStr,
+    }
+    /// Mount a new file system.
+    Mount = 11 {
+        /// The file system's type, as in `/proc/filesystems`.
+        fstype: &'a CStr,
+        /// What it says of its source in mountinfo.
+        source: &'a CStr,
+        /// Each `key=value`, or `key` alone.
+        options: Strings<'a>,
+        /// `MOUNT_ATTR_*` to set.
+        attributes: u64,
+        /// Where, beneath the root.
+        target: &'a CStr,
+        /// `TARGET_*` of [`crate::step`].
+        flags: u32,
+    }
+    /// Make a file or directory of the host appear at a second place.
+    Bind = 12 {
+        /// The file or directory.
+        source: &'a CStr,
+        /// Whether the parent sends the detached mount; then `source` only names it.
+        received: bool,
+        /// Whether the mounts below it come with it.
+        recursive: bool,
+        /// `MOUNT_ATTR_*` to set.
+        attributes: u64,
+        /// Where, beneath the root.
+        target: &'a CStr,
+        /// `TARGET_*` of [`crate::step`].
+        flags: u32,
+        /// The device number that the source must have; 0 for any file.
+        device: u64,
+    }
+    /// Cover a file with `/dev/null` or a directory with an empty tmpfs, if it is there.
+    Mask = 13 {
+        /// Its path beneath the root.
+        target: &'a CStr,
+    }
+    /// Make a file or directory and all below it read-only, if it is there.
+    ReadOnly = 14 {
+        /// Its path beneath the root.
+        target: &'a CStr,
+    }
+    /// Set attributes of the root's own mount, once everything in it is made.
+    RootAttributes = 15 {
+        /// `MOUNT_ATTR_*` to set.
+        attributes: u64,
+    }
+    /// Make the container's root the root directory and let the old one go (pivot_root(2)).
+    Pivot = 16 {}
+    /// Open a terminal of the container's own devpts and send its master to the parent.
+    Console = 17 {
+        /// Bit N is set when the terminal becomes descriptor N.
+        descriptors: u32,
+        /// The height in characters; 0 for unknown.
+        rows: u32,
+        /// The width in characters; 0 for unknown.
+        columns: u32,
+    }
+    /// Go to the working directory, which must be inside the root.
+    WorkingDirectory = 18 {
+        /// Its path.
+        target: &'a CStr,
+    }
+    /// Set a resource limit (prlimit(2)).
+    ResourceLimit = 19 {
+        /// `RLIMIT_*`.
+        resource: u32,
+        /// The soft limit.
+        soft: u64,
+        /// The hard limit.
+        hard: u64,
+    }
+    /// Refuse new privileges by execve(2) for ever.
+    NoNewPrivileges = 20 {}
+    /// Drop capabilities from the bounding set.
+    Bounding = 21 {
+        /// Bit N is set when capability N stays.
+        keep: u64,
+    }
+    /// Set the other four capability sets.
+    Capabilities = 22 {
+        /// The effective set.
+        effective: u64,
+        /// The permitted set.
+        permitted: u64,
+        /// The inheritable set.
+        inheritable: u64,
+        /// The ambient set.
+        ambient: u64,
+    }
+    /// Have the kernel send a signal when the thread that made this process ends.
+    ParentDeathSignal = 23 {
+        /// The signal's number.
+        signal: u32,
+    }
+    /// Tell the parent that everything is prepared and wait for its word.
+    Ready = 24 {}
+    /// Go on in a child; this process stays as pid 1, hands on signals, reaps and reports.
+    Reaper = 25 {}
+    /// Become the leader of a new session, with the console as its terminal if there is one.
+    Session = 26 {}
+    /// Execute the program.
+    Exec = 27 {
+        /// The paths to try, as execvp(3) does.
+        candidates: Strings<'a>,
+        /// The argument vector.
+        args: Strings<'a>,
+        /// The environment.
+        env: Strings<'a>,
+    }
+}
+
+/// The target, and the directories above it, are made when they are missing: a directory or an
+/// empty file, like what is mounted there.
+pub const TARGET_CREATE: u32 = 1;
+/// The target must not be reached through any symbolic link.
+pub const TARGET_NO_SYMLINKS: u32 = 2;
+/// A missing target is no error: then there is nothing to cover.
+pub const TARGET_OPTIONAL: u32 = 4;

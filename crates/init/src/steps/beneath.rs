@@ -1,0 +1,125 @@
+//! Paths beneath a root: resolved by openat2(2) with the root's descriptor as `/`.
+//!
+//! Symbolic links in the root lead to places in the root, never out of it; links of `/proc` that
+//! lead anywhere are refused. What is made is made in a directory that is already open, by its
+//! last name alone.
+
+use core::ffi::CStr;
+
+use crate::errno::Errno;
+use crate::sys::{self, Fd};
+
+const RESOLVE_NO_MAGICLINKS: u64 = 0x02;
+const RESOLVE_NO_SYMLINKS: u64 = 0x04;
+const RESOLVE_IN_ROOT: u64 = 0x10;
+const PATH_MAX: usize = 4096;
+
+/// Opens a path beneath `root` as a place only (`O_PATH`).
+///
+/// # Errors
+/// ENOENT, ENOTDIR, ELOOP (also for any symbolic link when `no_symlinks`) as openat2(2) says.
+pub(crate) fn open(root: i32, path: &CStr, no_symlinks: bool) -> Result<Fd, Errno> {
+    let path = if path.to_bytes().iter().all(|byte| *byte == b'/') {
+        c"."
+    } else {
+        path
+    };
+    let refused = if no_symlinks { RESOLVE_NO_SYMLINKS } else { 0 };
+    sys::openat2(
+        root,
+        path,
+        sys::O_PATH,
+        0,
+        RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | refused,
+    )
+}
+
+/// Makes a directory, and those above it (0755); one that is there already is left as it is.
+pub(crate) fn make_directory(root: i32, path: &CStr, mode: u32) -> Result<(), Errno> {
+    let made = in_parent(root, path, |parent, name| sys::mkdirat(parent, name, mode));
+    match made {
+        Err(Errno::EEXIST) => open_directory(root, path).map(drop),
+        other => other,
+    }
+}
+
+/// Makes an empty file and the directories above it; anything there already is left as it is.
+pub(crate) fn make_file(root: i32, path: &CStr) -> Result<(), Errno> {
+    const S_IFREG_0644: u32 = 0o100_644;
+    match in_parent(root, path, |parent, name| {
+        sys::mknodat(parent, name, S_IFREG_0644, 0)
+    }) {
+        Err(Errno::EEXIST) => Ok(()),
+        other => other,
+    }
+}
+
+/// Makes a symbolic link and the directories above it.
+///
+/// # Errors
+/// EEXIST when anything is there already.
+pub(crate) fn make_symlink(root: i32, text: &CStr, path: &CStr) -> Result<(), Errno> {
+    in_parent(root, path, |parent, name| {
+        sys::symlinkat(text, parent, name)
+    })
+}
+
+fn open_directory(root: i32, path: &CStr) -> Result<Fd, Errno> {
+    let flags = sys::O_PATH | sys::O_DIRECTORY;
+    sys::openat2(
+        root,
+        path,
+        flags,
+        0,
+        RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+    )
+}
+
+/// Calls `make` with the directory above `path`, which is made if it is missing, and the last name.
+fn in_parent(
+    root: i32,
+    path: &CStr,
+    make: impl FnOnce(i32, &CStr) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    let mut buffer = [0; PATH_MAX];
+    let path = trimmed(path);
+    let mut parent = open_directory(root, c".")?;
+    let mut start = 0;
+    while let Some(length) = path
+        .get(start..)
+        .and_then(|rest| rest.iter().position(|byte| *byte == b'/'))
+    {
+        let (prefix, name) = (path.get(..start + length), path.get(start..start + length));
+        let prefix = prefix.ok_or(Errno::EINVAL)?;
+        let next = match open_directory(root, terminated(prefix, &mut buffer)?) {
+            Err(Errno::ENOENT) => {
+                let name = name.ok_or(Errno::EINVAL)?;
+                sys::mkdirat(parent.0, terminated(name, &mut buffer)?, 0o755)?;
+                open_directory(root, terminated(prefix, &mut buffer)?)?
+            }
+            other => other?,
+        };
+        parent = next;
+        start += length + 1;
+    }
+    let name = path.get(start..).ok_or(Errno::EINVAL)?;
+    make(parent.0, terminated(name, &mut buffer)?)
+}
+
+/// A part of a path with a NUL behind it.
+fn terminated<'b>(part: &[u8], buffer: &'b mut [u8; PATH_MAX]) -> Result<&'b CStr, Errno> {
+    let room = buffer.get_mut(..=part.len()).ok_or(Errno::ENAMETOOLONG)?;
+    let (last, text) = room.split_last_mut().ok_or(Errno::EINVAL)?;
+    text.copy_from_slice(part);
+    *last = 0;
+    CStr::from_bytes_with_nul(room).map_err(|_| Errno::EINVAL)
+}
+
+/// A path without the slashes around it.
+fn trimmed(path: &CStr) -> &[u8] {
+    let mut path = path.to_bytes();
+    while let [b'/', rest @ ..] | [rest @ .., b'/'] = path {
+        path = rest;
+    }
+    path
+}

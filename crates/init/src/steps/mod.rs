@@ -1,0 +1,141 @@
+//! The code of each step: system calls on what the plan says, and no decisions.
+//!
+//! Inside the container the program performs them in the plan's order; a leaf crate calls the
+//! same functions to act at once on the calling thread.
+
+pub mod beneath;
+pub mod capability;
+mod console;
+mod mount;
+mod process;
+mod root;
+
+use crate::errno::Errno;
+use crate::message::{DESCRIPTOR, Message, PROCEED};
+use crate::step::Step;
+use crate::sys::{self, Fd};
+
+/// What steps hand on to later ones.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The channel to the parent.
+    pub(crate) channel: i32,
+    /// The container's root, from the step that takes it to the one that pivots into it.
+    root: Option<Fd>,
+    /// The container's side of its terminal, and which descriptors it becomes.
+    console: Option<(Fd, u32)>,
+}
+
+/// Why a step failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) errno: Errno,
+    /// See [`Message::Failed`].
+    pub(crate) detail: u32,
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Self { errno, detail: 0 }
+    }
+}
+
+impl Context {
+    pub(crate) fn new(channel: i32) -> Self {
+        Self {
+            channel,
+            root: None,
+            console: None,
+        }
+    }
+
+    /// Does one step. [`Step::Reaper`] is the walker's own, since it leaves two processes behind.
+    pub(crate) fn perform(&mut self, step: &Step<'_>) -> Result<(), Failure> {
+        match *step {
+            Step::AwaitIdMaps {} => self.await_proceed(),
+            Step::NotDumpable {} => process::not_dumpable(),
+            Step::SetIds {
+                uid,
+                gid,
+                set_groups,
+                groups,
+            } => process::set_ids(uid, gid, set_groups.then_some(groups)),
+            Step::Hostname { name } => sys::sethostname(name),
+            Step::LoopbackUp {} => process::loopback_up(),
+            Step::Propagation { flags } => sys::propagation_of_root(flags),
+            Step::Root { .. }
+            | Step::OverlayRoot { .. }
+            | Step::RootAttributes { .. }
+            | Step::Pivot {} => self.root_step(step),
+            Step::Directory { .. }
+            | Step::Symlink { .. }
+            | Step::Mount { .. }
+            | Step::Bind { .. }
+            | Step::Mask { .. }
+            | Step::ReadOnly { .. } => self.mount_step(step),
+            Step::Console {
+                descriptors,
+                rows,
+                columns,
+            } => {
+                self.console = Some((console::open(self.channel, rows, columns)?, descriptors));
+                Ok(())
+            }
+            Step::WorkingDirectory { target } => process::working_directory(target),
+            Step::ResourceLimit {
+                resource,
+                soft,
+                hard,
+            } => sys::setrlimit(resource, soft, hard),
+            Step::NoNewPrivileges {} => process::no_new_privileges(),
+            Step::Bounding { keep } => capability::bounding(keep),
+            Step::Capabilities {
+                effective,
+                permitted,
+                inheritable,
+                ambient,
+            } => capability::set(effective, permitted, inheritable, ambient),
+            Step::ParentDeathSignal { signal } => {
+                process::parent_death_signal(signal, self.channel)
+            }
+            Step::Ready {} => self.ready(),
+            Step::Reaper {} => Err(Errno::EINVAL),
+            Step::Session {} => console::session(self.console.take()),
+            Step::Exec {
+                candidates,
+                args,
+                env,
+            } => return Err(process::execute(candidates, args, env)),
+        }
+        .map_err(Failure::from)
+    }
+
+    /// Waits for the parent's word; its end, or another word, is an error.
+    fn await_proceed(&self) -> Result<(), Errno> {
+        match sys::receive(self.channel)? {
+            (PROCEED, None) => Ok(()),
+            _ => Err(Errno::EPROTO),
+        }
+    }
+
+    fn ready(&self) -> Result<(), Errno> {
+        self.say(Message::Ready)?;
+        self.await_proceed()
+    }
+
+    pub(crate) fn say(&self, message: Message) -> Result<(), Errno> {
+        sys::send(self.channel, &message.to_bytes(), None)
+    }
+
+    /// The detached mount that the parent sends for this step.
+    fn receive_mount(&self) -> Result<Fd, Errno> {
+        match sys::receive(self.channel)? {
+            (DESCRIPTOR, Some(mount)) => Ok(mount),
+            _ => Err(Errno::EPROTO),
+        }
+    }
+
+    fn root(&self) -> Result<i32, Errno> {
+        self.root.as_ref().map(|root| root.0).ok_or(Errno::EBADF)
+    }
+}

@@ -1,0 +1,128 @@
+//! The process itself: ids, privileges, limits, and the program in the end.
+
+use core::ffi::CStr;
+
+use super::Failure;
+use crate::errno::Errno;
+use crate::format::{Groups, Strings};
+use crate::message::Message;
+use crate::sys;
+
+const PR_SET_PDEATHSIG: i32 = 1;
+const PR_SET_DUMPABLE: i32 = 4;
+const PR_SET_KEEPCAPS: i32 = 8;
+const PR_SET_NO_NEW_PRIVS: i32 = 38;
+
+pub(super) fn not_dumpable() -> Result<(), Errno> {
+    sys::prctl(PR_SET_DUMPABLE, [0; 4]).map(drop)
+}
+
+pub(super) fn set_ids(uid: u32, gid: u32, groups: Option<Groups<'_>>) -> Result<(), Errno> {
+    sys::prctl(PR_SET_KEEPCAPS, [1, 0, 0, 0])?;
+    if let Some(groups) = groups {
+        sys::setgroups(groups.as_bytes())?;
+    }
+    sys::setresgid(gid)?;
+    sys::setresuid(uid)?;
+    // The change has cleared the effective set: what is still permitted is needed until the step
+    // that sets the capabilities.
+    let [_, permitted, inheritable] = sys::capget()?;
+    sys::capset([permitted, permitted, inheritable])?;
+    // With fs.suid_dumpable=1 a change of ids makes the process dumpable again.
+    not_dumpable()
+}
+
+pub(super) fn loopback_up() -> Result<(), Errno> {
+    const SIOCSIFFLAGS: usize = 0x8914;
+    const IFF_UP: u16 = 1;
+    /// `struct ifreq`.
+    #[repr(C)]
+    struct Request {
+        name: [u8; 16],
+        flags: u16,
+        rest: [u8; 22],
+    }
+    let mut request = Request {
+        name: [0; 16],
+        flags: IFF_UP,
+        rest: [0; 22],
+    };
+    request.name[..2].copy_from_slice(b"lo");
+    let socket = sys::datagram_socket()?;
+    sys::ioctl_with(socket.0, SIOCSIFFLAGS, &mut request).map(drop)
+}
+
+/// Goes to a directory, and makes sure that it is inside the root: for one that is not, getcwd(2)
+/// answers with a path that does not begin with a slash.
+pub(super) fn working_directory(path: &CStr) -> Result<(), Errno> {
+    sys::chdir(path)?;
+    let mut buffer = [0; 4096];
+    let length = sys::getcwd(&mut buffer)?;
+    if length > 1 && buffer[0] == b'/' {
+        Ok(())
+    } else {
+        Err(Errno::ENOENT)
+    }
+}
+
+pub(super) fn no_new_privileges() -> Result<(), Errno> {
+    sys::prctl(PR_SET_NO_NEW_PRIVS, [1, 0, 0, 0]).map(drop)
+}
+
+/// Asks for a signal at the parent's end, then looks whether it has ended already.
+pub(super) fn parent_death_signal(signal: u32, channel: i32) -> Result<(), Errno> {
+    sys::prctl(PR_SET_PDEATHSIG, [signal as usize, 0, 0, 0])?;
+    if sys::peer_is_gone(channel)? {
+        Err(Errno::EPIPE)
+    } else {
+        Ok(())
+    }
+}
+
+/// Executes the program; comes back only with the reason why that failed.
+pub(super) fn execute(candidates: Strings<'_>, args: Strings<'_>, env: Strings<'_>) -> Failure {
+    let (argv, envp) = match (vector(args), vector(env)) {
+        (Ok(argv), Ok(envp)) => (argv, envp),
+        (Err(errno), _) | (_, Err(errno)) => return errno.into(),
+    };
+    sys::default_signal_actions();
+    if let Err(errno) = sys::unblock_signals() {
+        return errno.into();
+    }
+    let mut failure = Failure::from(Errno::ENOENT);
+    for (index, path) in (0..).zip(&candidates) {
+        match sys::execve(path, argv, envp) {
+            // The file is there: what is missing is the interpreter that it names.
+            Errno::ENOENT if sys::exists(path) => {
+                return Failure {
+                    errno: Errno::ENOENT,
+                    detail: index | Message::NO_INTERPRETER,
+                };
+            }
+            Errno::ENOENT | Errno::ENOTDIR => {}
+            // As execvp(3): go on, but a refusal is worth more than an absence.
+            Errno::EACCES => {
+                failure = Failure {
+                    errno: Errno::EACCES,
+                    detail: index,
+                }
+            }
+            errno => {
+                return Failure {
+                    errno,
+                    detail: index,
+                };
+            }
+        }
+    }
+    failure
+}
+
+/// The addresses of strings, with a zero behind the last one.
+fn vector(strings: Strings<'_>) -> Result<&'static [usize], Errno> {
+    let words = sys::map_words(strings.iter().count() + 1)?;
+    for (word, string) in words.iter_mut().zip(&strings) {
+        *word = string.as_ptr() as usize;
+    }
+    Ok(words)
+}

@@ -1,0 +1,117 @@
+//! The container's root: taken, written over by an overlay, pivoted into.
+
+use core::ffi::CStr;
+
+use super::Context;
+use super::mount::{new_mount, set_attributes};
+use crate::errno::Errno;
+use crate::format::Strings;
+use crate::step::Step;
+use crate::sys::{self, Config, Fd};
+
+impl Context {
+    pub(super) fn root_step(&mut self, step: &Step<'_>) -> Result<(), Errno> {
+        match *step {
+            Step::Root {
+                source,
+                received,
+                recursive,
+                attributes,
+            } => {
+                let mount = self.tree(source, received, recursive)?;
+                set_attributes(&mount, attributes, recursive)?;
+                self.take(mount)
+            }
+            Step::OverlayRoot {
+                lower,
+                received,
+                attributes,
+            } => {
+                let lower = self.tree(lower, received, false)?;
+                let mount = overlay(&lower, attributes)?;
+                self.take(mount)
+            }
+            Step::RootAttributes { attributes } => {
+                sys::mount_setattr(self.root()?, attributes, false)
+            }
+            Step::Pivot {} => self.pivot(),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Attaches the new root over the old one: no path into it is ever looked up by name, while
+    /// absolute paths of this process still start at the host's root below.
+    fn take(&mut self, mount: Fd) -> Result<(), Errno> {
+        cover_root(&mount)?;
+        self.root = Some(mount);
+        Ok(())
+    }
+
+    /// Swaps the roots, and lets the old one go with everything below it.
+    fn pivot(&mut self) -> Result<(), Errno> {
+        sys::fchdir(self.root()?)?;
+        sys::pivot_to_working_directory()?;
+        sys::detach_working_directory()?;
+        self.root = None;
+        sys::chdir(c"/")
+    }
+}
+
+fn cover_root(mount: &Fd) -> Result<(), Errno> {
+    sys::move_mount(mount.0, sys::AT_FDCWD, c"/")
+}
+
+/// An overlay of `lower` with a private tmpfs above. Layers must be attached somewhere in this
+/// mount namespace: over the root, where the pivot takes them away again.
+fn overlay(lower: &Fd, attributes: u64) -> Result<Fd, Errno> {
+    let options = Strings::new(b"mode=755\0").ok_or(Errno::EINVAL)?;
+    let tmpfs = new_mount(c"tmpfs", c"tmpfs", options, 0)?;
+    cover_root(&tmpfs)?;
+    cover_root(lower)?;
+    let upper = directory(&tmpfs, c"upper")?;
+    let work = directory(&tmpfs, c"work")?;
+    let context = sys::fsopen(c"overlay")?;
+    sys::fsconfig(context.0, &Config::String(c"source", c"overlay"))?;
+    // Without it, marks of the overlay are trusted attributes, which a user namespace may not set.
+    sys::fsconfig(context.0, &Config::Flag(c"userxattr"))?;
+    layer(&context, c"lowerdir+", c"lowerdir", lower)?;
+    layer(&context, c"upperdir", c"upperdir", &upper)?;
+    layer(&context, c"workdir", c"workdir", &work)?;
+    sys::fsconfig(context.0, &Config::Create)?;
+    sys::fsmount(context.0, attributes)
+}
+
+fn directory(parent: &Fd, name: &CStr) -> Result<Fd, Errno> {
+    sys::mkdirat(parent.0, name, 0o755)?;
+    sys::openat(
+        parent.0,
+        name,
+        sys::O_PATH | sys::O_DIRECTORY | sys::O_NOFOLLOW,
+    )
+}
+
+/// Names a layer by its descriptor (Linux 6.13), on older kernels by the path of that descriptor.
+fn layer(context: &Fd, key: &CStr, old_key: &CStr, layer: &Fd) -> Result<(), Errno> {
+    match sys::fsconfig(context.0, &Config::Descriptor(key, layer.0)) {
+        Err(Errno::EINVAL) => {
+            let mut buffer = [0; 32];
+            let path = descriptor_path(layer.0, &mut buffer)?;
+            sys::fsconfig(context.0, &Config::String(old_key, path))
+        }
+        other => other,
+    }
+}
+
+/// `/proc/self/fd/N`.
+fn descriptor_path(number: i32, buffer: &mut [u8; 32]) -> Result<&CStr, Errno> {
+    const PREFIX: &[u8] = b"/proc/self/fd/";
+    let (prefix, digits) = buffer.split_at_mut(PREFIX.len());
+    prefix.copy_from_slice(PREFIX);
+    let count = number.checked_ilog10().unwrap_or(0) as usize + 1;
+    let mut rest = number;
+    for digit in digits.iter_mut().take(count).rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    CStr::from_bytes_until_nul(buffer).map_err(|_| Errno::EINVAL)
+}

@@ -1,0 +1,85 @@
+//! The walk through a plan: the program's only loop over steps.
+
+use crate::errno::Errno;
+use crate::format::FlatPlan;
+use crate::message::Message;
+use crate::reaper;
+use crate::step::Step;
+use crate::steps::{Context, Failure};
+use crate::sys::{self, Fd};
+
+/// Where the runtime puts the channel.
+const CHANNEL: i32 = 3;
+/// Where the runtime puts the plan.
+const PLAN: i32 = 4;
+/// Instead of a step's index, when the plan itself is refused.
+const NO_STEP: u32 = u32::MAX;
+
+/// The first Rust function of the program, called by `_start`.
+pub(crate) extern "C" fn entry() -> ! {
+    let status = match prepare() {
+        Ok((bytes, plan)) => walk(bytes, &plan),
+        Err(errno) => {
+            report(&Context::new(CHANNEL), NO_STEP, errno.into());
+            1
+        }
+    };
+    sys::exit(status)
+}
+
+/// Maps the plan, closes its descriptor and checks it.
+fn prepare() -> Result<(&'static [u8], FlatPlan<'static>), Errno> {
+    sys::close_on_exec(CHANNEL)?;
+    sys::set_name(c"crabcan-init")?;
+    let file = Fd(PLAN);
+    let bytes = sys::map_file(file.0, sys::stat(file.0)?.size as usize)?;
+    let plan = FlatPlan::parse(bytes).map_err(|_| Errno::EINVAL)?;
+    Ok((bytes, plan))
+}
+
+fn walk(bytes: &'static [u8], plan: &FlatPlan<'_>) -> i32 {
+    let mut context = Context::new(CHANNEL);
+    for (index, step) in (0..).zip(plan.steps()) {
+        let done = match plan.fault() {
+            Some(fault) if fault.step == index && fault.errno == 0 => return 1,
+            Some(fault) if fault.step == index => Err(Errno(fault.errno).into()),
+            _ => perform(&mut context, &step),
+        };
+        match done {
+            Ok(None) => {}
+            Ok(Some(child)) => {
+                drop(context);
+                sys::forget_plan(bytes);
+                return reaper::run(CHANNEL, child);
+            }
+            Err(failure) => {
+                report(&context, index, failure);
+                return 1;
+            }
+        }
+    }
+    // The last step of every plan never comes back.
+    report(&context, NO_STEP, Errno::EINVAL.into());
+    1
+}
+
+/// Does a step; the pid of the copy that goes on, in the process that stays behind as reaper.
+fn perform(context: &mut Context, step: &Step<'_>) -> Result<Option<i32>, Failure> {
+    match step {
+        Step::Reaper {} => {
+            let pid = sys::fork_and_wait_for_exec()?;
+            Ok((pid != 0).then_some(pid))
+        }
+        _ => context.perform(step).map(|()| None),
+    }
+}
+
+fn report(context: &Context, step: u32, failure: Failure) {
+    let message = Message::Failed {
+        step,
+        errno: failure.errno.0,
+        detail: failure.detail,
+    };
+    // A parent that is gone can't be told, and needs not be.
+    let _ = context.say(message);
+}
