@@ -82,7 +82,7 @@ fn with_program(program: PathBuf, args: &[String]) -> Result<Vec<String>> {
 /// Static with musl where that target is installed: that is what a release is.
 fn release_build() -> Result<PathBuf> {
     let release = ["build", "--release", "-p", "crabcan-cli"];
-    let built = if musl_is_installed() {
+    let built = if musl_is_installed()? {
         let args = [&release[..], &["--target", MUSL]].concat();
         cargo::build(&args, Some(STATIC))?
     } else {
@@ -92,15 +92,17 @@ fn release_build() -> Result<PathBuf> {
     cargo::program_crabcan(built)
 }
 
-fn musl_is_installed() -> bool {
+fn musl_is_installed() -> Result<bool> {
     let list = Command::new("rustup")
         .args(["target", "list", "--installed"])
+        .current_dir(cargo::workspace()?)
         .output();
-    list.is_ok_and(|list| {
+    // A toolchain without rustup is as good; it only cannot be asked.
+    Ok(list.is_ok_and(|list| {
         String::from_utf8_lossy(&list.stdout)
             .lines()
             .any(|line| line == MUSL)
-    })
+    }))
 }
 
 /// Measures; `args` are the path of `crabcan` and the options of `bench`.
