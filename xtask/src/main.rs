@@ -1,2 +1,66 @@
-//! The project's own tasks.
-fn main() {}
+//! The project's own tasks: `cargo xtask ci | test | test-root | tidy | bench`.
+//!
+//! Each task prints one `==>` line for each of its parts, with the time the part took.
+//! `docs/CONTRIBUTING.md` says what each of them is for.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a developer's tool: the terminal is where its results go"
+)]
+
+mod bench;
+mod cargo;
+mod ci;
+mod external;
+mod parts;
+mod programs;
+mod scratch;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+
+  ci [--all]            everything a change must pass; --all: also the suites that need packages
+  test [ARGS…]          every test that can run here; as root also those of an ordinary user
+  test-root [ARGS…]     the privileged tests: built as the caller, run under `sudo -n`
+  tidy                  the invariants of the tree that a program can check
+  bench [--rounds N] [--spaced]
+                        the start of a sandbox beside bubblewrap's
+
+ARGS go to the test programs, for instance a part of a test's name, or --nocapture.";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &[String]) -> Result<()> {
+    let Some((task, rest)) = args.split_first() else {
+        bail!("a task is missing\n{USAGE}");
+    };
+    match (task.as_str(), rest) {
+        ("ci", []) => ci::ci(false),
+        ("ci", [all]) if all == "--all" => ci::ci(true),
+        ("test", rest) => test::test(rest),
+        ("test-root", rest) => test::test_root(rest),
+        ("tidy", []) => tidy::tidy(),
+        ("bench", rest) => bench::bench(rest),
+        (bench::MEASURE, rest) => bench::measure(rest),
+        ("help" | "--help" | "-h", _) => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("unknown task or option: {}\n{USAGE}", args.join(" ")),
+    }
+}

@@ -1,0 +1,63 @@
+//! `ci`: everything that a change must pass.
+
+use anyhow::{Result, ensure};
+
+use crate::cargo::{cargo, succeed, workspace};
+use crate::external;
+use crate::parts::Parts;
+use crate::test;
+use crate::tidy;
+
+pub(crate) fn ci(all: bool) -> Result<()> {
+    let mut parts = Parts::new("ci");
+    let mut complete = false;
+    if all {
+        parts.run("prerequisites", || {
+            complete = external::prerequisites()?;
+            Ok(())
+        });
+    }
+    parts.run("fmt", || {
+        succeed(cargo()?.args(["fmt", "--all", "--check"]))
+    });
+    parts.run("tidy", tidy::tidy);
+    parts.run("clippy", || {
+        let args = [
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ];
+        succeed(cargo()?.args(args))
+    });
+    parts.run("each crate alone", each_crate_alone);
+    parts.run("doc", || {
+        let mut command = cargo()?;
+        command.args(["doc", "--workspace", "--no-deps"]);
+        succeed(command.env("RUSTDOCFLAGS", "-D warnings"))
+    });
+    parts.run("test", || test::test(&[]));
+    if complete {
+        parts.run("suites that need packages", external::suites);
+    }
+    parts.finish()
+}
+
+/// In one build of the workspace a crate can live on a feature that only its neighbour asks for.
+fn each_crate_alone() -> Result<()> {
+    let mut crates = 0;
+    for entry in std::fs::read_dir(workspace()?.join("crates"))? {
+        let manifest = entry?.path().join("Cargo.toml");
+        if manifest.is_file() {
+            let mut command = cargo()?;
+            command.args(["check", "--quiet", "--manifest-path"]);
+            succeed(command.arg(manifest))?;
+            crates += 1;
+        }
+    }
+    ensure!(crates > 0, "no crates");
+    println!("{crates} crates checked");
+    Ok(())
+}

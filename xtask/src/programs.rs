@@ -1,0 +1,238 @@
+//! Running test programs: what they print goes on at once, what they count is added up.
+
+use std::env;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::ops::AddAssign;
+use std::path::Path;
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+/// How long one test program may run, in seconds. A hang must not take the whole of CI's time.
+const LIMIT_S: &str = "300";
+
+/// How long the output of a finished program may stay open.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The numbers of libtest's closing lines.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Programs that printed a closing line.
+    pub(crate) programs: u32,
+    pub(crate) passed: u32,
+    pub(crate) failed: u32,
+    pub(crate) ignored: u32,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
+        self.programs += other.programs;
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts {
+            programs,
+            passed,
+            failed,
+            ignored,
+        } = self;
+        write!(
+            f,
+            "{passed} passed, {failed} failed, {ignored} ignored in {programs} programs"
+        )
+    }
+}
+
+/// The command that runs a program under a time limit.
+///
+/// `--foreground` leaves it in our process group, so that Ctrl-C reaches the tests.
+pub(crate) fn limited(program: &Path) -> Command {
+    let mut command = Command::new("timeout");
+    command
+        .args(["--foreground", "--kill-after=10", LIMIT_S])
+        .arg(program);
+    command
+}
+
+/// Takes what cargo told xtask about xtask itself out of a command's environment.
+pub(crate) fn without_cargo(command: &mut Command) {
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO") {
+            command.env_remove(name);
+        }
+    }
+}
+
+/// What came of one test program.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) counts: Counts,
+    /// Why it counts as failed: it could not be started, failed, ran too long, printed no closing
+    /// line, or left a process that still holds its standard output.
+    pub(crate) fault: Option<String>,
+}
+
+/// Runs one test program; what it prints goes to our standard output.
+pub(crate) fn run(command: Command) -> Outcome {
+    run_to(command, io::stdout(), DRAIN).unwrap_or_else(|error| Outcome {
+        fault: Some(format!("{error:#}")),
+        ..Outcome::default()
+    })
+}
+
+fn run_to(
+    mut command: Command,
+    sink: impl Write + Send + 'static,
+    drain: Duration,
+) -> Result<Outcome> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("start {}", command.get_program().to_string_lossy()))?;
+    let output = child
+        .stdout
+        .take()
+        .context("the pipe to the test program")?;
+    let (sender, receiver) = mpsc::channel();
+    // Not joined: it would wait for a process that the test has left behind.
+    thread::spawn(move || {
+        // The receiver gives up after the grace; there is nobody left to tell.
+        let _ = sender.send(pass_on(output, sink));
+    });
+    let status = child.wait().context("wait for the test program")?;
+    let Ok(text) = receiver.recv_timeout(drain) else {
+        bail!("the program ended ({status}), but a process it left holds its standard output");
+    };
+    let counts = counts(&text?);
+    let fault = if status.code() == Some(124) {
+        Some(format!("not finished within {LIMIT_S} s"))
+    } else if !status.success() {
+        Some(status.to_string())
+    } else if counts.programs == 0 {
+        Some("no closing line `test result: …`: did it run a test?".to_owned())
+    } else {
+        None
+    };
+    Ok(Outcome { counts, fault })
+}
+
+/// Copies the output on piece by piece, so that the last words of a hanging test are seen.
+fn pass_on(mut output: ChildStdout, mut sink: impl Write) -> Result<String> {
+    let mut text = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        let length = output.read(&mut piece).context("read a test's output")?;
+        if length == 0 {
+            return Ok(String::from_utf8_lossy(&text).into_owned());
+        }
+        text.extend_from_slice(&piece[..length]);
+        sink.write_all(&piece[..length])
+            .and_then(|()| sink.flush())
+            .context("write a test's output")?;
+    }
+}
+
+/// Adds up the lines `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+fn counts(output: &str) -> Counts {
+    let mut sum = Counts::default();
+    for line in output.lines() {
+        let Some(result) = line.strip_prefix("test result: ") else {
+            continue;
+        };
+        let number = |unit: &str| {
+            let before = result.split_once(unit).map_or("", |(before, _)| before);
+            before
+                .trim()
+                .rsplit(' ')
+                .next()
+                .and_then(|word| word.parse().ok())
+                .unwrap_or(0)
+        };
+        sum += Counts {
+            programs: 1,
+            passed: number("passed"),
+            failed: number("failed"),
+            ignored: number("ignored"),
+        };
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    const OK: &str = "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.00s";
+
+    #[test]
+    fn closing_lines_are_added_up() {
+        let two = format!(
+            "running 3 tests\n{OK}\n{}\n",
+            OK.replace("0 failed", "2 failed")
+        );
+        let sum = Counts {
+            programs: 2,
+            passed: 6,
+            failed: 2,
+            ignored: 2,
+        };
+        assert_eq!(counts(&two), sum);
+    }
+
+    fn outcome(script: &str) -> Outcome {
+        run_to(shell(script), io::sink(), DRAIN).unwrap()
+    }
+
+    #[test]
+    fn a_good_program_is_counted() {
+        let outcome = outcome(&format!("echo '{OK}'"));
+        assert_eq!((outcome.counts.passed, outcome.counts.ignored), (3, 1));
+        assert_eq!(outcome.fault, None);
+    }
+
+    #[test]
+    fn a_failing_program_is_a_fault_and_its_numbers_count() {
+        let bad = OK.replace("0 failed", "2 failed");
+        let outcome = outcome(&format!("echo '{bad}'; exit 101"));
+        assert_eq!(outcome.fault.unwrap(), "exit status: 101");
+        assert_eq!(outcome.counts.failed, 2);
+    }
+
+    #[test]
+    fn a_program_that_runs_no_test_is_a_fault() {
+        let fault = outcome("echo hello").fault.unwrap();
+        assert!(fault.starts_with("no closing line"), "{fault}");
+    }
+
+    #[test]
+    fn a_program_that_runs_too_long_is_a_fault() {
+        // What timeout(1) returns.
+        let fault = outcome("exit 124").fault.unwrap();
+        assert!(fault.starts_with("not finished within"), "{fault}");
+    }
+
+    #[test]
+    fn a_process_left_behind_is_an_error() {
+        let script = format!("echo '{OK}'; sleep 1 & exit 0");
+        let error = run_to(shell(&script), io::sink(), Duration::from_millis(100)).unwrap_err();
+        assert!(error.to_string().contains("left"), "{error}");
+    }
+}

@@ -1,0 +1,309 @@
+//! `test` and `test-root`: one build, three ways to run it.
+
+use std::env;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail, ensure};
+use nix::unistd::Uid;
+
+use crate::cargo::{self, Artifact};
+use crate::parts::Parts;
+use crate::programs::{self, Counts, Outcome};
+use crate::scratch::{ORDINARY_ID, Scratch};
+
+/// Where the tests find the program.
+const BIN: &str = "CRABCAN_TEST_BIN";
+
+/// What an ordinary user's login would search, without the caller's own directories.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What was built once and is run in several ways.
+#[derive(Debug)]
+struct Built {
+    crabcan: PathBuf,
+    tests: Vec<Artifact>,
+}
+
+impl Built {
+    fn build() -> Result<Built> {
+        Ok(Built {
+            crabcan: cargo::build_crabcan()?,
+            tests: cargo::build_tests()?,
+        })
+    }
+}
+
+/// Everything that can run here.
+pub(crate) fn test(args: &[String]) -> Result<()> {
+    let mut parts = Parts::new("test");
+    let mut built = None;
+    parts.run("build crabcan and the tests", || {
+        built = Some(Built::build()?);
+        Ok(())
+    });
+    if let Some(built) = &built {
+        run_built(&mut parts, built, args);
+    }
+    // A filter for test programs means nothing to the doc tests.
+    if args.is_empty() {
+        parts.run("doc tests", || {
+            cargo::succeed(cargo::cargo()?.args(["test", "--doc", "--workspace"]))
+        });
+    }
+    parts.finish()
+}
+
+fn run_built(parts: &mut Parts, built: &Built, args: &[String]) {
+    let mut passed = 0;
+    let mut part = |name: &str, run: &dyn Fn() -> Result<u32>| {
+        parts.run(name, || {
+            let count = run()?;
+            passed += count;
+            // A name given by hand may belong to one of the parts only.
+            ensure!(count > 0 || !args.is_empty(), NO_TEST);
+            Ok(())
+        });
+    };
+    part("ordinary tests", &|| as_caller(built, args));
+    if Uid::effective().is_root() {
+        let name = format!("ordinary tests as uid {ORDINARY_ID}");
+        part(&name, &|| as_ordinary_user(built, args));
+        part("privileged tests", &|| {
+            privileged(built, args, Privilege::Root)
+        });
+    } else {
+        println!("==> privileged tests: not run, they need root: `cargo xtask test-root`");
+    }
+    if passed == 0 {
+        parts.run("all tests", || bail!(NO_TEST));
+    }
+}
+
+/// The privileged tests: built as the caller, run as root.
+pub(crate) fn test_root(args: &[String]) -> Result<()> {
+    let privilege = Privilege::find()?;
+    let mut parts = Parts::new("test-root");
+    let mut built = None;
+    parts.run("build crabcan and the tests", || {
+        built = Some(Built::build()?);
+        Ok(())
+    });
+    if let Some(built) = &built {
+        parts.run("privileged tests", || {
+            ensure!(privileged(built, args, privilege)? > 0, NO_TEST);
+            Ok(())
+        });
+    }
+    parts.finish()
+}
+
+/// A suite that finds nothing to run can't fail, so it must not pass either.
+const NO_TEST: &str = "not one test was run";
+
+/// How we come to root's rights.
+#[derive(Debug, Clone, Copy)]
+enum Privilege {
+    Root,
+    Sudo,
+}
+
+impl Privilege {
+    fn find() -> Result<Privilege> {
+        if Uid::effective().is_root() {
+            return Ok(Privilege::Root);
+        }
+        let mut sudo = Command::new("sudo");
+        sudo.args(["-n", "true"])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null());
+        match sudo.status() {
+            Ok(status) if status.success() => Ok(Privilege::Sudo),
+            Ok(_) => bail!(
+                "the privileged tests need root, and `sudo -n true` is refused: \
+                 run them as root, or call `sudo -v` first"
+            ),
+            Err(error) => bail!("the privileged tests need root, and there is no sudo: {error}"),
+        }
+    }
+}
+
+fn privileged(built: &Built, args: &[String], privilege: Privilege) -> Result<u32> {
+    let suites = built.tests.iter().filter(|test| test.is_suite("root"));
+    run_all("privileged tests", suites, |test| {
+        let mut command = match privilege {
+            Privilege::Root => here(test, &built.crabcan),
+            Privilege::Sudo => under_sudo(test, &built.crabcan, env::vars_os()),
+        };
+        // One thread: the tests count processes and mounts of the whole machine.
+        command.args(["--ignored", "--test-threads=1"]).args(args);
+        Ok(programs::run(command))
+    })
+}
+
+fn as_caller(built: &Built, args: &[String]) -> Result<u32> {
+    run_all("ordinary tests", built.tests.iter(), |test| {
+        let mut command = here(test, &built.crabcan);
+        command.args(args);
+        Ok(programs::run(command))
+    })
+}
+
+/// The command that runs a test as `cargo test` would.
+fn here(test: &Artifact, crabcan: &Path) -> Command {
+    let mut command = programs::limited(&test.program);
+    programs::without_cargo(&mut command);
+    command.current_dir(&test.package).env(BIN, crabcan);
+    command
+}
+
+/// sudo clears the environment, so the variables go through `env`.
+fn under_sudo(
+    test: &Artifact,
+    crabcan: &Path,
+    caller: impl Iterator<Item = (OsString, OsString)>,
+) -> Command {
+    let mut command = Command::new("sudo");
+    command.args(["-n", "env"]).current_dir(&test.package);
+    for (name, value) in caller {
+        let shown = name.to_string_lossy();
+        if (shown.starts_with("CRABCAN_") && shown != BIN) || shown == "RUST_BACKTRACE" {
+            command.arg(assignment(&name, &value));
+        }
+    }
+    command.arg(assignment(BIN.as_ref(), crabcan.as_os_str()));
+    let limited = programs::limited(&test.program);
+    command.arg(limited.get_program()).args(limited.get_args());
+    command
+}
+
+fn assignment(name: &std::ffi::OsStr, value: &std::ffi::OsStr) -> OsString {
+    let mut word = name.to_owned();
+    word.push("=");
+    word.push(value);
+    word
+}
+
+/// The same programs once more, far from the source tree and with nobody's rights.
+fn as_ordinary_user(built: &Built, args: &[String]) -> Result<u32> {
+    let scratch = Scratch::new("crabcan-test")?;
+    let crabcan = scratch.copy_program(&built.crabcan)?;
+    let home = scratch.owned_directory("home")?;
+    let tmpdir = scratch.owned_directory("tmp")?;
+    run_all("ordinary tests", built.tests.iter(), |test| {
+        let copy = scratch.copy_program(&test.program)?;
+        let mut command = programs::limited(&copy);
+        command.args(args).current_dir(scratch.path()).env_clear();
+        command
+            .env("PATH", PATH)
+            .env("HOME", &home)
+            .env("TMPDIR", &tmpdir);
+        command.env(BIN, &crabcan).env("RUST_BACKTRACE", "1");
+        if let Some(value) = env::var_os("CRABCAN_TEST_REQUIRE") {
+            command.env("CRABCAN_TEST_REQUIRE", value);
+        }
+        // std drops the supplementary groups when root sets another uid.
+        command.uid(ORDINARY_ID).gid(ORDINARY_ID);
+        Ok(programs::run(command))
+    })
+}
+
+/// Runs the given programs, all of them, and returns how many tests passed; fails if one did.
+fn run_all<'a>(
+    what: &str,
+    tests: impl Iterator<Item = &'a Artifact>,
+    run: impl Fn(&'a Artifact) -> Result<Outcome>,
+) -> Result<u32> {
+    let mut sum = Counts::default();
+    let mut failed = Vec::new();
+    for test in tests {
+        println!("--> {}", test.label());
+        let outcome = run(test)?;
+        sum += outcome.counts;
+        if let Some(fault) = outcome.fault {
+            println!("--> {} FAILED: {fault}", test.label());
+            failed.push(test.label());
+        }
+    }
+    println!("{what}: {sum}");
+    ensure!(failed.is_empty(), "{}", failed.join(", "));
+    Ok(sum.passed)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn artifact() -> Artifact {
+        Artifact {
+            target: "root".into(),
+            source: "/w/crates/ns/tests/root.rs".into(),
+            package: "/w/crates/ns".into(),
+            program: "/w/target/root-1".into(),
+            test: true,
+        }
+    }
+
+    #[test]
+    fn sudo_gets_the_variables_as_words() {
+        let caller = [
+            ("CRABCAN_TEST_REQUIRE", "1"),
+            (BIN, "/old"),
+            ("LD_PRELOAD", "/x"),
+        ];
+        let caller = caller.map(|(name, value)| (name.into(), value.into()));
+        let command = under_sudo(&artifact(), Path::new("/w/crabcan"), caller.into_iter());
+        let words: Vec<_> = command
+            .get_args()
+            .map(|arg| arg.to_str().unwrap())
+            .collect();
+        let start = [
+            "-n",
+            "env",
+            "CRABCAN_TEST_REQUIRE=1",
+            "CRABCAN_TEST_BIN=/w/crabcan",
+        ];
+        assert_eq!(words[..4], start);
+        assert_eq!(words[4], "timeout");
+        assert_eq!(words.last(), Some(&"/w/target/root-1"));
+    }
+
+    #[test]
+    fn ignored_tests_do_not_count_as_run() {
+        let counts = Counts {
+            programs: 1,
+            passed: 0,
+            ignored: 4,
+            ..Counts::default()
+        };
+        let test = artifact();
+        let result = run_all("ignored", [&test].into_iter(), |_| {
+            Ok(Outcome {
+                counts,
+                fault: None,
+            })
+        });
+        assert_eq!(result.unwrap(), 0);
+    }
+
+    #[test]
+    fn a_failed_program_is_named() {
+        let counts = Counts {
+            programs: 1,
+            passed: 4,
+            ..Counts::default()
+        };
+        let test = artifact();
+        let result = run_all("broken", [&test].into_iter(), |_| {
+            Ok(Outcome {
+                counts,
+                fault: Some("exit status: 101".to_owned()),
+            })
+        });
+        assert_eq!(result.unwrap_err().to_string(), "ns/tests/root.rs");
+    }
+}
