@@ -1,2 +1,28 @@
-//! The command `crabcan`.
-fn main() {}
+//! The command `crabcan`: a sandbox for people, and in time an OCI runtime.
+//!
+//! `crabcan -- CMD` runs a command in a sandbox; `crabcan --mount DIR --uid 0 --command /bin/sh` is
+//! the tutorial's form of the same. The first argument that is neither an option nor an option's
+//! value names a command of crabcan's own, such as `explain`.
+
+mod args;
+mod commands;
+mod hints;
+mod logging;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// What every failure of crabcan itself ends with.
+const FAILURE: u8 = 125;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match commands::run(arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            hints::report(&error);
+            let runtime = error.downcast_ref::<crabcan_runtime::Error>();
+            ExitCode::from(runtime.map_or(FAILURE, crabcan_runtime::Error::exit_code))
+        }
+    }
+}

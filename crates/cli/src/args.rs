@@ -1,0 +1,224 @@
+//! What the user typed, and what it came to mean.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::{Parser, ValueEnum};
+use crabcan_runtime::Sandbox;
+use log::LevelFilter;
+
+/// Run a command in a sandbox: isolated by default, without a daemon and without root.
+#[derive(Debug, Parser)]
+#[command(name = "crabcan", version, max_term_width = 100)]
+#[command(override_usage = "crabcan [OPTIONS] -- CMD [ARG]...\n       \
+    crabcan [OPTIONS] --command 'CMD [ARG]...'\n       \
+    crabcan explain [OPTIONS] -- CMD [ARG]...")]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// Say what is done, step by step, on standard error
+    #[arg(short, long)]
+    pub(crate) debug: bool,
+    /// The command to run, split into words as a shell does
+    #[arg(short, long, value_name = "COMMAND", conflicts_with = "words")]
+    command: Option<OsString>,
+    /// The user and group id in the sandbox [default: your own]
+    #[arg(short, long, value_name = "UID")]
+    uid: Option<u32>,
+    /// The directory that becomes the root [default: the host's own root, read-only, homes hidden]
+    #[arg(short, long = "mount", value_name = "DIR")]
+    mount_dir: Option<PathBuf>,
+    /// Show a file or directory of the host in the sandbox, writable; may be given again
+    #[arg(short, long, value_name = "SRC:DST")]
+    add: Vec<OsString>,
+    /// The host name in the sandbox [default: a generated one]
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<String>,
+    /// Whose user ids the sandbox has: its own, or (for root only) the host's
+    #[arg(long, value_name = "WHOSE", default_value = "private", hide_possible_values = false)]
+    userns: UserNamespace,
+    /// Run the command itself as process 1, without a reaper
+    #[arg(long)]
+    as_pid_1: bool,
+    /// The command and its arguments
+    #[arg(last = true, value_name = "CMD")]
+    words: Vec<OsString>,
+}
+
+const AFTER_HELP: &str = "\
+The command's own exit code is crabcan's; 128 + N when signal N ended it; 127 when it is not found,
+126 when it can't be executed, 125 when crabcan itself fails.
+
+Examples:
+  crabcan -- ls /                             the host's programs, in a sandbox
+  crabcan --mount ./rootfs --uid 0 -- /bin/sh a root file system of your own
+  crabcan --add ./out:/tmp/out -- make        with a directory that can be written";
+
+/// Whose user ids a sandbox has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum UserNamespace {
+    /// Its own.
+    Private,
+    /// The host's.
+    Host,
+}
+
+/// The options that take a value as the next argument. Anything that does not begin with a dash
+/// behind one of them is that value, and no command.
+const WITH_VALUE: [&str; 11] = [
+    "--command", "--uid", "--mount", "--add", "--hostname", "--userns", "--root", "--log",
+    "--log-format", "--log-level", "--cgroup-manager",
+];
+const SHORT_WITH_VALUE: &[u8] = b"cuma";
+
+/// Where the name of a command stands: the first argument that is neither an option nor an
+/// option's value, before any `--`.
+pub(crate) fn command_position(arguments: &[OsString]) -> Option<usize> {
+    let mut position = 1;
+    while let Some(argument) = arguments.get(position) {
+        let bytes = argument.as_bytes();
+        if bytes == b"--" {
+            return None;
+        }
+        if !bytes.starts_with(b"-") {
+            return Some(position);
+        }
+        position += if takes_next(bytes) { 2 } else { 1 };
+    }
+    None
+}
+
+/// Whether an option's value is the argument behind it.
+fn takes_next(option: &[u8]) -> bool {
+    match option.strip_prefix(b"-") {
+        Some(long) if long.starts_with(b"-") => {
+            WITH_VALUE.iter().any(|name| name.as_bytes() == option)
+        }
+        // In a cluster such as `-dc` only the last letter can take the next argument.
+        Some(short) => {
+            let first = short.iter().position(|letter| SHORT_WITH_VALUE.contains(letter));
+            first.is_some_and(|index| index + 1 == short.len())
+        }
+        None => false,
+    }
+}
+
+impl Args {
+    /// Reads the options of a sandbox.
+    pub(crate) fn read(arguments: &[OsString]) -> anyhow::Result<Self> {
+        let mut args = Self::try_parse_from(arguments)?;
+        args.mount_dir = args.mount_dir.filter(|path| !path.as_os_str().is_empty() || path.is_absolute());
+        Ok(args)
+    }
+
+    /// How loudly to log: the tutorial's form speaks of itself, the other is silent on success.
+    pub(crate) fn level(&self) -> LevelFilter {
+        match (self.debug, &self.command) {
+            (true, _) => LevelFilter::Debug,
+            (false, Some(_)) => LevelFilter::Info,
+            (false, None) => LevelFilter::Warn,
+        }
+    }
+
+    /// The command's words.
+    pub(crate) fn words(&self) -> anyhow::Result<Vec<OsString>> {
+        let words = match &self.command {
+            Some(command) => split(command)?,
+            None => self.words.clone(),
+        };
+        match words.first() {
+            None if self.command.is_none() => {
+                bail!("no command given: crabcan [OPTIONS] -- CMD [ARG]...")
+            }
+            None => bail!("--command is empty"),
+            Some(program) if program.is_empty() => bail!("the command's name is empty"),
+            Some(_) => Ok(words),
+        }
+    }
+
+    /// The sandbox that was asked for.
+    pub(crate) fn sandbox(&self) -> anyhow::Result<Sandbox> {
+        let mut words = self.words()?.into_iter();
+        let mut sandbox = Sandbox::new(words.next().unwrap_or_default())
+            .args(words)
+            .as_pid_1(self.as_pid_1)
+            .host_users(self.userns == UserNamespace::Host);
+        if let Some(uid) = self.uid {
+            sandbox = sandbox.uid(uid);
+        }
+        if let Some(directory) = &self.mount_dir {
+            sandbox = sandbox.root(directory);
+        }
+        if let Some(name) = &self.hostname {
+            sandbox = sandbox.hostname(name);
+        }
+        for pair in &self.add {
+            let (source, destination) = source_and_destination(pair)?;
+            sandbox = sandbox.add(source, destination);
+        }
+        Ok(sandbox)
+    }
+}
+
+/// Splits a command as a shell splits words.
+fn split(command: &OsStr) -> anyhow::Result<Vec<OsString>> {
+    let words = shlex::bytes::split(command.as_bytes())
+        .with_context(|| format!("--command {}: a quote is not closed", command.display()))?;
+    Ok(words.into_iter().map(OsString::from_vec).collect())
+}
+
+/// Splits `SRC:DST` at its last colon.
+fn source_and_destination(pair: &OsStr) -> anyhow::Result<(PathBuf, PathBuf)> {
+    let bytes = pair.as_bytes();
+    let colon = bytes.iter().rposition(|byte| *byte == b':');
+    let halves = colon.map(|colon| (bytes.get(..colon), bytes.get(colon + 1..)));
+    match halves {
+        Some((Some(source), Some(destination))) if !source.is_empty() && !destination.is_empty() => {
+            Ok((OsStr::from_bytes(source).into(), OsStr::from_bytes(destination).into()))
+        }
+        _ => bail!("--add {}: must be SRC:DST, with an absolute DST", pair.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn position(line: &str) -> Option<usize> {
+        let arguments: Vec<OsString> =
+            std::iter::once("crabcan").chain(line.split_whitespace()).map(OsString::from).collect();
+        command_position(&arguments)
+    }
+
+    #[test]
+    fn the_first_word_that_is_no_option_is_a_command() {
+        assert_eq!(position("explain -- ls"), Some(1));
+        assert_eq!(position("--debug explain"), Some(2));
+        assert_eq!(position("-d -u 0 explain"), Some(4));
+        assert_eq!(position("--uid=0 explain"), Some(2));
+        assert_eq!(position("-dc run"), None);
+        assert_eq!(position("-crun"), None);
+        assert_eq!(position("-c run -- explain"), None);
+        assert_eq!(position("-- explain"), None);
+        assert_eq!(position("--debug --command run --uid 0"), None);
+        assert_eq!(position("--log-level debug state x"), Some(3));
+    }
+
+    #[test]
+    fn the_command_is_split_as_a_shell_does() {
+        let words = |text: &str| split(OsStr::new(text)).unwrap();
+        assert_eq!(words("/bin/echo hello"), ["/bin/echo", "hello"]);
+        assert_eq!(words(r#"sh -c 'echo "a  b"' c\ d "" "#), ["sh", "-c", "echo \"a  b\"", "c d", ""]);
+        assert!(split(OsStr::new("echo 'open")).is_err());
+    }
+
+    #[test]
+    fn a_pair_is_split_at_its_last_colon() {
+        let pair = |text: &str| source_and_destination(OsStr::new(text));
+        assert_eq!(pair("a:b:/c").unwrap(), ("a:b".into(), "/c".into()));
+        for wrong in ["/etc", ":/x", "/x:", ":", ""] {
+            assert!(pair(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The commands: each builds its own parser and no other.
+
+mod explain;
+mod sandbox;
+
+use std::ffi::OsString;
+
+use anyhow::bail;
+
+use crate::args::command_position;
+
+/// Finds the command and runs it; the exit code that it ended with.
+pub(crate) fn run(mut arguments: Vec<OsString>) -> anyhow::Result<u8> {
+    let Some(position) = command_position(&arguments) else {
+        return sandbox::run(&arguments);
+    };
+    let name = arguments.remove(position);
+    match name.to_str() {
+        Some("explain") => explain::run(&arguments),
+        _ => bail!("{} is no command of crabcan's", name.display()),
+    }
+}
+
+/// The fault that `CRABCAN_FAULT=STEP:ERRNO` asks for, for tests: it can only make a start fail.
+fn fault() -> anyhow::Result<Option<(u32, i32)>> {
+    let Some(text) = std::env::var_os("CRABCAN_FAULT") else { return Ok(None) };
+    let pair = text.to_str().and_then(|text| text.split_once(':'));
+    match pair.map(|(step, errno)| (step.parse(), errno.parse())) {
+        Some((Ok(step), Ok(errno))) => Ok(Some((step, errno))),
+        _ => bail!("CRABCAN_FAULT {}: must be STEP:ERRNO", text.display()),
+    }
+}

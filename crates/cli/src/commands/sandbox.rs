@@ -1,0 +1,42 @@
+//! A command in a sandbox, from its options to its exit code.
+
+use std::ffi::OsString;
+
+use crabcan_runtime::console::{self, Relay};
+use crabcan_runtime::signals::Signals;
+use crabcan_runtime::{Container, ExitStatus, Plan};
+
+use crate::args::Args;
+use crate::logging;
+
+pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
+    let args = Args::read(arguments)?;
+    logging::start(args.level());
+    log::info!("{args:?}");
+    let mut plan = args.sandbox()?.terminal(console::wanted()).plan()?;
+    if let Some((step, errno)) = super::fault()? {
+        plan.fail_at(step, errno);
+    }
+    // Before anything of the container is there: from here on a signal is its, not ours.
+    let signals = Signals::block()?;
+    let status = foreground(&plan, &signals, &args.words()?)?;
+    match status {
+        ExitStatus::Exited(0) => log::debug!("Exit without any error, returning 0"),
+        other => log::debug!("The command ended: {other}, returning {}", other.shell_code()),
+    }
+    Ok(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))
+}
+
+fn foreground(plan: &Plan, signals: &Signals, words: &[OsString]) -> anyhow::Result<ExitStatus> {
+    let mut container = Container::create(plan)?;
+    let program = words.first().cloned().unwrap_or_default();
+    log::debug!("Waiting for child (pid {}) to finish", container.pid());
+    log::info!("Starting container with command {} and args {words:?}", program.display());
+    container.start()?;
+    let mut relay = container.take_console().map(Relay::new).transpose()?;
+    let status = crabcan_runtime::wait(&mut container, Some(signals), relay.as_mut())?;
+    drop(relay);
+    log::debug!("Finished, cleaning & exit");
+    container.remove()?;
+    Ok(status)
+}

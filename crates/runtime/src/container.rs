@@ -1,0 +1,182 @@
+//! A container's life: made from a plan, started, waited for, removed.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use crabcan_init::message::{End, Message};
+use crabcan_ns::{Child, ExitStatus};
+use nix::unistd::Pid;
+
+use crate::launch;
+use crate::protocol::{Heard, Protocol};
+use crate::{Error, Plan};
+
+/// A container that init has prepared, or that runs, or has ended.
+///
+/// Dropping it kills everything in it and waits for that.
+#[derive(Debug)]
+#[must_use = "dropping a container kills it"]
+pub struct Container<'plan> {
+    plan: &'plan Plan,
+    child: Child,
+    protocol: Protocol,
+    console: Option<OwnedFd>,
+    end: Option<ExitStatus>,
+}
+
+impl<'plan> Container<'plan> {
+    /// Makes a container up to the point where only its program is missing.
+    ///
+    /// Safe in any program, whatever its other threads do: nothing of it is copied, and the new
+    /// process executes init at once. The container lives until it is removed or dropped, or until
+    /// this process ends; the thread that made it may end before.
+    ///
+    /// # Errors
+    /// [`Error::Step`] names the step that failed; nothing of the container is left then.
+    pub fn create(plan: &'plan Plan) -> Result<Self, Error> {
+        log::debug!("Linux release: {}", plan.host().release);
+        let (parent, child) = crabcan_ipc::socketpair()
+            .map_err(|source| Error::Channel { doing: "make the channel to init", source })?;
+        log::debug!(
+            "Container sockets: ({}, {})",
+            parent.as_fd().as_raw_fd(),
+            child.as_fd().as_raw_fd()
+        );
+        let process = launch::launch(plan, child)?;
+        let protocol = Protocol::new(parent);
+        let mut container = Self { plan, child: process, protocol, console: None, end: None };
+        container.prepare()?;
+        log::debug!("Creation finished");
+        log::debug!("Container child PID: {:?}", Some(container.pid()));
+        Ok(container)
+    }
+
+    /// The pid of the container's first process, as the caller sees it.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.child.pid()
+    }
+
+    /// The master side of the container's terminal, once.
+    pub fn take_console(&mut self) -> Option<OwnedFd> {
+        self.console.take()
+    }
+
+    /// Executes the program.
+    ///
+    /// # Errors
+    /// [`Error::Execute`] when it can't be executed; the container has ended then.
+    pub fn start(&mut self) -> Result<(), Error> {
+        const DOING: &str = "starting the program";
+        let sent = self.protocol.proceed();
+        match self.protocol.hear(DOING)? {
+            Heard::Message(Message::Started) => Ok(()),
+            // Without a reaper the channel closes as the program is executed.
+            Heard::Closed if sent.is_ok() && !self.plan.has_reaper() => Ok(()),
+            heard => Err(self.unexpected(heard, DOING)),
+        }
+    }
+
+    /// Waits until the container has ended.
+    ///
+    /// # Errors
+    /// [`Error::Wait`] and [`Error::Namespaces`] when the kernel does not tell how.
+    pub fn wait(&mut self) -> Result<ExitStatus, Error> {
+        crate::foreground::wait(self, None, None)
+    }
+
+    /// Sends a signal to the container: init hands it on to the command.
+    ///
+    /// # Errors
+    /// [`Error::Namespaces`], with ESRCH when it has ended.
+    pub fn signal(&self, signal: i32) -> Result<(), Error> {
+        let doing = "send a signal to the container";
+        self.child.signal(signal).map_err(|source| Error::Namespaces { doing, source })
+    }
+
+    /// Ends what still runs in the container and waits until all of it is gone.
+    ///
+    /// # Errors
+    /// [`Error::Namespaces`] when it can't be killed or waited for.
+    pub fn remove(mut self) -> Result<(), Error> {
+        log::debug!("Cleaning container");
+        if self.end.is_some() {
+            return Ok(());
+        }
+        let failed = |source| Error::Namespaces { doing: "remove the container", source };
+        self.child.kill().map_err(failed)?;
+        self.child.wait().map(drop).map_err(failed)
+    }
+
+    /// Writes the id maps, lets init go on, sends the mounts it waits for, and hears it is ready.
+    fn prepare(&mut self) -> Result<(), Error> {
+        const DOING: &str = "preparing the container";
+        if let Err(error) = launch::provide(self.plan, &self.child, &self.protocol) {
+            // A channel that is closed means that init has failed: its reason is the better one.
+            let Error::Channel { source: crabcan_ipc::Error::Closed, .. } = error else {
+                return Err(error);
+            };
+        }
+        loop {
+            match self.protocol.hear(DOING)? {
+                Heard::Message(Message::Ready) => return Ok(()),
+                Heard::Console(master) if self.console.is_none() => self.console = Some(master),
+                heard => return Err(self.unexpected(heard, DOING)),
+            }
+        }
+    }
+
+    /// Turns what init said instead of what was expected into an error, and sees it end.
+    fn unexpected(&mut self, heard: Heard, doing: &'static str) -> Error {
+        match heard {
+            Heard::Message(Message::Failed { step, errno, detail }) => {
+                let source = io::Error::from_raw_os_error(errno);
+                self.plan.failure(step, detail, source)
+            }
+            Heard::Closed => match self.child.wait() {
+                Ok(status) => Error::InitEnded { doing, status },
+                Err(source) => Error::Namespaces { doing, source },
+            },
+            Heard::Message(message) => Error::Protocol { message: format!("{message:?}"), doing },
+            Heard::Console(_) => Error::Protocol { message: "a second console".into(), doing },
+        }
+    }
+
+    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.child.pidfd()
+    }
+
+    pub(crate) fn channel(&self) -> BorrowedFd<'_> {
+        self.protocol.as_fd()
+    }
+
+    /// Reads one message of a running container: whether more may come.
+    pub(crate) fn listen(&mut self) -> Result<bool, Error> {
+        const DOING: &str = "waiting for the program";
+        match self.protocol.hear(DOING)? {
+            Heard::Message(Message::Ended(end)) => {
+                self.end = Some(match end {
+                    End::Code(code) => ExitStatus::Exited(code),
+                    End::Signal(signal) => ExitStatus::Signaled(signal),
+                });
+                Ok(true)
+            }
+            Heard::Closed => Ok(false),
+            heard => Err(self.unexpected(heard, DOING)),
+        }
+    }
+
+    /// Waits for init itself, whose end is the end of everything in the container.
+    pub(crate) fn reap(&mut self) -> Result<ExitStatus, Error> {
+        let reaped = self.child.wait();
+        let status = match (self.end, reaped) {
+            (Some(end), _) => end,
+            (None, Ok(status)) => status,
+            (None, Err(source)) => {
+                return Err(Error::Namespaces { doing: "wait for the container", source });
+            }
+        };
+        self.end = Some(status);
+        Ok(status)
+    }
+}

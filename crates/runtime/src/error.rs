@@ -1,0 +1,173 @@
+//! Why a container could not be made, started or waited for.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+
+use crabcan_ns::ExitStatus;
+
+/// Why an operation of the runtime failed: a variant is an operation, its source the cause.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The kernel is too old.
+    #[error("Linux {release} is too old: crabcan needs {major}.{minor} or newer")]
+    Kernel {
+        /// What uname(2) says.
+        release: String,
+        /// The oldest version that will do.
+        major: u32,
+        /// Its second number.
+        minor: u32,
+    },
+    /// The capabilities of the calling thread can't be read.
+    #[error("read the capabilities of this thread")]
+    Capabilities {
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A part of the configuration is wrong.
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// Its name, as in `config.json` or on the command line.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A path of the configuration can't be used.
+    #[error("{field} {}", .path.display())]
+    Path {
+        /// Its name, as in `config.json` or on the command line.
+        field: String,
+        /// The path.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The root file system can't be looked at or prepared.
+    #[error("prepare the root file system")]
+    Rootfs {
+        /// The cause.
+        #[source]
+        source: crabcan_rootfs::Error,
+    },
+    /// The plan, with its arguments and environment, is longer than 16 MiB.
+    #[error("arguments, environment and mounts together are too long (more than 16 MiB)")]
+    PlanTooLong,
+    /// No range of ids is free for a user namespace made by root.
+    #[error("take a range of user ids for the container ({ranges} ranges looked at)")]
+    Ids {
+        /// How many ranges there are.
+        ranges: usize,
+        /// The kernel's answer, or that all are in use.
+        source: io::Error,
+    },
+    /// `/etc/subuid` or `/etc/subgid` can't be read.
+    #[error("read the subordinate ids of root")]
+    SubordinateIds {
+        /// The cause.
+        #[source]
+        source: crabcan_ns::Error,
+    },
+    /// A sealed file in memory could not be made.
+    #[error("make the sealed memory file {name}")]
+    MemoryFile {
+        /// `crabcan-init` or `crabcan-plan`.
+        name: &'static str,
+        /// EACCES: `vm.memfd_noexec` forbids programs in memory.
+        source: io::Error,
+    },
+    /// The channel to init failed.
+    #[error("{doing}")]
+    Channel {
+        /// What was being done.
+        doing: &'static str,
+        /// The cause.
+        #[source]
+        source: crabcan_ipc::Error,
+    },
+    /// The child could not be made, mapped or waited for.
+    #[error("{doing}")]
+    Namespaces {
+        /// What was being done.
+        doing: &'static str,
+        /// The cause.
+        #[source]
+        source: crabcan_ns::Error,
+    },
+    /// A step of the plan failed.
+    #[error("{step}")]
+    Step {
+        /// Its index in the plan.
+        index: u32,
+        /// The step in words.
+        step: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The program could not be executed.
+    #[error("execute {}{}", .program.display(), if *.interpreter { ": its interpreter" } else { "" })]
+    Execute {
+        /// The program as it was asked for, or the file that was found.
+        program: OsString,
+        /// Whether the file is there, and what is missing is the interpreter that it names.
+        interpreter: bool,
+        /// ENOENT and ENOTDIR: not found; everything else: not executable.
+        source: io::Error,
+    },
+    /// Init refused the plan: the two do not belong together.
+    #[error("init refused its plan")]
+    PlanRefused {
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Init said something that it may not say now.
+    #[error("init said {message} while {doing}")]
+    Protocol {
+        /// What it said.
+        message: String,
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// Init ended without a word.
+    #[error("init ended while {doing}: {status}")]
+    InitEnded {
+        /// What was being done.
+        doing: &'static str,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// The caller's terminal can't be used.
+    #[error("{doing}")]
+    Terminal {
+        /// What was being done.
+        doing: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Waiting for signals or messages failed.
+    #[error("{doing}")]
+    Wait {
+        /// What was being done.
+        doing: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// The exit code that shells and container engines expect: 127 when the program was not found,
+    /// 126 when it can't be executed, 125 for everything else.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        let Self::Execute { source, interpreter, .. } = self else { return 125 };
+        match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory if !interpreter => 127,
+            _ => 126,
+        }
+    }
+
+    pub(crate) fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Invalid { field: field.into(), reason: reason.into() }
+    }
+}

@@ -1,0 +1,112 @@
+//! Waiting for a container in the foreground: its end, the caller's signals, the two terminals.
+
+use crabcan_ns::ExitStatus;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+use crate::console::{Relay, poll_failed};
+use crate::signals::Signals;
+use crate::{Container, Error};
+
+const SIGWINCH: i32 = 28;
+
+/// Waits until the container has ended, hands on the signals that arrive meanwhile, and relays its
+/// terminal to the last byte.
+///
+/// # Errors
+/// [`Error::Wait`], [`Error::Terminal`] and [`Error::Namespaces`] when the kernel refuses to wait.
+pub fn wait(
+    container: &mut Container<'_>,
+    signals: Option<&Signals>,
+    mut relay: Option<&mut Relay>,
+) -> Result<ExitStatus, Error> {
+    let mut listening = true;
+    loop {
+        let ready = ready(container, listening, signals, relay.as_deref())?;
+        if let Some(relay) = relay.as_deref_mut() {
+            relay.carry(ready.terminal, ready.master)?;
+        }
+        if ready.signal && let Some(signals) = signals {
+            hand_on(container, signals, relay.as_deref())?;
+        }
+        if ready.channel {
+            listening = container.listen()?;
+        }
+        if ready.ended {
+            // What it said before its end is still to be heard.
+            while listening && is_readable(container)? {
+                listening = container.listen()?;
+            }
+            break;
+        }
+    }
+    let status = container.reap()?;
+    if let Some(relay) = relay {
+        relay.drain()?;
+    }
+    Ok(status)
+}
+
+/// What has happened.
+struct Ready {
+    ended: bool,
+    channel: bool,
+    signal: bool,
+    terminal: PollFlags,
+    master: PollFlags,
+}
+
+fn ready(
+    container: &Container<'_>,
+    listening: bool,
+    signals: Option<&Signals>,
+    relay: Option<&Relay>,
+) -> Result<Ready, Error> {
+    let input = |condition| if condition { PollFlags::IN } else { PollFlags::empty() };
+    let pidfd = container.pidfd();
+    let mut fds = vec![PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
+    // A closed channel is always ready: it is not asked any more.
+    let channel = if listening { container.channel() } else { pidfd };
+    fds.push(PollFd::from_borrowed_fd(channel, input(listening)));
+    fds.extend(signals.map(|signals| PollFd::new(signals, PollFlags::IN)));
+    let relay = relay.filter(|relay| relay.is_open());
+    let stdin = rustix::stdio::stdin();
+    let reads_input = relay.is_some_and(Relay::reads_input);
+    fds.extend(relay.map(Relay::master));
+    fds.extend(reads_input.then(|| PollFd::from_borrowed_fd(stdin, PollFlags::IN)));
+    match poll(&mut fds, None) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(errno) => return Err(poll_failed(errno)),
+    }
+    let mut happened = fds.iter().map(PollFd::revents);
+    let mut next = || happened.next().unwrap_or(PollFlags::empty());
+    Ok(Ready {
+        ended: !next().is_empty(),
+        channel: !next().is_empty() && listening,
+        signal: signals.is_some() && !next().is_empty(),
+        master: next(),
+        terminal: next(),
+    })
+}
+
+fn is_readable(container: &Container<'_>) -> Result<bool, Error> {
+    let mut fds = [PollFd::from_borrowed_fd(container.channel(), PollFlags::IN)];
+    let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    Ok(poll(&mut fds, Some(&at_once)).map_err(poll_failed)? > 0)
+}
+
+/// Hands every signal that has arrived to the container, the window's size to its terminal.
+fn hand_on(
+    container: &Container<'_>,
+    signals: &Signals,
+    relay: Option<&Relay>,
+) -> Result<(), Error> {
+    while let Some(signal) = signals.next()? {
+        match relay {
+            Some(relay) if signal == SIGWINCH => relay.resize(),
+            // It may have ended meanwhile: then the wait will say so.
+            _ => drop(container.signal(signal)),
+        }
+    }
+    Ok(())
+}

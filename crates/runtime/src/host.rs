@@ -1,0 +1,88 @@
+//! What of the host decides how a container is made.
+
+use rustix::system::uname;
+
+use crate::Error;
+
+/// The oldest kernel that crabcan runs on.
+const OLDEST_KERNEL: (u32, u32) = (5, 10);
+
+const CAP_SETGID: u64 = 1 << 6;
+const CAP_SETUID: u64 = 1 << 7;
+const CAP_SYS_ADMIN: u64 = 1 << 21;
+
+/// Facts about the caller and its kernel, looked up once before a plan is made.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// The effective user id.
+    pub uid: u32,
+    /// The effective group id.
+    pub gid: u32,
+    /// Whether the caller holds the privileges of root: mounts, and any ids.
+    pub privileged: bool,
+    /// The kernel's release, as uname(2) says.
+    pub release: String,
+}
+
+impl Host {
+    /// Looks at the calling thread.
+    ///
+    /// # Errors
+    /// [`Error::Capabilities`] when the kernel does not tell.
+    pub fn current() -> Result<Self, Error> {
+        const ROOT: u64 = CAP_SETGID | CAP_SETUID | CAP_SYS_ADMIN;
+        let [effective, _, _] =
+            crabcan_init::steps::capability::get().map_err(|errno| Error::Capabilities {
+                source: std::io::Error::from_raw_os_error(errno.0),
+            })?;
+        Ok(Self {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+            privileged: effective & ROOT == ROOT,
+            release: uname().release().to_string_lossy().into_owned(),
+        })
+    }
+
+    /// Refuses a kernel that lacks what every container needs.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] below Linux 5.10.
+    pub fn check_kernel(&self) -> Result<(), Error> {
+        // As numbers, one by one: read as a fraction, 5.9 would be newer than 5.10.
+        match kernel_version(&self.release) {
+            Some(version) if version < OLDEST_KERNEL => Err(Error::Kernel {
+                release: self.release.clone(),
+                major: OLDEST_KERNEL.0,
+                minor: OLDEST_KERNEL.1,
+            }),
+            // A release that can't be read says nothing; a missing system call will.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The first two numbers of a release such as `5.10.0-28-amd64`.
+pub(crate) fn kernel_version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(release: &str) -> Result<(), Error> {
+        Host { uid: 0, gid: 0, privileged: false, release: release.into() }.check_kernel()
+    }
+
+    /// Defect 20 of the tutorial: as fractions, 4.19 is older than 4.8 and 5.9 newer than 5.10.
+    #[test]
+    fn releases_are_compared_number_by_number() {
+        for old in ["4.8.0", "4.19.3", "5.4.0-1", "5.9.16", "3.10"] {
+            assert!(matches!(check(old), Err(Error::Kernel { .. })), "{old}");
+        }
+        for new in ["5.10.0-28-amd64", "5.100.1", "6.1", "6.18.44-fc", "10.0"] {
+            assert!(check(new).is_ok(), "{new}");
+        }
+    }
+}

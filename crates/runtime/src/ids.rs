@@ -1,0 +1,106 @@
+//! A range of ids that nothing on the host owns, for containers that root makes.
+//!
+//! Two containers never share a range: each holds a lock on it for as long as it lives, which the
+//! kernel lets go when the process that made it ends, however that happens.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use crabcan_ns::SubordinateIds;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use crate::Error;
+
+/// How many ids a container gets.
+pub(crate) const COUNT: u32 = 1 << 16;
+/// Where `root` has no line in `/etc/subuid`: 4096 ranges above those that systemd hands out, up
+/// to the largest id that is not negative as 32 bits. docs/security.md says so too.
+const DOCUMENTED_FIRST: u32 = 0x7000_0000;
+const DOCUMENTED_RANGES: u32 = 4096;
+
+const DIRECTORY: &str = "/run/crabcan";
+
+/// The first user and group id of a range of [`COUNT`], locked until it is dropped.
+#[derive(Debug)]
+pub(crate) struct IdRange {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// The lock belongs to this open file.
+    _lock: File,
+}
+
+/// Takes a free range.
+pub(crate) fn take() -> Result<IdRange, Error> {
+    let candidates = candidates()?;
+    let failed = |source| Error::Ids { ranges: candidates.len(), source };
+    let file = lock_file().map_err(failed)?;
+    // Different processes start at different places, so that they seldom meet.
+    let start = std::process::id() as usize % candidates.len().max(1);
+    for &(uid, gid) in candidates.iter().cycle().skip(start).take(candidates.len()) {
+        if lock(&file, uid).map_err(failed)? {
+            return Ok(IdRange { uid, gid, _lock: file });
+        }
+    }
+    Err(failed(io::Error::from(io::ErrorKind::ResourceBusy)))
+}
+
+/// Ranges of [`COUNT`] from root's lines in `/etc/subuid` and `/etc/subgid`, else the documented.
+fn candidates() -> Result<Vec<(u32, u32)>, Error> {
+    let failed = |source| Error::SubordinateIds { source };
+    let uids = SubordinateIds::of_users("root", 0).map_err(failed)?;
+    let gids = SubordinateIds::of_groups("root", 0).map_err(failed)?;
+    let pairs: Vec<_> = slices(&uids).zip(slices(&gids)).collect();
+    if pairs.is_empty() {
+        let documented = (0..DOCUMENTED_RANGES).map(|index| DOCUMENTED_FIRST + index * COUNT);
+        return Ok(documented.map(|first| (first, first)).collect());
+    }
+    Ok(pairs)
+}
+
+/// Cuts ranges into pieces of [`COUNT`].
+fn slices(ids: &SubordinateIds) -> impl Iterator<Item = u32> + '_ {
+    ids.ranges().iter().flat_map(|&(start, count)| {
+        (0..count / COUNT).filter_map(move |index| start.checked_add(index * COUNT))
+    })
+}
+
+/// The file whose bytes stand for the ranges: made by root, for root alone.
+fn lock_file() -> io::Result<File> {
+    match DirBuilder::new().mode(0o700).create(DIRECTORY) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let directory = Path::new(DIRECTORY).symlink_metadata()?;
+    if !directory.is_dir() || directory.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("{DIRECTORY} is not a directory of this user's own"),
+        ));
+    }
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
+        .open(Path::new(DIRECTORY).join("ids"))
+}
+
+/// Locks the byte that stands for a range; false when somebody else has it.
+fn lock(file: &File, first: u32) -> io::Result<bool> {
+    let byte = nix::libc::flock {
+        l_type: nix::libc::F_WRLCK as i16,
+        l_whence: nix::libc::SEEK_SET as i16,
+        l_start: i64::from(first),
+        l_len: 1,
+        l_pid: 0,
+    };
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&byte)) {
+        Ok(_) => Ok(true),
+        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}

@@ -1,0 +1,150 @@
+//! The plan: everything that will be done to make a container, decided before any of it is done.
+
+mod compose;
+
+use std::ffi::{CString, OsString};
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use crabcan_init::format::{Fault, FlatPlan};
+use crabcan_init::message::Message;
+use crabcan_init::{PlanWriter, Step};
+use crabcan_ns::{IdMap, IdMapWriter, Namespaces};
+use crabcan_rootfs::MountAttributes;
+
+use crate::ids::IdRange;
+use crate::spec::Spec;
+use crate::{Error, Host};
+
+/// The validated list of everything that makes a container: immutable, and free of side effects.
+#[derive(Debug)]
+pub struct Plan {
+    host: Host,
+    namespaces: Namespaces,
+    id_maps: Option<IdMaps>,
+    mounts_to_send: Vec<MountToSend>,
+    writer: PlanWriter,
+    program: OsString,
+    reaper: bool,
+    fault: Option<Fault>,
+    /// The ids of the container, held for as long as the plan is there.
+    ids: Option<IdRange>,
+}
+
+/// The ids of a new user namespace.
+#[derive(Clone, Debug)]
+pub(crate) struct IdMaps {
+    pub(crate) uid: IdMap,
+    pub(crate) gid: IdMap,
+    pub(crate) writer: IdMapWriter,
+}
+
+/// A mount that the parent makes, since the container's own ids could not, and sends to init.
+#[derive(Clone, Debug)]
+pub(crate) struct MountToSend {
+    pub(crate) source: PathBuf,
+    pub(crate) recursive: bool,
+    pub(crate) attributes: MountAttributes,
+    pub(crate) idmap: bool,
+}
+
+impl Plan {
+    /// Decides everything about a container.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names the field that is wrong.
+    pub fn new(spec: &Spec, host: &Host) -> Result<Self, Error> {
+        host.check_kernel()?;
+        compose::compose(spec, host)
+    }
+
+    /// Every step that init will do, in order.
+    #[must_use]
+    pub fn steps(&self) -> Vec<String> {
+        let flat = self.writer.finish(None);
+        let plan = FlatPlan::parse(&flat);
+        plan.map(|plan| plan.steps().map(|step| step.to_string()).collect()).unwrap_or_default()
+    }
+
+    /// The namespaces that the container gets of its own.
+    #[must_use]
+    pub fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
+    }
+
+    /// The maps of its user and group ids, if it has a user namespace.
+    #[must_use]
+    pub fn id_map_lines(&self) -> Option<(String, String)> {
+        self.id_maps.as_ref().map(|maps| (maps.uid.to_string(), maps.gid.to_string()))
+    }
+
+    /// Makes the step with this index fail with this error number instead of being done; with 0,
+    /// init ends without a word. For tests of what happens then: it can only make a container fail.
+    pub fn fail_at(&mut self, step: u32, errno: i32) {
+        self.fault = Some(Fault { step, errno });
+    }
+
+    pub(crate) fn with_ids(mut self, ids: Option<IdRange>) -> Self {
+        self.ids = ids;
+        self
+    }
+
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    pub(crate) fn id_maps(&self) -> Option<&IdMaps> {
+        self.id_maps.as_ref()
+    }
+
+    pub(crate) fn mounts_to_send(&self) -> &[MountToSend] {
+        &self.mounts_to_send
+    }
+
+    pub(crate) fn has_reaper(&self) -> bool {
+        self.reaper
+    }
+
+    /// Whether init is to be unreadable: not for an ordinary user, who could not write its id maps
+    /// then.
+    pub(crate) fn hides_init(&self) -> bool {
+        self.host.privileged && self.id_maps.is_some()
+    }
+
+    pub(crate) fn flatten(&self) -> Vec<u8> {
+        self.writer.finish(self.fault)
+    }
+
+    /// What a failed step means, in words.
+    pub(crate) fn failure(&self, index: u32, detail: u32, source: io::Error) -> Error {
+        let flat = self.writer.finish(None);
+        let step = FlatPlan::parse(&flat)
+            .ok()
+            .and_then(|plan| plan.steps().nth(usize::try_from(index).ok()?).map(|step| self.words(&step, detail)));
+        match step {
+            Some((step, None)) => Error::Step { index, step, source },
+            Some((_, Some((program, interpreter)))) => Error::Execute { program, interpreter, source },
+            None => Error::PlanRefused { source },
+        }
+    }
+
+    /// A step in words; for the execution of the program, the program and whether its file is there.
+    fn words(&self, step: &Step<'_>, detail: u32) -> (String, Option<(OsString, bool)>) {
+        let Step::Exec { candidates, .. } = step else { return (step.to_string(), None) };
+        let interpreter = detail & Message::NO_INTERPRETER != 0;
+        let candidate = usize::try_from(detail & !Message::NO_INTERPRETER).unwrap_or(0);
+        let found = candidates.iter().nth(candidate).filter(|_| detail != 0);
+        let program = found.map_or_else(
+            || self.program.clone(),
+            |path| OsString::from_vec(path.to_bytes().to_vec()),
+        );
+        (String::new(), Some((program, interpreter)))
+    }
+}
+
+/// A string for the kernel; one with a NUL in it is refused by its name.
+pub(crate) fn c_string(field: &str, text: impl Into<OsString>) -> Result<CString, Error> {
+    CString::new(text.into().into_vec())
+        .map_err(|_| Error::invalid(field, "contains a NUL character"))
+}

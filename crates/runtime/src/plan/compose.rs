@@ -1,0 +1,313 @@
+//! From a specification to the steps, in the order that the security of init needs
+//! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+
+use crabcan_caps::Capabilities;
+use crabcan_init::format::{Groups, Strings};
+use crabcan_init::{PlanWriter, Step, TooLong};
+use crabcan_ns::{IdMapWriter, Namespace, Namespaces};
+use crabcan_rootfs::options::MountOptions;
+use crabcan_rootfs::pivot::{self, Propagation};
+use crabcan_rootfs::{Bind, MountAttributes, NewMount, Root, TargetFlags, device, mask};
+
+use super::{IdMaps, MountToSend, Plan, c_string};
+use crate::spec::{Mount, Process, Spec, User};
+use crate::{Error, Host};
+
+/// Where programs are looked for when the environment has no `PATH`.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+impl From<TooLong> for Error {
+    fn from(_: TooLong) -> Self {
+        Self::PlanTooLong
+    }
+}
+
+/// What is being put together.
+struct Composer<'a> {
+    spec: &'a Spec,
+    host: &'a Host,
+    id_maps: Option<IdMaps>,
+    /// Whether the parent opens the sources of mounts: it can reach what the container's ids can't.
+    parent_mounts: bool,
+    mounts_to_send: Vec<MountToSend>,
+    writer: PlanWriter,
+}
+
+pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
+    let program = spec.process.args.first().filter(|program| !program.is_empty());
+    let program = program.ok_or_else(|| Error::invalid("process.args", "names no program"))?;
+    let id_maps = id_maps(spec)?;
+    let parent_mounts = host.privileged && id_maps.is_some();
+    let writer = PlanWriter::new();
+    let mut composer =
+        Composer { spec, host, id_maps, parent_mounts, mounts_to_send: Vec::new(), writer };
+    composer.identity()?;
+    composer.isolation()?;
+    composer.root()?;
+    composer.mounts()?;
+    composer.covers()?;
+    composer.privileges()?;
+    composer.program()?;
+    Ok(Plan {
+        host: host.clone(),
+        namespaces: namespaces(spec),
+        id_maps: composer.id_maps,
+        mounts_to_send: composer.mounts_to_send,
+        writer: composer.writer,
+        program: program.clone(),
+        reaper: spec.extension.reaper,
+        fault: None,
+        ids: None,
+    })
+}
+
+fn namespaces(spec: &Spec) -> Namespaces {
+    let requests = spec.linux.namespaces.iter();
+    requests.fold(Namespaces::new(), |made, request| made.make(request.kind))
+}
+
+/// Both maps or none, and only with a user namespace to be mapped.
+fn id_maps(spec: &Spec) -> Result<Option<IdMaps>, Error> {
+    let (uid, gid) = (&spec.linux.uid_mappings, &spec.linux.gid_mappings);
+    match (spec.linux.makes(Namespace::User), uid, gid) {
+        (true, Some(uid), Some(gid)) => {
+            Ok(Some(IdMaps { uid: uid.clone(), gid: gid.clone(), writer: IdMapWriter::Direct }))
+        }
+        (true, None, _) => Err(Error::invalid("linux.uidMappings", "missing for the user namespace")),
+        (true, _, None) => Err(Error::invalid("linux.gidMappings", "missing for the user namespace")),
+        (false, None, None) => Ok(None),
+        (false, ..) => Err(Error::invalid("linux.uidMappings", "there is no user namespace to map")),
+    }
+}
+
+impl Composer<'_> {
+    fn push(&mut self, step: &Step<'_>) -> Result<(), Error> {
+        self.writer.push(step)?;
+        Ok(())
+    }
+
+    /// Who init is while it prepares everything, and that nobody may trace it.
+    fn identity(&mut self) -> Result<(), Error> {
+        let Some(maps) = self.id_maps.clone() else { return self.push(&Step::NotDumpable {}) };
+        if self.host.privileged {
+            // An ordinary user's own init must stay dumpable until its maps are written.
+            self.push(&Step::NotDumpable {})?;
+        }
+        self.push(&Step::AwaitIdMaps {})?;
+        let user = &self.spec.process.user;
+        let root = maps.uid.outside(0).is_some() && maps.gid.outside(0).is_some();
+        let (uid, gid) = if root { (0, 0) } else { (user.uid, user.gid) };
+        for (map, id, field) in
+            [(&maps.uid, user.uid, "process.user.uid"), (&maps.gid, user.gid, "process.user.gid")]
+        {
+            if map.outside(id).is_none() {
+                return Err(Error::invalid(field, format!("{id} is not in the id map")));
+            }
+        }
+        self.set_ids(&User { uid, gid, additional_gids: Vec::new() })
+    }
+
+    fn set_ids(&mut self, user: &User) -> Result<(), Error> {
+        let groups: Vec<u8> = user.additional_gids.iter().flat_map(|gid| gid.to_ne_bytes()).collect();
+        let groups = Groups::new(&groups).ok_or(Error::PlanTooLong)?;
+        // Without privilege, setgroups(2) was denied to the namespace for ever.
+        let set_groups = self.host.privileged;
+        self.push(&Step::SetIds { uid: user.uid, gid: user.gid, set_groups, groups })
+    }
+
+    /// What the new namespaces start with.
+    fn isolation(&mut self) -> Result<(), Error> {
+        let propagation = self.spec.linux.rootfs_propagation.unwrap_or(Propagation::Private);
+        pivot::push_propagation(propagation, &mut self.writer)?;
+        if let Some(name) = &self.spec.hostname {
+            if !self.spec.linux.makes(Namespace::Uts) {
+                return Err(Error::invalid("hostname", "needs a uts namespace"));
+            }
+            if name.len() > 64 {
+                return Err(Error::invalid("hostname", "is longer than 64 bytes"));
+            }
+            self.push(&Step::Hostname { name: &c_string("hostname", name)? })?;
+        }
+        if self.spec.linux.makes(Namespace::Network) {
+            self.push(&Step::LoopbackUp {})?;
+        }
+        Ok(())
+    }
+
+    fn root(&mut self) -> Result<(), Error> {
+        let (root, extension) = (&self.spec.root, &self.spec.extension);
+        let source = c_string("root.path", &root.path)?;
+        let mut attributes = extension.root_attributes;
+        if root.readonly && extension.recursive_root {
+            attributes = attributes | MountAttributes::RDONLY;
+        }
+        // The host's own root is cloned by init, never id-mapped: there root's files stay root's.
+        let received = self.parent_mounts && root.path != Path::new("/");
+        if received {
+            self.mounts_to_send.push(MountToSend {
+                source: root.path.clone(),
+                recursive: extension.recursive_root,
+                attributes,
+                idmap: extension.idmap_root,
+            });
+        }
+        let step = if extension.overlay_root {
+            Root::Overlay { lower: source, received, attributes }
+        } else {
+            Root::Directory { source, received, recursive: extension.recursive_root, attributes }
+        };
+        step.push(&mut self.writer)?;
+        Ok(())
+    }
+
+    fn mounts(&mut self) -> Result<(), Error> {
+        for (index, mount) in self.spec.mounts.iter().enumerate() {
+            self.mount(&format!("mounts[{index}]"), mount)?;
+        }
+        if self.spec.extension.default_devices {
+            device::push_devices(&mut self.writer)?;
+            device::push_links(&mut self.writer)?;
+        }
+        Ok(())
+    }
+
+    fn mount(&mut self, field: &str, mount: &Mount) -> Result<(), Error> {
+        let target = destination(&format!("{field}.destination"), &mount.destination)?;
+        let options = MountOptions::parse(mount.options.iter().map(String::as_str))
+            .map_err(|error| Error::invalid(format!("{field}.options"), error.to_string()))?;
+        let mut flags = TargetFlags::default();
+        if mount.create {
+            flags = flags | TargetFlags::CREATE;
+        }
+        if mount.no_symlinks {
+            flags = flags | TargetFlags::NO_SYMLINKS;
+        }
+        let source = c_string(&format!("{field}.source"), &mount.source)?;
+        if !options.is_bind() {
+            let fstype = c_string(&format!("{field}.type"), &mount.fstype)?;
+            let new = NewMount::new(fstype, source, options.data(), options.attributes(), target);
+            new.flags(flags).push(&mut self.writer)?;
+            return Ok(());
+        }
+        let recursive = options.is_recursive_bind();
+        if self.parent_mounts {
+            self.mounts_to_send.push(MountToSend {
+                source: PathBuf::from(&mount.source),
+                recursive,
+                attributes: options.attributes(),
+                idmap: options.is_idmapped(),
+            });
+        }
+        let received = self.parent_mounts;
+        let attributes = options.attributes();
+        Bind { source, received, recursive, attributes, target, flags, device: 0 }
+            .push(&mut self.writer)?;
+        Ok(())
+    }
+
+    /// What is hidden or made read-only once everything is mounted, and the pivot.
+    fn covers(&mut self) -> Result<(), Error> {
+        let wrong = |field: &str| {
+            let field = field.to_owned();
+            move |source: crabcan_rootfs::Error| Error::invalid(field, source.to_string())
+        };
+        mask::push_masked(&self.spec.linux.masked_paths, &mut self.writer)
+            .map_err(wrong("linux.maskedPaths"))?;
+        mask::push_read_only(&self.spec.linux.readonly_paths, &mut self.writer)
+            .map_err(wrong("linux.readonlyPaths"))?;
+        if self.spec.root.readonly && !self.spec.extension.recursive_root {
+            self.push(&Step::RootAttributes { attributes: MountAttributes::RDONLY.bits() })?;
+        }
+        self.push(&Step::Pivot {})
+    }
+
+    /// From here on init has only what the container has.
+    fn privileges(&mut self) -> Result<(), Error> {
+        let Process { user, rlimits, capabilities, no_new_privileges, .. } = &self.spec.process;
+        for limit in rlimits {
+            let crate::spec::ResourceLimit { resource, soft, hard } = *limit;
+            self.push(&Step::ResourceLimit { resource, soft, hard })?;
+        }
+        self.set_ids(user)?;
+        let capabilities = capabilities.clone().unwrap_or_else(Capabilities::none);
+        capabilities
+            .check()
+            .map_err(|error| Error::invalid("process.capabilities", error.to_string()))?;
+        capabilities.push(&mut self.writer)?;
+        if *no_new_privileges {
+            self.push(&Step::NoNewPrivileges {})?;
+        }
+        if let Some(signal) = self.spec.extension.parent_death_signal {
+            let signal = u32::try_from(signal).unwrap_or_default();
+            self.push(&Step::ParentDeathSignal { signal })?;
+        }
+        Ok(())
+    }
+
+    /// The last preparations, the word of the parent, and the program.
+    fn program(&mut self) -> Result<(), Error> {
+        let process = &self.spec.process;
+        let cwd = destination("process.cwd", &process.cwd)?;
+        self.push(&Step::WorkingDirectory { target: &cwd })?;
+        if let Some(terminal) = process.terminal {
+            self.push(&Step::Console {
+                descriptors: terminal.descriptors,
+                rows: terminal.rows.into(),
+                columns: terminal.columns.into(),
+            })?;
+        }
+        self.push(&Step::Ready {})?;
+        if self.spec.extension.reaper {
+            self.push(&Step::Reaper {})?;
+        }
+        self.push(&Step::Session {})?;
+        let args = strings("process.args", &process.args)?;
+        let env = strings("process.env", &process.env)?;
+        let candidates = strings("process.args[0]", &candidates(process))?;
+        let list = |bytes| Strings::new(bytes).ok_or(Error::PlanTooLong);
+        self.push(&Step::Exec {
+            candidates: list(&candidates)?,
+            args: list(&args)?,
+            env: list(&env)?,
+        })
+    }
+}
+
+/// An absolute path in the container, without `..`, as the kernel wants it.
+fn destination(field: &str, path: &Path) -> Result<CString, Error> {
+    if !path.is_absolute() {
+        return Err(Error::invalid(field, format!("\"{}\" is not absolute", path.display())));
+    }
+    if path.components().any(|part| part == Component::ParentDir) {
+        return Err(Error::invalid(field, format!("\"{}\" contains \"..\"", path.display())));
+    }
+    c_string(field, path)
+}
+
+/// The paths at which the program may be, as execvp(3) looks for it.
+fn candidates(process: &Process) -> Vec<OsString> {
+    let program = process.args.first().map_or(OsStr::new(""), OsString::as_os_str);
+    if program.as_bytes().contains(&b'/') {
+        return vec![program.to_owned()];
+    }
+    let path = process.env.iter().find_map(|entry| entry.as_bytes().strip_prefix(b"PATH="));
+    let path = path.filter(|path| !path.is_empty()).unwrap_or(DEFAULT_PATH.as_bytes());
+    let directories = path.split(|byte| *byte == b':').filter(|directory| !directory.is_empty());
+    directories
+        .map(|directory| Path::new(OsStr::from_bytes(directory)).join(program).into_os_string())
+        .collect()
+}
+
+/// Strings one behind the other, each with its NUL.
+fn strings(field: &str, list: &[OsString]) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    for (index, text) in list.iter().enumerate() {
+        let text = c_string(&format!("{field}[{index}]"), text)?;
+        bytes.extend_from_slice(text.as_bytes_with_nul());
+    }
+    Ok(bytes)
+}

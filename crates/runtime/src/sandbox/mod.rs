@@ -1,0 +1,344 @@
+//! A sandbox: a command in a container that is isolated unless it is told otherwise.
+
+mod environment;
+mod hidden;
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use crabcan_caps::Capabilities;
+use crabcan_ns::{ExitStatus, IdMap, IdRange as MappedRange, Namespace};
+use crabcan_rootfs::{Kind, MountAttributes, RootFd, mask};
+
+use crate::ids::{self, IdRange};
+use crate::spec::{Extension, Linux, Mount, NamespaceRequest, Process, ResourceLimit, Root, Spec, Terminal, User};
+use crate::{Container, Error, Host, Plan, hostname};
+
+/// Describes a command to be run in a sandbox; reads like [`std::process::Command`].
+///
+/// Setters never fail: what is wrong is said by [`Sandbox::plan`], before anything is done.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Sandbox {
+    args: Vec<OsString>,
+    uid: Option<u32>,
+    root: Option<PathBuf>,
+    added: Vec<(PathBuf, PathBuf)>,
+    hostname: Option<String>,
+    rlimits: Vec<ResourceLimit>,
+    terminal: Option<Terminal>,
+    as_pid_1: bool,
+    host_users: bool,
+}
+
+impl Sandbox {
+    /// A sandbox for this program: a path in the sandbox, or a name to be looked for in `PATH`.
+    pub fn new(program: impl Into<OsString>) -> Self {
+        Self {
+            args: vec![program.into()],
+            uid: None,
+            root: None,
+            added: Vec::new(),
+            hostname: None,
+            rlimits: Vec::new(),
+            terminal: None,
+            as_pid_1: false,
+            host_users: false,
+        }
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// The user and group id in the sandbox; by default the caller's own.
+    pub fn uid(mut self, uid: u32) -> Self {
+        self.uid = Some(uid);
+        self
+    }
+
+    /// Takes a directory as the root instead of the host's own. What is written in the sandbox is
+    /// written there, unless a mount point is missing in it: then the root is an overlay, and what
+    /// is written is thrown away.
+    pub fn root(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.root = Some(directory.into());
+        self
+    }
+
+    /// Makes a file or directory of the host appear in the sandbox, where it can be written.
+    pub fn add(mut self, source: impl Into<PathBuf>, destination: impl Into<PathBuf>) -> Self {
+        self.added.push((source.into(), destination.into()));
+        self
+    }
+
+    /// The host name; by default a generated one.
+    pub fn hostname(mut self, name: impl Into<String>) -> Self {
+        self.hostname = Some(name.into());
+        self
+    }
+
+    /// Limits a resource of the command, see setrlimit(2): `RLIMIT_*`, the soft and the hard limit.
+    pub fn resource_limit(mut self, resource: u32, soft: u64, hard: u64) -> Self {
+        self.rlimits.push(ResourceLimit { resource, soft, hard });
+        self
+    }
+
+    /// Gives the command a terminal of its own; [`Container::take_console`] hands out its master.
+    pub fn terminal(mut self, terminal: Option<Terminal>) -> Self {
+        self.terminal = terminal;
+        self
+    }
+
+    /// Executes the command as the first process itself. Nobody reaps its orphans then, signals
+    /// without a handler do not reach it, and it ends with the *thread* that made the container.
+    pub fn as_pid_1(mut self, yes: bool) -> Self {
+        self.as_pid_1 = yes;
+        self
+    }
+
+    /// Makes no user namespace, so that ids in the sandbox are those of the host: needs root.
+    pub fn host_users(mut self, yes: bool) -> Self {
+        self.host_users = yes;
+        self
+    }
+
+    /// Decides everything, and does nothing yet.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] and [`Error::Path`] name what is wrong.
+    pub fn plan(&self) -> Result<Plan, Error> {
+        let host = Host::current()?;
+        host.check_kernel()?;
+        let ids = if host.privileged && !self.host_users { Some(ids::take()?) } else { None };
+        let spec = self.spec(&host, ids.as_ref())?;
+        Ok(Plan::new(&spec, &host)?.with_ids(ids))
+    }
+
+    /// Runs the command to its end.
+    ///
+    /// # Errors
+    /// As [`Sandbox::plan`], [`Container::create`] and [`Container::start`] have.
+    pub fn status(&self) -> Result<ExitStatus, Error> {
+        let plan = self.plan()?;
+        let mut container = Container::create(&plan)?;
+        container.start()?;
+        let status = container.wait()?;
+        container.remove()?;
+        Ok(status)
+    }
+
+    fn spec(&self, host: &Host, ids: Option<&IdRange>) -> Result<Spec, Error> {
+        let user = self.user(host)?;
+        let mut spec = Spec {
+            process: self.process(&user),
+            hostname: Some(self.hostname.clone().unwrap_or_else(hostname::generate)),
+            linux: self.linux(host, ids, &user)?,
+            extension: Extension {
+                reaper: !self.as_pid_1,
+                parent_death_signal: self.as_pid_1.then_some(SIGKILL),
+                recursive_root: true,
+                root_attributes: MountAttributes::NOSUID | MountAttributes::NODEV,
+                idmap_root: ids.is_some() && self.root.is_some(),
+                default_devices: true,
+                ..Extension::default()
+            },
+            ..Spec::default()
+        };
+        self.check_added()?;
+        spec.mounts = system_mounts();
+        match &self.root {
+            Some(directory) => self.own_root(&mut spec, directory)?,
+            None => host_root(&mut spec, &user)?,
+        }
+        let added = self.added_mounts(ids.is_some());
+        spec.mounts.extend(added);
+        Ok(spec)
+    }
+
+    fn user(&self, host: &Host) -> Result<User, Error> {
+        if self.uid == Some(u32::MAX) {
+            return Err(Error::invalid("--uid", "4294967295 is no user id"));
+        }
+        let uid = self.uid.unwrap_or(host.uid);
+        let gid = self.uid.unwrap_or(host.gid);
+        Ok(User { uid, gid, additional_gids: Vec::new() })
+    }
+
+    fn process(&self, user: &User) -> Process {
+        Process {
+            args: self.args.clone(),
+            env: environment::safe(std::env::vars_os()),
+            cwd: PathBuf::from("/"),
+            capabilities: Some(Capabilities::sandbox(user.uid)),
+            user: user.clone(),
+            rlimits: self.rlimits.clone(),
+            no_new_privileges: true,
+            terminal: self.terminal,
+        }
+    }
+
+    fn linux(&self, host: &Host, ids: Option<&IdRange>, user: &User) -> Result<Linux, Error> {
+        let mut kinds = vec![
+            Namespace::Mount,
+            Namespace::Cgroup,
+            Namespace::Pid,
+            Namespace::Ipc,
+            Namespace::Network,
+            Namespace::Uts,
+        ];
+        let mut linux = Linux::default();
+        if self.host_users {
+            // With the host's own ids the kernel does not protect these by ownership.
+            linux.masked_paths = mask::DEFAULT_MASKED.iter().map(PathBuf::from).collect();
+            linux.readonly_paths = mask::DEFAULT_READ_ONLY.iter().map(PathBuf::from).collect();
+        } else {
+            kinds.push(Namespace::User);
+            linux.uid_mappings = Some(id_map(user.uid, host.uid, ids.map(|ids| ids.uid))?);
+            linux.gid_mappings = Some(id_map(user.gid, host.gid, ids.map(|ids| ids.gid))?);
+        }
+        linux.namespaces = kinds.into_iter().map(|kind| NamespaceRequest { kind }).collect();
+        Ok(linux)
+    }
+
+    /// Every source must be there, every destination a place in the sandbox.
+    fn check_added(&self) -> Result<(), Error> {
+        for (source, destination) in &self.added {
+            let field = || format!("--add {}:{}", source.display(), destination.display());
+            if !destination.is_absolute() {
+                return Err(Error::invalid(field(), "the destination must be absolute"));
+            }
+            if destination.components().any(|part| part == Component::ParentDir) {
+                return Err(Error::invalid(field(), "the destination must not contain \"..\""));
+            }
+            if destination.components().count() < 2 {
+                return Err(Error::invalid(field(), "the destination is the root itself: use --mount"));
+            }
+            source.metadata().map_err(|source_error| Error::Path {
+                field: "--add".into(),
+                path: source.clone(),
+                source: source_error,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn added_mounts(&self, idmap: bool) -> Vec<Mount> {
+        let mut mounts = Vec::new();
+        for (index, (source, destination)) in self.added.iter().enumerate() {
+            // A mount point below another source would be made in it, on the host.
+            let earlier = self.added.get(..index).unwrap_or_default();
+            let below = earlier.iter().any(|(_, other)| destination.starts_with(other));
+            let mut options = vec!["rbind", "rw", "nosuid", "nodev"];
+            if idmap {
+                options.push("ridmap");
+            }
+            mounts.push(Mount {
+                create: !below,
+                ..mount(destination, "none", source.as_os_str(), &options)
+            });
+        }
+        mounts
+    }
+
+    /// A directory as the root: written through if nothing must be made in it.
+    fn own_root(&self, spec: &mut Spec, directory: &Path) -> Result<(), Error> {
+        let failed = |source: io::Error| Error::Path {
+            field: "--mount".into(),
+            path: directory.to_owned(),
+            source,
+        };
+        let path = directory.canonicalize().map_err(failed)?;
+        let root = RootFd::open(&path).map_err(|source| Error::Rootfs { source })?;
+        let system = ["/proc", "/dev"].map(Path::new);
+        let added = self.added.iter().map(|(_, destination)| destination.as_path());
+        for point in system.into_iter().chain(added) {
+            let kind = root.kind(point).map_err(|source| Error::Rootfs { source })?;
+            if kind.is_none() && !spec.extension.overlay_root {
+                log::debug!(
+                    "{} has no {}: it is not changed, what is written in the sandbox is thrown away",
+                    directory.display(),
+                    point.display()
+                );
+                spec.extension.overlay_root = true;
+                spec.extension.recursive_root = false;
+            }
+        }
+        spec.root = Root { path, readonly: false };
+        Ok(())
+    }
+}
+
+const SIGKILL: i32 = 9;
+
+/// The whole of the sandbox' ids: one for an ordinary user, a range for root.
+fn id_map(inside: u32, own: u32, range: Option<u32>) -> Result<IdMap, Error> {
+    let failed = |source| Error::Namespaces { doing: "map the ids of the sandbox", source };
+    let Some(first) = range else { return IdMap::single(inside, own).map_err(failed) };
+    let part = |inside, outside, count| MappedRange { inside, outside, count };
+    let map = if inside < ids::COUNT {
+        IdMap::new([part(0, first, ids::COUNT)])
+    } else {
+        let last = ids::COUNT - 1;
+        IdMap::new([part(0, first, last), part(inside, first + last, 1)])
+    };
+    map.map_err(failed)
+}
+
+fn mount(destination: impl Into<PathBuf>, fstype: &str, source: &OsStr, options: &[&str]) -> Mount {
+    Mount {
+        destination: destination.into(),
+        fstype: fstype.into(),
+        source: source.to_owned(),
+        options: options.iter().map(|option| (*option).to_owned()).collect(),
+        create: false,
+        no_symlinks: false,
+    }
+}
+
+/// `/proc` and `/dev`, never through a symbolic link of the root's.
+fn system_mounts() -> Vec<Mount> {
+    let new = |destination: &str, fstype: &str, options: &[&str]| Mount {
+        no_symlinks: true,
+        create: true,
+        ..mount(destination, fstype, OsStr::new(fstype), options)
+    };
+    vec![
+        new("/proc", "proc", &["nosuid", "noexec", "nodev"]),
+        new("/dev", "tmpfs", &["nosuid", "noexec", "mode=755"]),
+        new("/dev/pts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]),
+        new("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777"]),
+        new("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
+    ]
+}
+
+/// The host's own root, read-only, without what is somebody's own.
+fn host_root(spec: &mut Spec, user: &User) -> Result<(), Error> {
+    spec.root = Root { path: "/".into(), readonly: true };
+    let view = hidden::of_this_process();
+    for place in view.places {
+        let shown = mount(place.path(), "tmpfs", OsStr::new("tmpfs"), &[]);
+        let owner = [format!("uid={}", user.uid), format!("gid={}", user.gid)];
+        spec.mounts.push(match place {
+            hidden::Place::Hide { mode, own, .. } => {
+                let mut options = vec!["nosuid".into(), "nodev".into(), format!("mode={mode:o}")];
+                options.extend(own.then_some(owner).into_iter().flatten());
+                Mount { options, create: true, ..shown }
+            }
+            hidden::Place::Show(path) => {
+                let options = ["rbind", "ro", "nosuid", "nodev"].map(String::from).into();
+                Mount { options, create: true, source: path.into(), ..shown }
+            }
+        });
+    }
+    spec.process.cwd = view.working_directory;
+    Ok(())
+}
