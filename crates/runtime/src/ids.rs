@@ -49,8 +49,8 @@ pub(crate) fn take() -> Result<IdRange, Error> {
 /// Ranges of [`COUNT`] from root's lines in `/etc/subuid` and `/etc/subgid`, else the documented.
 fn candidates() -> Result<Vec<(u32, u32)>, Error> {
     let failed = |source| Error::SubordinateIds { source };
-    let uids = SubordinateIds::of_users("root", 0).map_err(failed)?;
-    let gids = SubordinateIds::of_groups("root", 0).map_err(failed)?;
+    let uids = SubordinateIds::uids(Some("root"), 0).map_err(failed)?;
+    let gids = SubordinateIds::gids(Some("root"), 0).map_err(failed)?;
     let pairs: Vec<_> = slices(&uids).zip(slices(&gids)).collect();
     if pairs.is_empty() {
         let documented = (0..DOCUMENTED_RANGES).map(|index| DOCUMENTED_FIRST + index * COUNT);

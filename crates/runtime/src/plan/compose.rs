@@ -2,7 +2,7 @@
 //! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use crabcan_caps::Capabilities;

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crabcan_caps::Capabilities;
 use crabcan_ns::{ExitStatus, IdMap, IdRange as MappedRange, Namespace};
-use crabcan_rootfs::{Kind, MountAttributes, RootFd, mask};
+use crabcan_rootfs::{MountAttributes, RootFd, mask};
 
 use crate::ids::{self, IdRange};
 use crate::spec::{Extension, Linux, Mount, NamespaceRequest, Process, ResourceLimit, Root, Spec, Terminal, User};
