@@ -1,5 +1,7 @@
 //! Making a child: straight into a program, or as a copy of the caller.
 
+mod sys;
+
 use std::ffi::CStr;
 use std::fs;
 use std::io;
@@ -7,8 +9,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::fcntl_dupfd_cloexec;
 
-use crate::sys::{self, ChildStep};
+use self::sys::ChildStep;
 use crate::{Child, Error, Namespace, Namespaces, Stack};
+
+pub use self::sys::{clone_closure, clone_closure_single_threaded};
 
 /// What a program needs before `exec`: it only makes system calls on it.
 const PROGRAM_STACK_BYTES: usize = 64 << 10;
@@ -78,15 +82,15 @@ impl<'a> CloneOptions<'a> {
         self
     }
 
-    pub(crate) fn closure_stack(&self) -> Result<Stack, Error> {
+    fn closure_stack(&self) -> Result<Stack, Error> {
         Stack::new(self.stack_bytes.unwrap_or(CLOSURE_STACK_BYTES))
     }
 
-    pub(crate) fn request(&self, stack: &Stack) -> sys::CloneRequest {
+    fn request(&self, stack: &Stack) -> sys::CloneRequest {
         sys::CloneRequest::new(self.namespaces.clone_flags(), self.cgroup, stack.usable())
     }
 
-    pub(crate) fn refused(&self, source: io::Error) -> Error {
+    fn refused(&self, source: io::Error) -> Error {
         Error::Clone {
             namespaces: self.namespaces.to_string(),
             cgroup: self.cgroup.is_some(),
@@ -195,7 +199,7 @@ impl AsFd for Source<'_> {
 }
 
 /// Fails unless the caller is the only thread of its process.
-pub(crate) fn check_single_threaded() -> Result<(), Error> {
+fn check_single_threaded() -> Result<(), Error> {
     let threads = fs::read_dir("/proc/self/task")
         .map_err(|source| Error::CountThreads { source })?
         .count();

@@ -167,6 +167,63 @@ pub enum Error {
         found: Option<Namespace>,
     },
 
+    /// The ranges do not make an id map that the kernel would take.
+    #[error("id map: {reason}")]
+    InvalidIdMap {
+        /// The rule that is broken, and by which range.
+        reason: String,
+    },
+
+    /// A file of the user namespace in `/proc` could not be written. [`write_id_maps`] lists the
+    /// causes.
+    ///
+    /// [`write_id_maps`]: crate::write_id_maps
+    #[error("write {path}")]
+    WriteIdMap {
+        /// The file.
+        path: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+
+    /// The capabilities of the calling thread could not be read.
+    #[error("read the capabilities of this thread")]
+    ReadCapabilities {
+        /// The kernel's answer.
+        source: io::Error,
+    },
+
+    /// `newuidmap` or `newgidmap` is missing (then the source says so) or refuses.
+    #[error(
+        "write an id map with {program}{}{}",
+        if said.is_empty() { String::new() } else { format!(": it says \"{said}\"") },
+        if wanted.is_empty() { String::new() } else { format!(" (needed in {grants}: {})", wanted.join(", ")) }
+    )]
+    IdMapHelper {
+        /// The helper.
+        program: &'static str,
+        /// What it wrote to its standard error.
+        said: String,
+        /// The file that grants ranges to users.
+        grants: &'static str,
+        /// The lines that the file must have, or larger ones, for the map to be allowed.
+        wanted: Vec<String>,
+        /// Why it could not be run: ENOENT when it is not installed (package `uidmap` or
+        /// `shadow-utils`). `None` when it ran and failed.
+        source: Option<io::Error>,
+    },
+
+    /// A file of subordinate ids could not be read, or a line of the user in it is broken.
+    #[error("read {file}{}", broken_line(*line, source.is_none()))]
+    SubordinateIds {
+        /// The file.
+        file: String,
+        /// The number of the line, from 1; 0 when the file could not be opened.
+        line: usize,
+        /// The kernel's answer; `None` when the line is broken.
+        source: Option<io::Error>,
+    },
+
     /// A thread could not move into a namespace.
     #[error("join {namespaces} namespaces")]
     JoinNamespace {
@@ -183,5 +240,18 @@ impl Error {
     pub fn errno(&self) -> Option<i32> {
         let source = std::error::Error::source(self)?;
         source.downcast_ref::<io::Error>()?.raw_os_error()
+    }
+}
+
+fn broken_line(line: usize, is_malformed: bool) -> String {
+    let rule = if is_malformed {
+        ": it is not \"user:start:count\""
+    } else {
+        ""
+    };
+    if line == 0 {
+        String::new()
+    } else {
+        format!(", line {line}{rule}")
     }
 }
