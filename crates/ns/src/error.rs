@@ -30,7 +30,7 @@ pub enum Error {
     /// * ENOSYS: the kernel is too old for `clone3` (5.3), or a seccomp filter hides it.
     /// * EINVAL: the kernel knows no such namespace, or is older than 5.7.
     /// * With a cgroup also EACCES (not writable), EBUSY (it has controllers and is not the root),
-    ///   EOPNOTSUPP (invalid domain), ENODEV (it was removed), EBADF (not a cgroup).
+    ///   EOPNOTSUPP (invalid domain), ENODEV or ENOENT (it was removed), EBADF (not a cgroup).
     #[error("clone a process with {namespaces} new namespaces{}", if *.cgroup { " into a cgroup" } else { "" })]
     Clone {
         /// The kinds of the namespaces, separated by commas, or `no`.
