@@ -127,14 +127,20 @@ impl Namespaces {
         self
     }
 
-    /// Joins an existing namespace of this kind.
+    /// Joins an existing namespace of this kind, and whatever else the handle stands for.
     ///
     /// This only records the wish. The process that is to be in it joins it itself with
     /// [`NamespaceFd::join`]: neither [`clone_program`](crate::clone_program) nor
-    /// [`clone_closure`](crate::clone_closure) does so.
-    pub fn join(mut self, kind: Namespace, namespace: NamespaceFd) -> Self {
-        self.made.retain(|made| *made != kind);
-        self.joined.retain(|(joined, _)| *joined != kind);
+    /// [`clone_closure`](crate::clone_closure) does so. If the handle is of another kind, that call
+    /// fails.
+    pub fn join(mut self, kind: Namespace, mut namespace: NamespaceFd) -> Self {
+        if !namespace.kinds.contains(&kind) {
+            // The kernel compares the kind that is asked for with what the descriptor is.
+            namespace.kinds = vec![kind];
+        }
+        self.made.retain(|made| !namespace.kinds.contains(made));
+        self.joined
+            .retain(|(joined, _)| !namespace.kinds.contains(joined));
         self.joined.push((kind, namespace));
         self
     }

@@ -82,6 +82,18 @@ fn the_last_call_for_a_kind_decides() {
 }
 
 #[test]
+fn a_handle_of_another_kind_cannot_be_joined() {
+    let namespaces = Namespaces::new().join(Namespace::Uts, own(Namespace::Network));
+    for (kind, namespace) in namespaces.joins() {
+        assert_eq!(kind, Namespace::Uts);
+        let error = namespace.join().unwrap_err();
+        assert_eq!(error.to_string(), "join uts namespaces");
+        // An ordinary user is refused before the kind is compared.
+        assert!(matches!(error.errno(), Some(libc::EINVAL | libc::EPERM)));
+    }
+}
+
+#[test]
 fn time_is_never_a_clone_flag() {
     let all = Namespace::ALL
         .into_iter()
