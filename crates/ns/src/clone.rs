@@ -75,8 +75,9 @@ impl<'a> CloneOptions<'a> {
         self
     }
 
-    /// The size of the stack, by default 1 MiB for a closure and 64 KiB for a program, which needs
-    /// no more.
+    /// The size of the stack, by default 1 MiB for a closure. A child that goes into a program has
+    /// 64 KiB, of which it needs a fraction, and never less: where it shares the caller's memory, an
+    /// overflow would be the end of both on kernels before 5.16 that dump core.
     pub fn stack_bytes(mut self, size: usize) -> Self {
         self.stack_bytes = Some(size);
         self
@@ -139,7 +140,7 @@ pub fn clone_program(program: &Program<'_>, options: &CloneOptions<'_>) -> Resul
         &descriptors,
         options.namespaces.makes(Namespace::User),
     );
-    let stack = Stack::new(options.stack_bytes.unwrap_or(PROGRAM_STACK_BYTES))?;
+    let stack = Stack::new(options.stack_bytes.unwrap_or(0).max(PROGRAM_STACK_BYTES))?;
     log::debug!(
         "clone {} with {} new namespaces",
         program.name(),

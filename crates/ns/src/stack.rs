@@ -48,3 +48,30 @@ impl Stack {
         self.0.usable()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn the_page_below_is_inaccessible_and_all_above_can_be_written() {
+        let stack = Stack::new(100_000).unwrap();
+        let (start, size) = stack.usable();
+        let page = rustix::param::page_size();
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let permissions = |address: usize| {
+            let line = maps.lines().find(|line| {
+                let (low, high) = line.split_once(' ').unwrap().0.split_once('-').unwrap();
+                let bound = |text| usize::from_str_radix(text, 16).unwrap();
+                (bound(low)..bound(high)).contains(&address)
+            });
+            line.unwrap().split(' ').nth(1).unwrap()
+        };
+        assert_eq!(permissions(start - page), "---p");
+        assert_eq!(permissions(start - 1), "---p");
+        assert_eq!(permissions(start), "rw-p");
+        assert_eq!(permissions(start + size - 1), "rw-p");
+    }
+}

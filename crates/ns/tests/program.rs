@@ -467,3 +467,20 @@ fn a_refused_clone_names_the_namespaces_and_the_cgroup() {
     );
     assert_eq!(error.errno(), Some(libc::EBADF));
 }
+
+#[test]
+fn the_stack_of_a_program_is_never_too_small() {
+    let executable = File::open("/bin/sh").unwrap();
+    let program = Program {
+        executable: executable.as_fd(),
+        args: &[c"sh", c"-c", c"exit 5"],
+        env: &[],
+        descriptors: &[],
+    };
+    let namespaces = Namespaces::new().make(Namespace::User);
+    for size in [0, 1, 1 << 20] {
+        let options = CloneOptions::new(&namespaces).stack_bytes(size);
+        let mut child = clone_program(&program, &options).unwrap();
+        assert_eq!(child.wait().unwrap(), ExitStatus::Exited(5));
+    }
+}

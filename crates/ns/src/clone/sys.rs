@@ -277,7 +277,7 @@ fn raise_capabilities() -> Result<(), c_int> {
 
 /// Makes a child that is a **copy of the calling process** and runs `closure` in it, on a stack of
 /// its own, with the returned number (its lower eight bits) as its exit code. A panic ends the child
-/// with code 101.
+/// with code 101, or by SIGABRT where panics abort.
 ///
 /// This is the tutorial's way to make a container. Prefer
 /// [`clone_program`](crate::clone_program): it is safe and does not grow with the caller's memory.
