@@ -84,7 +84,7 @@ pub(crate) fn suites() -> Result<()> {
         command
             .current_dir(&suite.package)
             .env("CRABCAN_TEST_BIN", &crabcan)
-            .arg("--ignored");
+            .args(["--ignored", "--show-output"]);
         let outcome = programs::run(command);
         if let Some(fault) = outcome.fault {
             bail!("{}: {fault}", suite.label());

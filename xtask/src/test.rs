@@ -137,8 +137,10 @@ fn privileged(built: &Built, args: &[String], privilege: Privilege) -> Result<u3
             Privilege::Root => here(test, &built.crabcan),
             Privilege::Sudo => under_sudo(test, &built.crabcan, env::vars_os()),
         };
-        // One thread: the tests count processes and mounts of the whole machine.
-        command.args(["--ignored", "--test-threads=1"]).args(args);
+        // One thread: the tests count processes and mounts of the whole machine. The output of a
+        // test that passed may say that it could not do all it is for.
+        let fixed = ["--ignored", "--test-threads=1", "--show-output"];
+        command.args(fixed).args(args);
         Ok(programs::run(command))
     })
 }
