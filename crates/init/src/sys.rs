@@ -358,8 +358,14 @@ pub(crate) fn pivot_to_working_directory() -> Result<(), Errno> {
     call(nr::PIVOT_ROOT, &[text(c"."), text(c".")]).map(drop)
 }
 
+const MNT_DETACH: usize = 2;
+
+/// Takes away what was mounted last over the root directory.
+pub(crate) fn detach_cover_of_root() -> Result<(), Errno> {
+    call(nr::UMOUNT2, &[text(c"/"), MNT_DETACH]).map(drop)
+}
+
 pub(crate) fn detach_working_directory() -> Result<(), Errno> {
-    const MNT_DETACH: usize = 2;
     call(nr::UMOUNT2, &[text(c"."), MNT_DETACH]).map(drop)
 }
 
