@@ -295,9 +295,16 @@ struct MountAttr {
 }
 
 pub(crate) fn mount_setattr(mount: i32, set: u64, recursive: bool) -> Result<(), Errno> {
+    /// One field of three values, which the kernel sets only where it is cleared too.
+    const MOUNT_ATTR_ATIME_FIELD: u64 = 0x70;
+    let access_time = set & MOUNT_ATTR_ATIME_FIELD != 0;
     let attr = MountAttr {
         set,
-        clear: 0,
+        clear: if access_time {
+            MOUNT_ATTR_ATIME_FIELD
+        } else {
+            0
+        },
         propagation: 0,
         user_namespace: 0,
     };
