@@ -191,3 +191,189 @@ impl AttributeChange {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use MountAttributes as A;
+
+    /// The strings that the runtime specification (1.3) says MUST, SHOULD and MAY be known.
+    const SPECIFIED: [&str; 61] = [
+        "async",
+        "atime",
+        "bind",
+        "defaults",
+        "dev",
+        "diratime",
+        "dirsync",
+        "exec",
+        "iversion",
+        "lazytime",
+        "loud",
+        "noatime",
+        "nodev",
+        "nodiratime",
+        "noexec",
+        "noiversion",
+        "nolazytime",
+        "norelatime",
+        "nostrictatime",
+        "nosuid",
+        "private",
+        "rbind",
+        "relatime",
+        "remount",
+        "ro",
+        "rprivate",
+        "rshared",
+        "rslave",
+        "runbindable",
+        "rw",
+        "shared",
+        "silent",
+        "slave",
+        "strictatime",
+        "suid",
+        "sync",
+        "unbindable", // MUST: 37
+        "idmap",
+        "nosymfollow",
+        "ratime",
+        "rdev",
+        "rdiratime",
+        "rexec",
+        "ridmap",
+        "rnoatime",
+        "rnodiratime",
+        "rnoexec",
+        "rnorelatime",
+        "rnostrictatime",
+        "rnosuid",
+        "rnosymfollow",
+        "rrelatime",
+        "rro",
+        "rrw",
+        "rstrictatime",
+        "rsuid",
+        "rsymfollow",
+        "symfollow", // SHOULD: 21
+        "mand",
+        "nomand",
+        "tmpcopyup", // MAY: 3
+    ];
+
+    fn parse(words: &str) -> MountOptions {
+        MountOptions::parse(words.split_whitespace())
+    }
+
+    #[test]
+    fn every_specified_word_is_known_and_no_other() {
+        for word in SPECIFIED {
+            assert_eq!(parse(word).data, [""; 0], "{word}");
+        }
+        for word in [
+            "size=64k",
+            "rsize=1",
+            "r",
+            "",
+            "rdefaults",
+            "rsync",
+            "RO",
+            "rrro",
+            "acl",
+        ] {
+            assert_eq!(MountOptions::parse([word]).data, [word], "{word}");
+        }
+    }
+
+    #[test]
+    fn words_that_do_nothing_alone() {
+        let nothing = MountOptions::default();
+        for word in [
+            "defaults",
+            "async",
+            "loud",
+            "nolazytime",
+            "nomand",
+            "noiversion",
+        ] {
+            assert_eq!(parse(word), nothing, "{word}");
+        }
+        assert_eq!(parse("norelatime"), nothing);
+    }
+
+    #[test]
+    fn attributes_are_set_and_cleared() {
+        let words = [
+            ("ro", "rw", A::RDONLY),
+            ("nosuid", "suid", A::NOSUID),
+            ("nodev", "dev", A::NODEV),
+            ("noexec", "exec", A::NOEXEC),
+            ("nodiratime", "diratime", A::NODIRATIME),
+            ("nosymfollow", "symfollow", A::NOSYMFOLLOW),
+        ];
+        let (none, change) = (A::NONE, |set, clear| AttributeChange { set, clear });
+        for (on, off, attribute) in words {
+            assert_eq!(parse(on).attributes, change(attribute, none));
+            assert_eq!(parse(off).attributes, change(none, attribute));
+            let last = parse(&format!("{off} {on}"));
+            assert_eq!(last.attributes, change(attribute, none));
+            let whole = parse(&format!("r{on} r{off}"));
+            assert_eq!(whole.attributes, AttributeChange::default());
+            assert_eq!(whole.recursive_attributes, change(none, attribute));
+        }
+    }
+
+    #[test]
+    fn access_times_are_one_choice_of_three() {
+        let cases = [
+            ("noatime", A::NOATIME),
+            ("strictatime", A::STRICTATIME),
+            ("relatime", A::NONE),
+            ("atime", A::NONE),
+            ("nostrictatime", A::NONE),
+            ("noatime atime", A::NONE),
+            ("noatime strictatime", A::STRICTATIME),
+            ("strictatime atime", A::STRICTATIME),
+            ("noatime nostrictatime", A::NOATIME),
+            ("strictatime nostrictatime", A::NONE),
+            ("noatime norelatime", A::NOATIME),
+        ];
+        for (words, set) in cases {
+            let clear = A::ATIME_FIELD;
+            let expected = AttributeChange { set, clear };
+            assert_eq!(parse(words).attributes, expected, "{words}");
+            let recursive: Vec<_> = words.split(' ').map(|word| format!("r{word}")).collect();
+            let options = MountOptions::parse(recursive.iter().map(String::as_str));
+            assert_eq!(options.recursive_attributes, expected, "{recursive:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_attribute() {
+        let options = parse("bind rbind idmap ridmap remount tmpcopyup rslave shared size=1 x");
+        assert_eq!(options.bind, Some(Scope::Tree));
+        assert_eq!(options.id_map, Some(Scope::Tree));
+        assert!(options.remount && options.tmpcopyup);
+        let propagation = [
+            (Propagation::Slave, Scope::Tree),
+            (Propagation::Shared, Scope::Mount),
+        ];
+        assert_eq!(options.propagation, propagation);
+        assert_eq!(options.data, ["size=1", "x"]);
+    }
+
+    #[test]
+    fn flags_of_the_file_system() {
+        let words = |text: &str| parse(text).superblock.words().collect::<Vec<_>>();
+        assert_eq!(
+            words("lazytime sync mand dirsync"),
+            ["sync", "dirsync", "lazytime", "mand"]
+        );
+        assert_eq!(words("sync lazytime async nolazytime mand nomand"), [""; 0]);
+        let flags = parse("silent iversion").superblock;
+        assert!(flags.silent && flags.iversion && flags.words().next().is_none());
+        let flags = parse("silent iversion loud noiversion").superblock;
+        assert_eq!(flags, SuperblockFlags::default());
+    }
+}

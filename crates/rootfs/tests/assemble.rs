@@ -112,12 +112,13 @@ fn a_container_of_the_hosts_root() {
     push_masked(&mut plan, mask::DEFAULT_MASKED).unwrap();
     push_read_only(&mut plan, mask::DEFAULT_READ_ONLY).unwrap();
     push_pivot(&mut plan).unwrap();
+    // The modes are those that the nodes have: a test that fails must not harm the host.
     let script = r#"
         echo devices: $(cd /dev && echo *)
         echo x > /dev/null && head -c 2 /dev/zero | od -An -c
-        chmod 600 /dev/null 2>/dev/null || echo "the node is safe"
+        chmod 666 /dev/null 2>/dev/null || echo "the node is safe"
         readlink /dev/fd /dev/stdin /dev/ptmx
-        chmod 600 /proc/interrupts 2>/dev/null || echo "the mask is safe"
+        chmod 666 /proc/interrupts 2>/dev/null || echo "the mask is safe"
         echo interrupts $(wc -c < /proc/interrupts)
         echo 1 2>/dev/null > /proc/sys/kernel/domainname || echo "settings are safe"
         touch /x 2>/dev/null || echo "the root is safe"
