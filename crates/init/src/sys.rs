@@ -295,9 +295,16 @@ struct MountAttr {
 }
 
 pub(crate) fn mount_setattr(mount: i32, set: u64, recursive: bool) -> Result<(), Errno> {
+    /// One field of three values, which the kernel sets only where it is cleared too.
+    const MOUNT_ATTR_ATIME_FIELD: u64 = 0x70;
+    let access_time = set & MOUNT_ATTR_ATIME_FIELD != 0;
     let attr = MountAttr {
         set,
-        clear: 0,
+        clear: if access_time {
+            MOUNT_ATTR_ATIME_FIELD
+        } else {
+            0
+        },
         propagation: 0,
         user_namespace: 0,
     };
@@ -358,8 +365,14 @@ pub(crate) fn pivot_to_working_directory() -> Result<(), Errno> {
     call(nr::PIVOT_ROOT, &[text(c"."), text(c".")]).map(drop)
 }
 
+const MNT_DETACH: usize = 2;
+
+/// Takes away what was mounted last over the root directory.
+pub(crate) fn detach_cover_of_root() -> Result<(), Errno> {
+    call(nr::UMOUNT2, &[text(c"/"), MNT_DETACH]).map(drop)
+}
+
 pub(crate) fn detach_working_directory() -> Result<(), Errno> {
-    const MNT_DETACH: usize = 2;
     call(nr::UMOUNT2, &[text(c"."), MNT_DETACH]).map(drop)
 }
 

@@ -35,7 +35,12 @@ pub(crate) fn open(root: i32, path: &CStr, no_symlinks: bool) -> Result<Fd, Errn
 }
 
 /// Makes a directory, and those above it (0755); one that is there already is left as it is.
-pub(crate) fn make_directory(root: i32, path: &CStr, mode: u32) -> Result<(), Errno> {
+///
+/// `root` is the number of an open directory.
+///
+/// # Errors
+/// What mkdirat(2) and openat2(2) say; ENOTDIR when something else is there.
+pub fn make_directory(root: i32, path: &CStr, mode: u32) -> Result<(), Errno> {
     let made = in_parent(root, path, |parent, name| sys::mkdirat(parent, name, mode));
     match made {
         Err(Errno::EEXIST) => open_directory(root, path).map(drop),
@@ -44,7 +49,12 @@ pub(crate) fn make_directory(root: i32, path: &CStr, mode: u32) -> Result<(), Er
 }
 
 /// Makes an empty file and the directories above it; anything there already is left as it is.
-pub(crate) fn make_file(root: i32, path: &CStr) -> Result<(), Errno> {
+///
+/// `root` is the number of an open directory.
+///
+/// # Errors
+/// What mknodat(2), mkdirat(2) and openat2(2) say.
+pub fn make_file(root: i32, path: &CStr) -> Result<(), Errno> {
     const S_IFREG_0644: u32 = 0o100_644;
     match in_parent(root, path, |parent, name| {
         sys::mknodat(parent, name, S_IFREG_0644, 0)
@@ -56,9 +66,11 @@ pub(crate) fn make_file(root: i32, path: &CStr) -> Result<(), Errno> {
 
 /// Makes a symbolic link and the directories above it.
 ///
+/// `root` is the number of an open directory.
+///
 /// # Errors
 /// EEXIST when anything is there already.
-pub(crate) fn make_symlink(root: i32, text: &CStr, path: &CStr) -> Result<(), Errno> {
+pub fn make_symlink(root: i32, text: &CStr, path: &CStr) -> Result<(), Errno> {
     in_parent(root, path, |parent, name| {
         sys::symlinkat(text, parent, name)
     })
@@ -94,7 +106,11 @@ fn in_parent(
         let next = match open_directory(root, terminated(prefix, &mut buffer)?) {
             Err(Errno::ENOENT) => {
                 let name = name.ok_or(Errno::EINVAL)?;
-                sys::mkdirat(parent.0, terminated(name, &mut buffer)?, 0o755)?;
+                match sys::mkdirat(parent.0, terminated(name, &mut buffer)?, 0o755) {
+                    // Somebody else has made it; a link that leads nowhere fails below.
+                    Ok(()) | Err(Errno::EEXIST) => {}
+                    Err(errno) => return Err(errno),
+                }
                 open_directory(root, terminated(prefix, &mut buffer)?)?
             }
             other => other?,
@@ -103,6 +119,10 @@ fn in_parent(
         start += length + 1;
     }
     let name = path.get(start..).ok_or(Errno::EINVAL)?;
+    if name.is_empty() {
+        // The root itself.
+        return Err(Errno::EEXIST);
+    }
     make(parent.0, terminated(name, &mut buffer)?)
 }
 

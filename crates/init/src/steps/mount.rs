@@ -14,6 +14,8 @@ const S_IFCHR: u32 = 0o020_000;
 const MOUNT_ATTR_RDONLY: u64 = 0x1;
 /// Read-only, no set-user-ID, no devices, no programs: for a directory that hides another.
 const MASK_ATTRIBUTES: u64 = 0xf;
+/// The same but for devices. Read-only, since chmod(2) would reach the host's own node.
+const NULL_ATTRIBUTES: u64 = 0xb;
 
 impl Context {
     pub(super) fn mount_step(&self, step: &Step<'_>) -> Result<(), Errno> {
@@ -149,6 +151,7 @@ fn mask(root: i32, target: &CStr) -> Result<(), Errno> {
         // The container's own `/dev/null` could be anything; the host's is checked as well.
         let null = sys::open_tree(sys::AT_FDCWD, c"/dev/null", 0)?;
         check_device(&null, sys::make_device(1, 3))?;
+        set_attributes(&null, NULL_ATTRIBUTES, false)?;
         null
     };
     sys::move_mount(cover.0, place.0, c"")

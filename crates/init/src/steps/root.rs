@@ -61,8 +61,11 @@ fn cover_root(mount: &Fd) -> Result<(), Errno> {
     sys::move_mount(mount.0, sys::AT_FDCWD, c"/")
 }
 
-/// An overlay of `lower` with a private tmpfs above. Layers must be attached somewhere in this
-/// mount namespace: over the root, where the pivot takes them away again.
+/// An overlay of `lower` with a private tmpfs above.
+///
+/// Layers must be attached somewhere in this mount namespace until the overlay has its own copies
+/// of them: over the root. Left there, they would be what the pivot's one detach takes away, and
+/// the old root with all its mounts would stay behind the new one's `..`.
 fn overlay(lower: &Fd, attributes: u64) -> Result<Fd, Errno> {
     let options = Strings::new(b"mode=755\0").ok_or(Errno::EINVAL)?;
     let tmpfs = new_mount(c"tmpfs", c"tmpfs", options, 0)?;
@@ -78,6 +81,8 @@ fn overlay(lower: &Fd, attributes: u64) -> Result<Fd, Errno> {
     layer(&context, c"upperdir", c"upperdir", &upper)?;
     layer(&context, c"workdir", c"workdir", &work)?;
     sys::fsconfig(context.0, &Config::Create)?;
+    sys::detach_cover_of_root()?;
+    sys::detach_cover_of_root()?;
     sys::fsmount(context.0, attributes)
 }
 

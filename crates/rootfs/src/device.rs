@@ -1,0 +1,129 @@
+//! A `/dev` of the container's own.
+
+use std::path::Path;
+
+use crabcan_init::{PlanWriter, Step};
+
+use crate::mount::{Bind, NewMount, Target, c_path};
+use crate::{Error, MountAttributes};
+
+/// A character device that every container has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Its name in `/dev`.
+    pub name: &'static str,
+    /// The major number, of the driver.
+    pub major: u32,
+    /// The minor number, of the device.
+    pub minor: u32,
+}
+
+impl Device {
+    const fn new(name: &'static str, major: u32, minor: u32) -> Self {
+        Self { name, major, minor }
+    }
+
+    /// The number as makedev(3) composes it.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        let (major, minor) = (self.major as u64, self.minor as u64);
+        (major & 0xfff) << 8 | minor & 0xff | (minor & !0xff) << 12 | (major & !0xfff) << 32
+    }
+}
+
+/// The devices that the runtime specification asks for.
+pub const DEFAULT: [Device; 6] = [
+    Device::new("null", 1, 3),
+    Device::new("zero", 1, 5),
+    Device::new("full", 1, 7),
+    Device::new("random", 1, 8),
+    Device::new("urandom", 1, 9),
+    Device::new("tty", 5, 0),
+];
+
+/// The links in `/dev` that programs expect: what each says, and its path.
+pub const LINKS: [(&str, &str); 5] = [
+    ("/proc/self/fd", "/dev/fd"),
+    ("/proc/self/fd/0", "/dev/stdin"),
+    ("/proc/self/fd/1", "/dev/stdout"),
+    ("/proc/self/fd/2", "/dev/stderr"),
+    ("pts/ptmx", "/dev/ptmx"),
+];
+
+/// The host's device behind a bind. Read-only stops chmod(2) and chown(2), which would reach the
+/// host's own node; reading from and writing to the device go on. Without `NODEV`, of course.
+const DEVICE_ATTRIBUTES: MountAttributes = MountAttributes::RDONLY
+    .with(MountAttributes::NOSUID)
+    .with(MountAttributes::NOEXEC);
+
+/// The devices are mounts of their own, so nothing in the tmpfs itself need be a device.
+const DEV_ATTRIBUTES: MountAttributes = MountAttributes::NOSUID
+    .with(MountAttributes::NODEV)
+    .with(MountAttributes::NOEXEC);
+
+/// What the container's `/dev` is to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DevOptions {
+    /// The group of new terminals: 5 where it is mapped, else none.
+    pub tty_gid: Option<u32>,
+    /// Whether there are message queues: only in an IPC namespace of the container's own.
+    pub mqueue: bool,
+    /// The size of `/dev/shm` in bytes; half of the memory when not said.
+    pub shm_size_bytes: Option<u64>,
+}
+
+impl Default for DevOptions {
+    fn default() -> Self {
+        Self {
+            tty_gid: None,
+            mqueue: true,
+            shm_size_bytes: None,
+        }
+    }
+}
+
+/// Appends the steps that make the default `/dev`: a tmpfs with the devices, the links, terminals,
+/// shared memory and message queues.
+///
+/// The devices are the host's own, bound, since a user namespace can't make any; init refuses a
+/// source that has not the number of [`DEFAULT`]. There is no `/dev/core`: `/proc/kcore` is masked.
+///
+/// # Errors
+/// [`Error::TooLong`].
+pub fn push_dev(plan: &mut PlanWriter, options: &DevOptions) -> Result<(), Error> {
+    let place = |path: &str| Target::new(path).create().no_symlinks();
+    NewMount::tmpfs(place("/dev"), ["mode=755", "size=64k"])
+        .attributes(DEV_ATTRIBUTES)
+        .push(plan)?;
+    for device in DEFAULT {
+        push_device(plan, device)?;
+    }
+    for (text, path) in LINKS {
+        plan.push(&Step::Symlink {
+            text: &c_path(Path::new(text))?,
+            target: &c_path(Path::new(path))?,
+        })?;
+    }
+    NewMount::devpts(place("/dev/pts"), options.tty_gid).push(plan)?;
+    let size = options.shm_size_bytes.map(|size| format!("size={size}"));
+    NewMount::tmpfs(place("/dev/shm"), ["mode=1777"])
+        .source("shm")
+        .options(size)
+        .attributes(DEV_ATTRIBUTES)
+        .push(plan)?;
+    if options.mqueue {
+        NewMount::mqueue(place("/dev/mqueue")).push(plan)?;
+    }
+    Ok(())
+}
+
+fn push_device(plan: &mut PlanWriter, device: Device) -> Result<(), Error> {
+    let path = Path::new("/dev").join(device.name);
+    let target = Target::new(&path).create().no_symlinks();
+    let mut bind = Bind::new(path, target)
+        .without_submounts()
+        .attributes(DEVICE_ATTRIBUTES);
+    bind.device = device.number();
+    bind.push(plan)
+}

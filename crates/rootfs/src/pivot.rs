@@ -1,0 +1,74 @@
+//! The frame around everything that is mounted: propagation first, the new root last.
+
+use crabcan_init::{PlanWriter, Step};
+
+use crate::{Error, MountAttributes};
+
+/// How mounts and unmounts spread between this mount and its copies elsewhere; see
+/// mount_namespaces(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Propagation {
+    /// In neither direction.
+    Private,
+    /// Into this one, not out of it.
+    Slave,
+    /// In both directions.
+    Shared,
+    /// In neither direction, and no copy can be bound.
+    Unbindable,
+}
+
+impl Propagation {
+    /// The `MS_*` flag of mount(2).
+    #[must_use]
+    pub const fn flag(self) -> u64 {
+        match self {
+            Self::Unbindable => 1 << 17,
+            Self::Private => 1 << 18,
+            Self::Slave => 1 << 19,
+            Self::Shared => 1 << 20,
+        }
+    }
+
+    /// Appends the step that gives every mount of the new namespace this propagation.
+    ///
+    /// It is the first of all steps that mount: before it, whatever is mounted may appear on the
+    /// host. After [`Self::Shared`] and [`Self::Unbindable`] the pivot or the binds are refused
+    /// (EINVAL), so only [`Self::Private`] and [`Self::Slave`] are of use here.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`].
+    pub fn push(self, plan: &mut PlanWriter) -> Result<(), Error> {
+        const MS_REC: u64 = 0x4000;
+        plan.push(&Step::Propagation {
+            flags: MS_REC | self.flag(),
+        })?;
+        Ok(())
+    }
+}
+
+/// Appends the step that sets attributes of the root's own mount, not of those below it: once
+/// everything in it is made, it can become read-only.
+///
+/// # Errors
+/// [`Error::TooLong`].
+pub fn push_root_attributes(
+    plan: &mut PlanWriter,
+    attributes: MountAttributes,
+) -> Result<(), Error> {
+    plan.push(&Step::RootAttributes {
+        attributes: attributes.bits(),
+    })?;
+    Ok(())
+}
+
+/// Appends the step after which the container's root is the root directory, and the host's is
+/// gone: paths of later steps are the container's.
+///
+/// # Errors
+/// [`Error::TooLong`].
+pub fn push_pivot(plan: &mut PlanWriter) -> Result<(), Error> {
+    plan.push(&Step::Pivot {})?;
+    Ok(())
+}

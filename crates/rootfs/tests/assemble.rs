@@ -1,0 +1,294 @@
+//! Plans of this crate's steps, walked by the program of crabcan-init in namespaces of its own,
+//! and looked at from inside. Any user can run them: `unshare` (util-linux) makes the namespaces.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may end by a panic"
+)]
+
+use std::fs;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crabcan_init::format::Strings;
+use crabcan_init::message::Message;
+use crabcan_init::{PROGRAM, PlanWriter, Step};
+use crabcan_rootfs::device::{DevOptions, push_dev};
+use crabcan_rootfs::mask::{push_masked, push_read_only};
+use crabcan_rootfs::pivot::{push_pivot, push_root_attributes};
+use crabcan_rootfs::{Bind, MountAttributes, NewMount, Propagation, Root, Target, mask};
+
+/// A directory that is removed with everything in it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("crabcan-assemble-{}-{count}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn join(&self, path: &str) -> PathBuf {
+        self.0.join(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What a script in the container printed, or why init failed.
+fn run(mut plan: PlanWriter, script: &str) -> Result<String, (String, i32)> {
+    let args = format!("sh\0-c\0{script}\0");
+    plan.push(&Step::Exec {
+        candidates: Strings::new(b"/bin/sh\0").unwrap(),
+        args: Strings::new(args.as_bytes()).unwrap(),
+        env: Strings::new(b"PATH=/usr/bin:/bin:/usr/sbin:/sbin\0").unwrap(),
+    })
+    .unwrap();
+    let bytes = plan.finish(None);
+    let scratch = Scratch::new();
+    let (program, blob) = (scratch.join("init"), scratch.join("plan"));
+    fs::write(&program, PROGRAM).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(&blob, &bytes).unwrap();
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    // Standard input is the channel's end until the shell puts it where init looks for it.
+    let launch = r#"exec "$0" 3<&0 0</dev/null 4<"$1""#;
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "--ipc", "--net"])
+        .args(["--pid", "--fork", "--propagation", "unchanged"])
+        .args(["--", "/bin/sh", "-c", launch])
+        .args([&program, &blob])
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .output()
+        .unwrap();
+    let mut said = Vec::new();
+    ours.read_to_end(&mut said).unwrap();
+    if let Some(record) = said.first_chunk() {
+        let Some(Message::Failed { step, errno, .. }) = Message::from_bytes(record) else {
+            panic!("init said {said:?}");
+        };
+        let parsed = crabcan_init::format::FlatPlan::parse(&bytes).unwrap();
+        let step = parsed.steps().nth(step as usize).unwrap();
+        return Err((step.name().to_owned(), errno));
+    }
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(errors, "", "the script complained");
+    Ok(String::from_utf8(output.stdout).unwrap())
+}
+
+fn host_root(attributes: MountAttributes) -> Root {
+    Root::Directory {
+        source: "/".into(),
+        received: false,
+        recursive: true,
+        attributes,
+    }
+}
+
+fn plan(root: &Root) -> PlanWriter {
+    let mut plan = PlanWriter::new();
+    Propagation::Private.push(&mut plan).unwrap();
+    root.push(&mut plan).unwrap();
+    plan
+}
+
+#[test]
+fn a_container_of_the_hosts_root() {
+    let mut plan = plan(&host_root(MountAttributes::RDONLY));
+    push_dev(&mut plan, &DevOptions::default()).unwrap();
+    NewMount::proc("/proc").push(&mut plan).unwrap();
+    push_masked(&mut plan, mask::DEFAULT_MASKED).unwrap();
+    push_read_only(&mut plan, mask::DEFAULT_READ_ONLY).unwrap();
+    push_pivot(&mut plan).unwrap();
+    // The modes are those that the nodes have: a test that fails must not harm the host.
+    let script = r#"
+        echo devices: $(cd /dev && echo *)
+        echo x > /dev/null && head -c 2 /dev/zero | od -An -c
+        chmod 666 /dev/null 2>/dev/null || echo "the node is safe"
+        readlink /dev/fd /dev/stdin /dev/ptmx
+        chmod 666 /proc/interrupts 2>/dev/null || echo "the mask is safe"
+        echo interrupts $(wc -c < /proc/interrupts)
+        echo 1 2>/dev/null > /proc/sys/kernel/domainname || echo "settings are safe"
+        touch /x 2>/dev/null || echo "the root is safe"
+        touch /dev/shm/x && echo "shared memory"
+        ls -d /dev/mqueue /dev/pts/ptmx
+    "#;
+    let printed = run(plan, script).unwrap();
+    let expected = "devices: fd full mqueue null ptmx pts random shm stderr stdin stdout tty \
+                    urandom zero\n  \\0  \\0\nthe node is safe\n/proc/self/fd\n/proc/self/fd/0\n\
+                    pts/ptmx\nthe mask is safe\ninterrupts 0\nsettings are safe\nthe root is safe\nshared memory\n\
+                    /dev/mqueue\n/dev/pts/ptmx\n";
+    assert_eq!(printed, expected);
+}
+
+/// A small root: the host's programs and libraries in a directory of ours.
+fn small_root(scratch: &Scratch) -> PathBuf {
+    let root = scratch.join("root");
+    for name in ["usr", "proc"] {
+        fs::create_dir_all(root.join(name)).unwrap();
+    }
+    for name in ["bin", "lib", "lib64"] {
+        symlink(format!("usr/{name}"), root.join(name)).unwrap();
+    }
+    root
+}
+
+fn programs(plan: &mut PlanWriter) {
+    let attributes = MountAttributes::RDONLY | MountAttributes::NOSUID;
+    let bind = Bind::new("/usr", "/usr").attributes(attributes);
+    bind.push(plan).unwrap();
+    NewMount::proc("/proc").push(plan).unwrap();
+}
+
+/// What can be seen above the root, and which mounts there are.
+const LOOK_OUT: &str = "cut -d' ' -f5 /proc/self/mountinfo | sort; ls /.. /../..";
+
+#[test]
+fn nothing_of_the_host_is_left_behind_a_directory() {
+    let scratch = Scratch::new();
+    let source = small_root(&scratch);
+    let mut plan = plan(&Root::Directory {
+        source,
+        received: false,
+        recursive: true,
+        attributes: MountAttributes::NONE,
+    });
+    programs(&mut plan);
+    push_pivot(&mut plan).unwrap();
+    let printed = run(plan, LOOK_OUT).unwrap();
+    let list = "bin\nlib\nlib64\nproc\nusr\n";
+    assert_eq!(
+        printed,
+        format!("/\n/proc\n/usr\n/..:\n{list}\n/../..:\n{list}")
+    );
+}
+
+#[test]
+fn nothing_of_the_host_is_left_behind_an_overlay() {
+    let scratch = Scratch::new();
+    let lower = small_root(&scratch);
+    let mut plan = plan(&Root::Overlay {
+        lower: lower.clone(),
+        received: false,
+        attributes: MountAttributes::NONE,
+    });
+    programs(&mut plan);
+    push_pivot(&mut plan).unwrap();
+    let script = format!("{LOOK_OUT}; mkdir /new && ls -d /new; stat -c %a /");
+    let printed = run(plan, &script).unwrap();
+    let list = "bin\nlib\nlib64\nproc\nusr\n";
+    let expected = format!("/\n/proc\n/usr\n/..:\n{list}\n/../..:\n{list}/new\n755\n");
+    assert_eq!(printed, expected);
+    assert!(!lower.join("new").exists(), "the directory was written to");
+}
+
+fn overlay(scratch: &Scratch) -> PlanWriter {
+    let mut plan = plan(&Root::Overlay {
+        lower: small_root(scratch),
+        received: false,
+        attributes: MountAttributes::NONE,
+    });
+    programs(&mut plan);
+    plan
+}
+
+#[test]
+fn the_roots_own_attributes_come_last() {
+    let scratch = Scratch::new();
+    let mut plan = overlay(&scratch);
+    let attributes = MountAttributes::RDONLY | MountAttributes::NOATIME;
+    push_root_attributes(&mut plan, attributes).unwrap();
+    push_pivot(&mut plan).unwrap();
+    let printed = run(plan, "head -1 /proc/self/mountinfo | cut -d' ' -f6").unwrap();
+    assert_eq!(printed, "ro,noatime\n");
+}
+
+/// Defect 16 of the tutorial: a link of the root's led its mounts to the host.
+#[test]
+fn a_hostile_link_leads_nowhere_but_into_the_root() {
+    let scratch = Scratch::new();
+    let outside = scratch.join("outside");
+    fs::create_dir(&outside).unwrap();
+    let source = small_root(&scratch);
+    symlink(&outside, source.join("absolute")).unwrap();
+    symlink("../../../..", source.join("up")).unwrap();
+    fs::create_dir_all(source.join(outside.strip_prefix("/").unwrap())).unwrap();
+    let mut plan = plan(&Root::Directory {
+        source,
+        received: false,
+        recursive: true,
+        attributes: MountAttributes::NONE,
+    });
+    programs(&mut plan);
+    for path in ["/absolute/made", "/up/made", "/../../made-too"] {
+        let options = ["mode=700"];
+        let mount = NewMount::tmpfs(Target::new(path).create(), options);
+        mount.push(&mut plan).unwrap();
+    }
+    push_pivot(&mut plan).unwrap();
+    let script = format!("ls -d {}/made /made /made-too", outside.display());
+    let printed = run(plan, &script).unwrap();
+    assert_eq!(
+        printed,
+        format!("/made\n/made-too\n{}/made\n", outside.display())
+    );
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+}
+
+#[test]
+fn proc_is_not_mounted_through_a_link() {
+    let scratch = Scratch::new();
+    let source = small_root(&scratch);
+    fs::remove_dir(source.join("proc")).unwrap();
+    symlink("usr", source.join("proc")).unwrap();
+    let mut plan = plan(&Root::Directory {
+        source,
+        received: false,
+        recursive: true,
+        attributes: MountAttributes::NONE,
+    });
+    programs(&mut plan);
+    let eloop = 40;
+    assert_eq!(run(plan, "true"), Err(("Mount".to_owned(), eloop)));
+}
+
+#[test]
+fn a_device_that_is_another_is_refused() {
+    let scratch = Scratch::new();
+    let mut plan = overlay(&scratch);
+    let mut bind = Bind::new("/dev/zero", Target::new("/null").create());
+    bind.device = crabcan_rootfs::device::DEFAULT[0].number();
+    bind.push(&mut plan).unwrap();
+    let enodev = 19;
+    assert_eq!(run(plan, "true"), Err(("Bind".to_owned(), enodev)));
+}
+
+#[test]
+fn a_missing_target_is_made_or_passed_over_or_an_error() {
+    let scratch = Scratch::new();
+    let mut plan = overlay(&scratch);
+    let bind = |target| Bind::new("/usr", target);
+    bind(Target::new("/made").create()).push(&mut plan).unwrap();
+    bind(Target::new("/passed").optional())
+        .push(&mut plan)
+        .unwrap();
+    let mut strict = plan.clone();
+    bind(Target::new("/missing")).push(&mut strict).unwrap();
+    push_pivot(&mut plan).unwrap();
+    let script = "test -d /made/bin && test ! -e /passed && echo yes";
+    assert_eq!(run(plan, script), Ok("yes\n".to_owned()));
+    let enoent = 2;
+    assert_eq!(run(strict, "true"), Err(("Bind".to_owned(), enoent)));
+}
