@@ -3,6 +3,8 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod display;
 mod errno;
@@ -13,6 +15,12 @@ pub mod message;
     reason = "the program's own, compiled here to be checked and tested"
 )]
 mod reaper;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "a sample that can't be made fails its test"
+)]
+mod samples;
 pub mod step;
 #[allow(dead_code, reason = "the program uses what the library does not")]
 pub mod steps;

@@ -1,0 +1,192 @@
+//! How the fields of a step are shown.
+
+use core::ffi::CStr;
+use core::fmt::{self, Display, Formatter, Write};
+
+use crate::format::{Groups, Strings};
+
+/// `MOUNT_ATTR_*` by the names of mount(8).
+const ATTRIBUTES: [(u64, &str); 9] = [
+    (0x1, "ro"),
+    (0x2, "nosuid"),
+    (0x8, "noexec"),
+    (0x4, "nodev"),
+    (0x10, "noatime"),
+    (0x20, "strictatime"),
+    (0x80, "nodiratime"),
+    (0x10_0000, "idmap"),
+    (0x20_0000, "nosymfollow"),
+];
+/// The capabilities by their numbers, see capabilities(7).
+const CAPABILITIES: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+/// A string with everything escaped that a terminal would not show as a character.
+pub(super) struct Text<'a>(pub(super) &'a CStr);
+
+impl Display for Text<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("\"\"");
+        }
+        for chunk in self.0.to_bytes().utf8_chunks() {
+            for character in chunk.valid().chars() {
+                match character {
+                    // Quotes mean nothing here.
+                    '"' | '\'' => f.write_char(character)?,
+                    _ => write!(f, "{}", character.escape_debug())?,
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Strings with something between them.
+pub(super) struct List<'a>(pub(super) Strings<'a>, pub(super) &'static str);
+
+impl Display for List<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for string in &self.0 {
+            write!(f, "{separator}{}", Text(string))?;
+            separator = self.1;
+        }
+        Ok(())
+    }
+}
+
+pub(super) struct GroupList<'a>(pub(super) Groups<'a>);
+
+impl Display for GroupList<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut separator = "groups ";
+        for group in self.0.as_bytes().as_chunks().0 {
+            write!(f, "{separator}{}", u32::from_ne_bytes(*group))?;
+            separator = ",";
+        }
+        if self.0.as_bytes().is_empty() {
+            f.write_str("no groups")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+pub(super) struct Attributes(pub(super) u64);
+
+impl Display for Attributes {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (mut unknown, mut separator) = (self.0, "");
+        for (_, name) in ATTRIBUTES.iter().filter(|(bit, _)| self.0 & bit != 0) {
+            write!(f, "{separator}{name}")?;
+            separator = ",";
+        }
+        ATTRIBUTES.iter().for_each(|(bit, _)| unknown &= !bit);
+        if unknown != 0 || self.0 == 0 {
+            write!(f, "{separator}{unknown:#x}")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+pub(super) struct Capabilities(pub(super) u64);
+
+impl Display for Capabilities {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => return f.write_str("no capability"),
+            u64::MAX => return f.write_str("every capability"),
+            _ => {}
+        }
+        let mut separator = "";
+        for bit in (0..64usize).filter(|bit| self.0 >> bit & 1 == 1) {
+            match CAPABILITIES.get(bit) {
+                Some(name) => write!(f, "{separator}CAP_{name}")?,
+                None => write!(f, "{separator}capability {bit}")?,
+            }
+            separator = ",";
+        }
+        Ok(())
+    }
+}
+
+/// A device number of makedev(3).
+pub(super) struct Device(pub(super) u64);
+
+impl Display for Device {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let major = self.0 >> 8 & 0xfff | self.0 >> 32 & !0xfff;
+        let minor = self.0 & 0xff | self.0 >> 12 & 0xffff_ff00;
+        write!(f, "device {major}:{minor}")
+    }
+}
+
+pub(super) struct Descriptors(pub(super) u32);
+
+impl Display for Descriptors {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut separator = "descriptors ";
+        for bit in (0..32).filter(|bit| self.0 >> bit & 1 == 1) {
+            write!(f, "{separator}{bit}")?;
+            separator = ",";
+        }
+        Ok(())
+    }
+}
+
+pub(super) struct Limit(pub(super) u64);
+
+impl Display for Limit {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            u64::MAX => f.write_str("unlimited"),
+            limit => limit.fmt(f),
+        }
+    }
+}
