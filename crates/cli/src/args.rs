@@ -36,7 +36,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
     /// Whose user ids the sandbox has: its own, or (for root only) the host's
-    #[arg(long, value_name = "WHOSE", default_value = "private", hide_possible_values = false)]
+    #[arg(
+        long,
+        value_name = "WHOSE",
+        default_value = "private",
+        hide_possible_values = false
+    )]
     userns: UserNamespace,
     /// Run the command itself as process 1, without a reaper
     #[arg(long)]
@@ -67,8 +72,17 @@ enum UserNamespace {
 /// The options that take a value as the next argument. Anything that does not begin with a dash
 /// behind one of them is that value, and no command.
 const WITH_VALUE: [&str; 11] = [
-    "--command", "--uid", "--mount", "--add", "--hostname", "--userns", "--root", "--log",
-    "--log-format", "--log-level", "--cgroup-manager",
+    "--command",
+    "--uid",
+    "--mount",
+    "--add",
+    "--hostname",
+    "--userns",
+    "--root",
+    "--log",
+    "--log-format",
+    "--log-level",
+    "--cgroup-manager",
 ];
 const SHORT_WITH_VALUE: &[u8] = b"cuma";
 
@@ -97,7 +111,9 @@ fn takes_next(option: &[u8]) -> bool {
         }
         // In a cluster such as `-dc` only the last letter can take the next argument.
         Some(short) => {
-            let first = short.iter().position(|letter| SHORT_WITH_VALUE.contains(letter));
+            let first = short
+                .iter()
+                .position(|letter| SHORT_WITH_VALUE.contains(letter));
             first.is_some_and(|index| index + 1 == short.len())
         }
         None => false,
@@ -108,7 +124,9 @@ impl Args {
     /// Reads the options of a sandbox.
     pub(crate) fn read(arguments: &[OsString]) -> anyhow::Result<Self> {
         let mut args = Self::try_parse_from(arguments)?;
-        args.mount_dir = args.mount_dir.filter(|path| !path.as_os_str().is_empty() || path.is_absolute());
+        args.mount_dir = args
+            .mount_dir
+            .filter(|path| !path.as_os_str().is_empty() || path.is_absolute());
         Ok(args)
     }
 
@@ -174,10 +192,18 @@ fn source_and_destination(pair: &OsStr) -> anyhow::Result<(PathBuf, PathBuf)> {
     let colon = bytes.iter().rposition(|byte| *byte == b':');
     let halves = colon.map(|colon| (bytes.get(..colon), bytes.get(colon + 1..)));
     match halves {
-        Some((Some(source), Some(destination))) if !source.is_empty() && !destination.is_empty() => {
-            Ok((OsStr::from_bytes(source).into(), OsStr::from_bytes(destination).into()))
+        Some((Some(source), Some(destination)))
+            if !source.is_empty() && !destination.is_empty() =>
+        {
+            Ok((
+                OsStr::from_bytes(source).into(),
+                OsStr::from_bytes(destination).into(),
+            ))
         }
-        _ => bail!("--add {}: must be SRC:DST, with an absolute DST", pair.display()),
+        _ => bail!(
+            "--add {}: must be SRC:DST, with an absolute DST",
+            pair.display()
+        ),
     }
 }
 
@@ -186,8 +212,10 @@ mod tests {
     use super::*;
 
     fn position(line: &str) -> Option<usize> {
-        let arguments: Vec<OsString> =
-            std::iter::once("crabcan").chain(line.split_whitespace()).map(OsString::from).collect();
+        let arguments: Vec<OsString> = std::iter::once("crabcan")
+            .chain(line.split_whitespace())
+            .map(OsString::from)
+            .collect();
         command_position(&arguments)
     }
 
@@ -209,7 +237,10 @@ mod tests {
     fn the_command_is_split_as_a_shell_does() {
         let words = |text: &str| split(OsStr::new(text)).unwrap();
         assert_eq!(words("/bin/echo hello"), ["/bin/echo", "hello"]);
-        assert_eq!(words(r#"sh -c 'echo "a  b"' c\ d "" "#), ["sh", "-c", "echo \"a  b\"", "c d", ""]);
+        assert_eq!(
+            words(r#"sh -c 'echo "a  b"' c\ d "" "#),
+            ["sh", "-c", "echo \"a  b\"", "c d", ""]
+        );
         assert!(split(OsStr::new("echo 'open")).is_err());
     }
 

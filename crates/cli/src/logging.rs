@@ -11,7 +11,12 @@ pub(crate) fn start(level: LevelFilter) {
     } else {
         builder.filter_level(level.min(LevelFilter::Warn));
         builder.filter_module("crabcan", level);
-        for leaf in ["crabcan_ipc", "crabcan_ns", "crabcan_rootfs", "crabcan_caps"] {
+        for leaf in [
+            "crabcan_ipc",
+            "crabcan_ns",
+            "crabcan_rootfs",
+            "crabcan_caps",
+        ] {
             builder.filter_module(leaf, level.min(LevelFilter::Warn));
         }
     }

@@ -63,7 +63,13 @@ impl Relay {
         let mut raw = before.clone();
         raw.make_raw();
         tcsetattr(stdin(), OptionalActions::Drain, &raw).map_err(failed)?;
-        Ok(Self { master, before, typed: Vec::new(), input_open: true, output_open: true })
+        Ok(Self {
+            master,
+            before,
+            typed: Vec::new(),
+            input_open: true,
+            output_open: true,
+        })
     }
 
     /// Whether the caller's terminal is to be waited for: not once it is gone, and not while what
@@ -74,7 +80,11 @@ impl Relay {
 
     /// The container's side, and what to wait for there.
     pub(crate) fn master(&self) -> PollFd<'_> {
-        let writing = if self.typed.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+        let writing = if self.typed.is_empty() {
+            PollFlags::empty()
+        } else {
+            PollFlags::OUT
+        };
         PollFd::from_borrowed_fd(self.master.as_fd(), PollFlags::IN | writing)
     }
 
@@ -115,7 +125,8 @@ impl Relay {
         let mut buffer = [0; CHUNK];
         match rustix::io::read(stdin(), &mut buffer) {
             Ok(count) if count > 0 => {
-                self.typed.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                self.typed
+                    .extend_from_slice(buffer.get(..count).unwrap_or_default());
             }
             Err(Errno::INTR | Errno::AGAIN) => {}
             // The terminal is gone: nothing more is typed, and SIGHUP says the rest.
@@ -162,12 +173,19 @@ impl Drop for Relay {
 }
 
 fn lost(errno: Errno) -> Error {
-    Error::Terminal { doing: "relay the container's terminal", source: errno.into() }
+    Error::Terminal {
+        doing: "relay the container's terminal",
+        source: errno.into(),
+    }
 }
 
 /// Writes to the caller's terminal, by whichever standard descriptor is one.
 fn write_all(mut bytes: &[u8]) {
-    let terminal = [rustix::stdio::stdout(), rustix::stdio::stderr(), rustix::stdio::stdin()];
+    let terminal = [
+        rustix::stdio::stdout(),
+        rustix::stdio::stderr(),
+        rustix::stdio::stdin(),
+    ];
     let Some(terminal) = terminal.into_iter().find(|descriptor| isatty(descriptor)) else {
         return;
     };
@@ -183,5 +201,8 @@ fn write_all(mut bytes: &[u8]) {
 
 /// Where a wait went wrong.
 pub(crate) fn poll_failed(errno: Errno) -> Error {
-    Error::Wait { doing: "wait for the container", source: io::Error::from(errno) }
+    Error::Wait {
+        doing: "wait for the container",
+        source: io::Error::from(errno),
+    }
 }

@@ -35,8 +35,10 @@ impl<'plan> Container<'plan> {
     /// [`Error::Step`] names the step that failed; nothing of the container is left then.
     pub fn create(plan: &'plan Plan) -> Result<Self, Error> {
         log::debug!("Linux release: {}", plan.host().release);
-        let (parent, child) = crabcan_ipc::socketpair()
-            .map_err(|source| Error::Channel { doing: "make the channel to init", source })?;
+        let (parent, child) = crabcan_ipc::socketpair().map_err(|source| Error::Channel {
+            doing: "make the channel to init",
+            source,
+        })?;
         log::debug!(
             "Container sockets: ({}, {})",
             parent.as_fd().as_raw_fd(),
@@ -44,7 +46,13 @@ impl<'plan> Container<'plan> {
         );
         let process = launch::launch(plan, child)?;
         let protocol = Protocol::new(parent);
-        let mut container = Self { plan, child: process, protocol, console: None, end: None };
+        let mut container = Self {
+            plan,
+            child: process,
+            protocol,
+            console: None,
+            end: None,
+        };
         container.prepare()?;
         log::debug!("Creation finished");
         log::debug!("Container child PID: {:?}", Some(container.pid()));
@@ -91,7 +99,9 @@ impl<'plan> Container<'plan> {
     /// [`Error::Namespaces`], with ESRCH when it has ended.
     pub fn signal(&self, signal: i32) -> Result<(), Error> {
         let doing = "send a signal to the container";
-        self.child.signal(signal).map_err(|source| Error::Namespaces { doing, source })
+        self.child
+            .signal(signal)
+            .map_err(|source| Error::Namespaces { doing, source })
     }
 
     /// Ends what still runs in the container and waits until all of it is gone.
@@ -103,7 +113,10 @@ impl<'plan> Container<'plan> {
         if self.end.is_some() {
             return Ok(());
         }
-        let failed = |source| Error::Namespaces { doing: "remove the container", source };
+        let failed = |source| Error::Namespaces {
+            doing: "remove the container",
+            source,
+        };
         self.child.kill().map_err(failed)?;
         self.child.wait().map(drop).map_err(failed)
     }
@@ -113,7 +126,11 @@ impl<'plan> Container<'plan> {
         const DOING: &str = "preparing the container";
         if let Err(error) = launch::provide(self.plan, &self.child, &self.protocol) {
             // A channel that is closed means that init has failed: its reason is the better one.
-            let Error::Channel { source: crabcan_ipc::Error::Closed, .. } = error else {
+            let Error::Channel {
+                source: crabcan_ipc::Error::Closed,
+                ..
+            } = error
+            else {
                 return Err(error);
             };
         }
@@ -129,7 +146,11 @@ impl<'plan> Container<'plan> {
     /// Turns what init said instead of what was expected into an error, and sees it end.
     fn unexpected(&mut self, heard: Heard, doing: &'static str) -> Error {
         match heard {
-            Heard::Message(Message::Failed { step, errno, detail }) => {
+            Heard::Message(Message::Failed {
+                step,
+                errno,
+                detail,
+            }) => {
                 let source = io::Error::from_raw_os_error(errno);
                 self.plan.failure(step, detail, source)
             }
@@ -137,8 +158,14 @@ impl<'plan> Container<'plan> {
                 Ok(status) => Error::InitEnded { doing, status },
                 Err(source) => Error::Namespaces { doing, source },
             },
-            Heard::Message(message) => Error::Protocol { message: format!("{message:?}"), doing },
-            Heard::Console(_) => Error::Protocol { message: "a second console".into(), doing },
+            Heard::Message(message) => Error::Protocol {
+                message: format!("{message:?}"),
+                doing,
+            },
+            Heard::Console(_) => Error::Protocol {
+                message: "a second console".into(),
+                doing,
+            },
         }
     }
 
@@ -173,7 +200,10 @@ impl<'plan> Container<'plan> {
             (Some(end), _) => end,
             (None, Ok(status)) => status,
             (None, Err(source)) => {
-                return Err(Error::Namespaces { doing: "wait for the container", source });
+                return Err(Error::Namespaces {
+                    doing: "wait for the container",
+                    source,
+                });
             }
         };
         self.end = Some(status);

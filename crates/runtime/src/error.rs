@@ -160,7 +160,14 @@ impl Error {
     /// 126 when it can't be executed, 125 for everything else.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        let Self::Execute { source, interpreter, .. } = self else { return 125 };
+        let Self::Execute {
+            source,
+            interpreter,
+            ..
+        } = self
+        else {
+            return 125;
+        };
         match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory if !interpreter => 127,
             _ => 126,
@@ -168,6 +175,9 @@ impl Error {
     }
 
     pub(crate) fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Invalid { field: field.into(), reason: reason.into() }
+        Self::Invalid {
+            field: field.into(),
+            reason: reason.into(),
+        }
     }
 }

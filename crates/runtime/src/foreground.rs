@@ -26,7 +26,9 @@ pub fn wait(
         if let Some(relay) = relay.as_deref_mut() {
             relay.carry(ready.terminal, ready.master)?;
         }
-        if ready.signal && let Some(signals) = signals {
+        if ready.signal
+            && let Some(signals) = signals
+        {
             hand_on(container, signals, relay.as_deref())?;
         }
         if ready.channel {
@@ -62,11 +64,21 @@ fn ready(
     signals: Option<&Signals>,
     relay: Option<&Relay>,
 ) -> Result<Ready, Error> {
-    let input = |condition| if condition { PollFlags::IN } else { PollFlags::empty() };
+    let input = |condition| {
+        if condition {
+            PollFlags::IN
+        } else {
+            PollFlags::empty()
+        }
+    };
     let pidfd = container.pidfd();
     let mut fds = vec![PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
     // A closed channel is always ready: it is not asked any more.
-    let channel = if listening { container.channel() } else { pidfd };
+    let channel = if listening {
+        container.channel()
+    } else {
+        pidfd
+    };
     fds.push(PollFd::from_borrowed_fd(channel, input(listening)));
     fds.extend(signals.map(|signals| PollFd::new(signals, PollFlags::IN)));
     let relay = relay.filter(|relay| relay.is_open());
@@ -91,7 +103,10 @@ fn ready(
 
 fn is_readable(container: &Container<'_>) -> Result<bool, Error> {
     let mut fds = [PollFd::from_borrowed_fd(container.channel(), PollFlags::IN)];
-    let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    let at_once = rustix::event::Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     Ok(poll(&mut fds, Some(&at_once)).map_err(poll_failed)? > 0)
 }
 

@@ -72,7 +72,13 @@ mod tests {
     use super::*;
 
     fn check(release: &str) -> Result<(), Error> {
-        Host { uid: 0, gid: 0, privileged: false, release: release.into() }.check_kernel()
+        Host {
+            uid: 0,
+            gid: 0,
+            privileged: false,
+            release: release.into(),
+        }
+        .check_kernel()
     }
 
     /// Defect 20 of the tutorial: as fractions, 4.19 is older than 4.8 and 5.9 newer than 5.10.

@@ -19,8 +19,14 @@ pub(crate) fn generate() -> String {
     }
     let [adjective, noun, low, high] = bytes;
     let pick = |list: &[&'static str], index: u8| {
-        list.get(usize::from(index) % list.len()).copied().unwrap_or("crab")
+        list.get(usize::from(index) % list.len())
+            .copied()
+            .unwrap_or("crab")
     };
     let number = u16::from_ne_bytes([low, high]);
-    format!("{}-{}-{number}", pick(&ADJECTIVES, adjective), pick(&NOUNS, noun))
+    format!(
+        "{}-{}-{number}",
+        pick(&ADJECTIVES, adjective),
+        pick(&NOUNS, noun)
+    )
 }

@@ -34,13 +34,20 @@ pub(crate) struct IdRange {
 /// Takes a free range.
 pub(crate) fn take() -> Result<IdRange, Error> {
     let candidates = candidates()?;
-    let failed = |source| Error::Ids { ranges: candidates.len(), source };
+    let failed = |source| Error::Ids {
+        ranges: candidates.len(),
+        source,
+    };
     let file = lock_file().map_err(failed)?;
     // Different processes start at different places, so that they seldom meet.
     let start = std::process::id() as usize % candidates.len().max(1);
     for &(uid, gid) in candidates.iter().cycle().skip(start).take(candidates.len()) {
         if lock(&file, uid).map_err(failed)? {
-            return Ok(IdRange { uid, gid, _lock: file });
+            return Ok(IdRange {
+                uid,
+                gid,
+                _lock: file,
+            });
         }
     }
     Err(failed(io::Error::from(io::ErrorKind::ResourceBusy)))

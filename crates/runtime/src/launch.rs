@@ -30,30 +30,45 @@ pub(crate) fn launch(plan: &Plan, channel: ChildEnd) -> Result<Child, Error> {
         env: &[],
         descriptors: &descriptors,
     };
-    clone_program(&program, &CloneOptions::new(plan.namespaces()))
-        .map_err(|source| Error::Namespaces { doing: "start init", source })
+    clone_program(&program, &CloneOptions::new(plan.namespaces())).map_err(|source| {
+        Error::Namespaces {
+            doing: "start init",
+            source,
+        }
+    })
 }
 
 /// Does for init what needs the parent's privilege or place: id maps, and mounts that the
 /// container's own ids could not reach. Returns when all is sent.
 pub(crate) fn provide(plan: &Plan, child: &Child, protocol: &Protocol) -> Result<(), Error> {
-    let Some(maps) = plan.id_maps() else { return Ok(()) };
-    write_id_maps(child.pid(), &maps.uid, &maps.gid, maps.writer)
-        .map_err(|source| Error::Namespaces { doing: "map the ids of the container", source })?;
-    let sent = |source| Error::Channel { doing: "send init on its way", source };
+    let Some(maps) = plan.id_maps() else {
+        return Ok(());
+    };
+    write_id_maps(child.pid(), &maps.uid, &maps.gid, maps.writer).map_err(|source| {
+        Error::Namespaces {
+            doing: "map the ids of the container",
+            source,
+        }
+    })?;
+    let sent = |source| Error::Channel {
+        doing: "send init on its way",
+        source,
+    };
     protocol.proceed().map_err(sent)?;
     if plan.mounts_to_send().is_empty() {
         return Ok(());
     }
     let path = format!("/proc/{}/ns/user", child.pid());
-    let user_namespace = NamespaceFd::open_path(path, Namespace::User)
-        .map_err(|source| Error::Namespaces { doing: "open the user namespace", source })?;
+    let user_namespace =
+        NamespaceFd::open_path(path, Namespace::User).map_err(|source| Error::Namespaces {
+            doing: "open the user namespace",
+            source,
+        })?;
     for mount in plan.mounts_to_send() {
         let idmap = mount.idmap.then(|| user_namespace.as_fd());
         let source = &mount.source;
-        let tree =
-            crabcan_rootfs::detached_tree(source, mount.recursive, mount.attributes, idmap)
-                .map_err(|source| Error::Rootfs { source })?;
+        let tree = crabcan_rootfs::detached_tree(source, mount.recursive, mount.attributes, idmap)
+            .map_err(|source| Error::Rootfs { source })?;
         protocol.send_mount(tree.as_fd()).map_err(sent)?;
     }
     Ok(())
@@ -78,6 +93,10 @@ fn sealed(name: &'static str, kind: MemfdFlags, contents: &[u8]) -> Result<Owned
 /// Makes init unreadable: whoever executes what it can't read gives the new memory to the user
 /// namespace that owns the file, so that the container's capabilities are worth nothing against it.
 fn hide(program: &OwnedFd) -> Result<(), Error> {
-    rustix::fs::fchmod(program, rustix::fs::Mode::from_raw_mode(0o111))
-        .map_err(|errno| Error::MemoryFile { name: "crabcan-init", source: errno.into() })
+    rustix::fs::fchmod(program, rustix::fs::Mode::from_raw_mode(0o111)).map_err(|errno| {
+        Error::MemoryFile {
+            name: "crabcan-init",
+            source: errno.into(),
+        }
+    })
 }

@@ -64,7 +64,8 @@ impl Plan {
     pub fn steps(&self) -> Vec<String> {
         let flat = self.writer.finish(None);
         let plan = FlatPlan::parse(&flat);
-        plan.map(|plan| plan.steps().map(|step| step.to_string()).collect()).unwrap_or_default()
+        plan.map(|plan| plan.steps().map(|step| step.to_string()).collect())
+            .unwrap_or_default()
     }
 
     /// The namespaces that the container gets of its own.
@@ -76,7 +77,9 @@ impl Plan {
     /// The maps of its user and group ids, if it has a user namespace.
     #[must_use]
     pub fn id_map_lines(&self) -> Option<(String, String)> {
-        self.id_maps.as_ref().map(|maps| (maps.uid.to_string(), maps.gid.to_string()))
+        self.id_maps
+            .as_ref()
+            .map(|maps| (maps.uid.to_string(), maps.gid.to_string()))
     }
 
     /// Makes the step with this index fail with this error number instead of being done; with 0,
@@ -119,19 +122,31 @@ impl Plan {
     /// What a failed step means, in words.
     pub(crate) fn failure(&self, index: u32, detail: u32, source: io::Error) -> Error {
         let flat = self.writer.finish(None);
-        let step = FlatPlan::parse(&flat)
-            .ok()
-            .and_then(|plan| plan.steps().nth(usize::try_from(index).ok()?).map(|step| self.words(&step, detail)));
+        let step = FlatPlan::parse(&flat).ok().and_then(|plan| {
+            plan.steps()
+                .nth(usize::try_from(index).ok()?)
+                .map(|step| self.words(&step, detail))
+        });
         match step {
-            Some((step, None)) => Error::Step { index, step, source },
-            Some((_, Some((program, interpreter)))) => Error::Execute { program, interpreter, source },
+            Some((step, None)) => Error::Step {
+                index,
+                step,
+                source,
+            },
+            Some((_, Some((program, interpreter)))) => Error::Execute {
+                program,
+                interpreter,
+                source,
+            },
             None => Error::PlanRefused { source },
         }
     }
 
     /// A step in words; for the execution of the program, the program and whether its file is there.
     fn words(&self, step: &Step<'_>, detail: u32) -> (String, Option<(OsString, bool)>) {
-        let Step::Exec { candidates, .. } = step else { return (step.to_string(), None) };
+        let Step::Exec { candidates, .. } = step else {
+            return (step.to_string(), None);
+        };
         let interpreter = detail & Message::NO_INTERPRETER != 0;
         let candidate = usize::try_from(detail & !Message::NO_INTERPRETER).unwrap_or(0);
         let found = candidates.iter().nth(candidate).filter(|_| detail != 0);

@@ -47,7 +47,10 @@ impl Protocol {
         match (Message::from_bytes(&record), descriptor) {
             (Some(Message::Console), Some(master)) => Ok(Heard::Console(master)),
             (Some(message), None) if message != Message::Console => Ok(Heard::Message(message)),
-            _ => Err(Error::Protocol { message: format!("{record:?}"), doing }),
+            _ => Err(Error::Protocol {
+                message: format!("{record:?}"),
+                doing,
+            }),
         }
     }
 }

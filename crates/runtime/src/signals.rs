@@ -73,9 +73,7 @@ impl AsFd for Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        if let Err(errno) =
-            pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None)
-        {
+        if let Err(errno) = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None) {
             log::warn!("restore the signal mask: {errno}");
         }
     }

@@ -9,7 +9,10 @@ use crate::logging;
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     let args = Args::read(arguments)?;
     logging::start(args.level());
-    let plan = args.sandbox()?.terminal(crabcan_runtime::console::wanted()).plan()?;
+    let plan = args
+        .sandbox()?
+        .terminal(crabcan_runtime::console::wanted())
+        .plan()?;
     let mut text = format!("clone into new namespaces: {}\n", plan.namespaces());
     if let Some((uids, gids)) = plan.id_map_lines() {
         text += &format!("map user ids: {}\n", uids.trim_end().replace('\n', ", "));

@@ -23,7 +23,9 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> anyhow::Result<u8> {
 
 /// The fault that `CRABCAN_FAULT=STEP:ERRNO` asks for, for tests: it can only make a start fail.
 fn fault() -> anyhow::Result<Option<(u32, i32)>> {
-    let Some(text) = std::env::var_os("CRABCAN_FAULT") else { return Ok(None) };
+    let Some(text) = std::env::var_os("CRABCAN_FAULT") else {
+        return Ok(None);
+    };
     let pair = text.to_str().and_then(|text| text.split_once(':'));
     match pair.map(|(step, errno)| (step.parse(), errno.parse())) {
         Some((Ok(step), Ok(errno))) => Ok(Some((step, errno))),

@@ -22,7 +22,10 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     let status = foreground(&plan, &signals, &args.words()?)?;
     match status {
         ExitStatus::Exited(0) => log::debug!("Exit without any error, returning 0"),
-        other => log::debug!("The command ended: {other}, returning {}", other.shell_code()),
+        other => log::debug!(
+            "The command ended: {other}, returning {}",
+            other.shell_code()
+        ),
     }
     Ok(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))
 }
@@ -31,7 +34,10 @@ fn foreground(plan: &Plan, signals: &Signals, words: &[OsString]) -> anyhow::Res
     let mut container = Container::create(plan)?;
     let program = words.first().cloned().unwrap_or_default();
     log::debug!("Waiting for child (pid {}) to finish", container.pid());
-    log::info!("Starting container with command {} and args {words:?}", program.display());
+    log::info!(
+        "Starting container with command {} and args {words:?}",
+        program.display()
+    );
     container.start()?;
     let mut relay = container.take_console().map(Relay::new).transpose()?;
     let status = crabcan_runtime::wait(&mut container, Some(signals), relay.as_mut())?;

@@ -1,7 +1,7 @@
 //! From a specification to the steps, in the order that the security of init needs
 //! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -9,9 +9,11 @@ use crabcan_caps::Capabilities;
 use crabcan_init::format::{Groups, Strings};
 use crabcan_init::{PlanWriter, Step, TooLong};
 use crabcan_ns::{IdMapWriter, Namespace, Namespaces};
-use crabcan_rootfs::options::MountOptions;
-use crabcan_rootfs::pivot::{self, Propagation};
-use crabcan_rootfs::{Bind, MountAttributes, NewMount, Root, TargetFlags, device, mask};
+use crabcan_rootfs::device::{self, DevOptions};
+use crabcan_rootfs::options::Scope;
+use crabcan_rootfs::{
+    Bind, MountAttributes, MountOptions, NewMount, Propagation, Root, Target, mask, pivot,
+};
 
 use super::{IdMaps, MountToSend, Plan, c_string};
 use crate::spec::{Mount, Process, Spec, User};
@@ -19,6 +21,9 @@ use crate::{Error, Host};
 
 /// Where programs are looked for when the environment has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The group that owns terminals, on every distribution.
+const TTY_GID: u32 = 5;
 
 impl From<TooLong> for Error {
     fn from(_: TooLong) -> Self {
@@ -38,13 +43,23 @@ struct Composer<'a> {
 }
 
 pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
-    let program = spec.process.args.first().filter(|program| !program.is_empty());
+    let program = spec
+        .process
+        .args
+        .first()
+        .filter(|program| !program.is_empty());
     let program = program.ok_or_else(|| Error::invalid("process.args", "names no program"))?;
     let id_maps = id_maps(spec)?;
     let parent_mounts = host.privileged && id_maps.is_some();
     let writer = PlanWriter::new();
-    let mut composer =
-        Composer { spec, host, id_maps, parent_mounts, mounts_to_send: Vec::new(), writer };
+    let mut composer = Composer {
+        spec,
+        host,
+        id_maps,
+        parent_mounts,
+        mounts_to_send: Vec::new(),
+        writer,
+    };
     composer.identity()?;
     composer.isolation()?;
     composer.root()?;
@@ -74,13 +89,24 @@ fn namespaces(spec: &Spec) -> Namespaces {
 fn id_maps(spec: &Spec) -> Result<Option<IdMaps>, Error> {
     let (uid, gid) = (&spec.linux.uid_mappings, &spec.linux.gid_mappings);
     match (spec.linux.makes(Namespace::User), uid, gid) {
-        (true, Some(uid), Some(gid)) => {
-            Ok(Some(IdMaps { uid: uid.clone(), gid: gid.clone(), writer: IdMapWriter::Direct }))
-        }
-        (true, None, _) => Err(Error::invalid("linux.uidMappings", "missing for the user namespace")),
-        (true, _, None) => Err(Error::invalid("linux.gidMappings", "missing for the user namespace")),
+        (true, Some(uid), Some(gid)) => Ok(Some(IdMaps {
+            uid: uid.clone(),
+            gid: gid.clone(),
+            writer: IdMapWriter::Direct,
+        })),
+        (true, None, _) => Err(Error::invalid(
+            "linux.uidMappings",
+            "missing for the user namespace",
+        )),
+        (true, _, None) => Err(Error::invalid(
+            "linux.gidMappings",
+            "missing for the user namespace",
+        )),
         (false, None, None) => Ok(None),
-        (false, ..) => Err(Error::invalid("linux.uidMappings", "there is no user namespace to map")),
+        (false, ..) => Err(Error::invalid(
+            "linux.uidMappings",
+            "there is no user namespace to map",
+        )),
     }
 }
 
@@ -92,7 +118,9 @@ impl Composer<'_> {
 
     /// Who init is while it prepares everything, and that nobody may trace it.
     fn identity(&mut self) -> Result<(), Error> {
-        let Some(maps) = self.id_maps.clone() else { return self.push(&Step::NotDumpable {}) };
+        let Some(maps) = self.id_maps.clone() else {
+            return self.push(&Step::NotDumpable {});
+        };
         if self.host.privileged {
             // An ordinary user's own init must stay dumpable until its maps are written.
             self.push(&Step::NotDumpable {})?;
@@ -101,28 +129,48 @@ impl Composer<'_> {
         let user = &self.spec.process.user;
         let root = maps.uid.outside(0).is_some() && maps.gid.outside(0).is_some();
         let (uid, gid) = if root { (0, 0) } else { (user.uid, user.gid) };
-        for (map, id, field) in
-            [(&maps.uid, user.uid, "process.user.uid"), (&maps.gid, user.gid, "process.user.gid")]
-        {
+        for (map, id, field) in [
+            (&maps.uid, user.uid, "process.user.uid"),
+            (&maps.gid, user.gid, "process.user.gid"),
+        ] {
             if map.outside(id).is_none() {
                 return Err(Error::invalid(field, format!("{id} is not in the id map")));
             }
         }
-        self.set_ids(&User { uid, gid, additional_gids: Vec::new() })
+        self.set_ids(&User {
+            uid,
+            gid,
+            additional_gids: Vec::new(),
+        })
     }
 
     fn set_ids(&mut self, user: &User) -> Result<(), Error> {
-        let groups: Vec<u8> = user.additional_gids.iter().flat_map(|gid| gid.to_ne_bytes()).collect();
+        let groups: Vec<u8> = user
+            .additional_gids
+            .iter()
+            .flat_map(|gid| gid.to_ne_bytes())
+            .collect();
         let groups = Groups::new(&groups).ok_or(Error::PlanTooLong)?;
         // Without privilege, setgroups(2) was denied to the namespace for ever.
         let set_groups = self.host.privileged;
-        self.push(&Step::SetIds { uid: user.uid, gid: user.gid, set_groups, groups })
+        self.push(&Step::SetIds {
+            uid: user.uid,
+            gid: user.gid,
+            set_groups,
+            groups,
+        })
     }
 
     /// What the new namespaces start with.
     fn isolation(&mut self) -> Result<(), Error> {
-        let propagation = self.spec.linux.rootfs_propagation.unwrap_or(Propagation::Private);
-        pivot::push_propagation(propagation, &mut self.writer)?;
+        let propagation = self
+            .spec
+            .linux
+            .rootfs_propagation
+            .unwrap_or(Propagation::Private);
+        propagation
+            .push(&mut self.writer)
+            .map_err(rootfs("linux.rootfsPropagation"))?;
         if let Some(name) = &self.spec.hostname {
             if !self.spec.linux.makes(Namespace::Uts) {
                 return Err(Error::invalid("hostname", "needs a uts namespace"));
@@ -130,7 +178,9 @@ impl Composer<'_> {
             if name.len() > 64 {
                 return Err(Error::invalid("hostname", "is longer than 64 bytes"));
             }
-            self.push(&Step::Hostname { name: &c_string("hostname", name)? })?;
+            self.push(&Step::Hostname {
+                name: &c_string("hostname", name)?,
+            })?;
         }
         if self.spec.linux.makes(Namespace::Network) {
             self.push(&Step::LoopbackUp {})?;
@@ -140,7 +190,7 @@ impl Composer<'_> {
 
     fn root(&mut self) -> Result<(), Error> {
         let (root, extension) = (&self.spec.root, &self.spec.extension);
-        let source = c_string("root.path", &root.path)?;
+        let source = root.path.clone();
         let mut attributes = extension.root_attributes;
         if root.readonly && extension.recursive_root {
             attributes = attributes | MountAttributes::RDONLY;
@@ -156,81 +206,104 @@ impl Composer<'_> {
             });
         }
         let step = if extension.overlay_root {
-            Root::Overlay { lower: source, received, attributes }
+            Root::Overlay {
+                lower: source,
+                received,
+                attributes,
+            }
         } else {
-            Root::Directory { source, received, recursive: extension.recursive_root, attributes }
+            Root::Directory {
+                source,
+                received,
+                recursive: extension.recursive_root,
+                attributes,
+            }
         };
-        step.push(&mut self.writer)?;
-        Ok(())
+        step.push(&mut self.writer).map_err(rootfs("root.path"))
     }
 
     fn mounts(&mut self) -> Result<(), Error> {
+        if self.spec.extension.default_dev {
+            let gids = self.spec.linux.gid_mappings.as_ref();
+            let mut options = DevOptions::default();
+            let mapped = gids.is_none_or(|gids| gids.outside(TTY_GID).is_some());
+            options.tty_gid = mapped.then_some(TTY_GID);
+            device::push_dev(&mut self.writer, &options).map_err(rootfs("/dev"))?;
+        }
         for (index, mount) in self.spec.mounts.iter().enumerate() {
             self.mount(&format!("mounts[{index}]"), mount)?;
-        }
-        if self.spec.extension.default_devices {
-            device::push_devices(&mut self.writer)?;
-            device::push_links(&mut self.writer)?;
         }
         Ok(())
     }
 
     fn mount(&mut self, field: &str, mount: &Mount) -> Result<(), Error> {
-        let target = destination(&format!("{field}.destination"), &mount.destination)?;
-        let options = MountOptions::parse(mount.options.iter().map(String::as_str))
-            .map_err(|error| Error::invalid(format!("{field}.options"), error.to_string()))?;
-        let mut flags = TargetFlags::default();
+        check_absolute(&format!("{field}.destination"), &mount.destination)?;
+        let options = MountOptions::parse(mount.options.iter().map(String::as_str));
+        let mut target = Target::new(&mount.destination);
         if mount.create {
-            flags = flags | TargetFlags::CREATE;
+            target = target.create();
         }
         if mount.no_symlinks {
-            flags = flags | TargetFlags::NO_SYMLINKS;
+            target = target.no_symlinks();
         }
-        let source = c_string(&format!("{field}.source"), &mount.source)?;
-        if !options.is_bind() {
-            let fstype = c_string(&format!("{field}.type"), &mount.fstype)?;
-            let new = NewMount::new(fstype, source, options.data(), options.attributes(), target);
-            new.flags(flags).push(&mut self.writer)?;
-            return Ok(());
+        let Some(scope) = options.bind else {
+            let new = NewMount::new(&mount.fstype, target).source(mount.source.to_string_lossy());
+            return new
+                .parsed(&options)
+                .push(&mut self.writer)
+                .map_err(rootfs(field));
+        };
+        let source = PathBuf::from(&mount.source);
+        let mut bind = Bind::new(&source, target).attributes(options.attributes.set);
+        if scope == Scope::Mount {
+            bind = bind.without_submounts();
         }
-        let recursive = options.is_recursive_bind();
         if self.parent_mounts {
             self.mounts_to_send.push(MountToSend {
-                source: PathBuf::from(&mount.source),
-                recursive,
-                attributes: options.attributes(),
-                idmap: options.is_idmapped(),
+                source,
+                recursive: scope == Scope::Tree,
+                attributes: options.attributes.set,
+                idmap: options.id_map.is_some(),
             });
+            bind = bind.received();
         }
-        let received = self.parent_mounts;
-        let attributes = options.attributes();
-        Bind { source, received, recursive, attributes, target, flags, device: 0 }
-            .push(&mut self.writer)?;
-        Ok(())
+        bind.push(&mut self.writer).map_err(rootfs(field))
     }
 
     /// What is hidden or made read-only once everything is mounted, and the pivot.
     fn covers(&mut self) -> Result<(), Error> {
-        let wrong = |field: &str| {
-            let field = field.to_owned();
-            move |source: crabcan_rootfs::Error| Error::invalid(field, source.to_string())
-        };
-        mask::push_masked(&self.spec.linux.masked_paths, &mut self.writer)
-            .map_err(wrong("linux.maskedPaths"))?;
-        mask::push_read_only(&self.spec.linux.readonly_paths, &mut self.writer)
-            .map_err(wrong("linux.readonlyPaths"))?;
+        let linux = &self.spec.linux;
+        mask::push_masked(&mut self.writer, &linux.masked_paths)
+            .map_err(rootfs("linux.maskedPaths"))?;
+        mask::push_read_only(&mut self.writer, &linux.readonly_paths)
+            .map_err(rootfs("linux.readonlyPaths"))?;
         if self.spec.root.readonly && !self.spec.extension.recursive_root {
-            self.push(&Step::RootAttributes { attributes: MountAttributes::RDONLY.bits() })?;
+            pivot::push_root_attributes(&mut self.writer, MountAttributes::RDONLY)
+                .map_err(rootfs("root.readonly"))?;
         }
-        self.push(&Step::Pivot {})
+        pivot::push_pivot(&mut self.writer).map_err(rootfs("root.path"))
     }
 
     /// From here on init has only what the container has.
     fn privileges(&mut self) -> Result<(), Error> {
-        let Process { user, rlimits, capabilities, no_new_privileges, .. } = &self.spec.process;
+        let Process {
+            user,
+            rlimits,
+            capabilities,
+            no_new_privileges,
+            ..
+        } = &self.spec.process;
         for limit in rlimits {
-            let crate::spec::ResourceLimit { resource, soft, hard } = *limit;
-            self.push(&Step::ResourceLimit { resource, soft, hard })?;
+            let crate::spec::ResourceLimit {
+                resource,
+                soft,
+                hard,
+            } = *limit;
+            self.push(&Step::ResourceLimit {
+                resource,
+                soft,
+                hard,
+            })?;
         }
         self.set_ids(user)?;
         let capabilities = capabilities.clone().unwrap_or_else(Capabilities::none);
@@ -251,7 +324,8 @@ impl Composer<'_> {
     /// The last preparations, the word of the parent, and the program.
     fn program(&mut self) -> Result<(), Error> {
         let process = &self.spec.process;
-        let cwd = destination("process.cwd", &process.cwd)?;
+        check_absolute("process.cwd", &process.cwd)?;
+        let cwd = c_string("process.cwd", &process.cwd)?;
         self.push(&Step::WorkingDirectory { target: &cwd })?;
         if let Some(terminal) = process.terminal {
             self.push(&Step::Console {
@@ -277,28 +351,57 @@ impl Composer<'_> {
     }
 }
 
-/// An absolute path in the container, without `..`, as the kernel wants it.
-fn destination(field: &str, path: &Path) -> Result<CString, Error> {
+/// What `crabcan-rootfs` says of a field.
+fn rootfs(field: &str) -> impl FnOnce(crabcan_rootfs::Error) -> Error + use<> {
+    let field = field.to_owned();
+    move |error| match error {
+        crabcan_rootfs::Error::TooLong => Error::PlanTooLong,
+        error => Error::invalid(field, error.to_string()),
+    }
+}
+
+/// A path in the container is absolute and without `..`.
+fn check_absolute(field: &str, path: &Path) -> Result<(), Error> {
     if !path.is_absolute() {
-        return Err(Error::invalid(field, format!("\"{}\" is not absolute", path.display())));
+        return Err(Error::invalid(
+            field,
+            format!("\"{}\" is not absolute", path.display()),
+        ));
     }
     if path.components().any(|part| part == Component::ParentDir) {
-        return Err(Error::invalid(field, format!("\"{}\" contains \"..\"", path.display())));
+        return Err(Error::invalid(
+            field,
+            format!("\"{}\" contains \"..\"", path.display()),
+        ));
     }
-    c_string(field, path)
+    Ok(())
 }
 
 /// The paths at which the program may be, as execvp(3) looks for it.
 fn candidates(process: &Process) -> Vec<OsString> {
-    let program = process.args.first().map_or(OsStr::new(""), OsString::as_os_str);
+    let program = process
+        .args
+        .first()
+        .map_or(OsStr::new(""), OsString::as_os_str);
     if program.as_bytes().contains(&b'/') {
         return vec![program.to_owned()];
     }
-    let path = process.env.iter().find_map(|entry| entry.as_bytes().strip_prefix(b"PATH="));
-    let path = path.filter(|path| !path.is_empty()).unwrap_or(DEFAULT_PATH.as_bytes());
-    let directories = path.split(|byte| *byte == b':').filter(|directory| !directory.is_empty());
+    let path = process
+        .env
+        .iter()
+        .find_map(|entry| entry.as_bytes().strip_prefix(b"PATH="));
+    let path = path
+        .filter(|path| !path.is_empty())
+        .unwrap_or(DEFAULT_PATH.as_bytes());
+    let directories = path
+        .split(|byte| *byte == b':')
+        .filter(|directory| !directory.is_empty());
     directories
-        .map(|directory| Path::new(OsStr::from_bytes(directory)).join(program).into_os_string())
+        .map(|directory| {
+            Path::new(OsStr::from_bytes(directory))
+                .join(program)
+                .into_os_string()
+        })
         .collect()
 }
 

@@ -35,7 +35,11 @@ mod tests {
             ("PATHS", "z"),
             ("HOME", "/home/me"),
         ];
-        let kept = safe(given.into_iter().map(|(name, value)| (name.into(), value.into())));
+        let kept = safe(
+            given
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into())),
+        );
         assert_eq!(kept, ["PATH=/bin", "LC_ALL=C", "HOME=/home/me"]);
     }
 }

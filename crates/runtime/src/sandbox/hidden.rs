@@ -22,8 +22,20 @@ const COVERED: [(&str, u32); 8] = [
 
 /// Homes of system users: covering one of these would leave nothing that could be run.
 const NEEDED: [&str; 14] = [
-    "/", "/bin", "/sbin", "/lib", "/lib64", "/usr", "/usr/bin", "/usr/sbin", "/usr/lib", "/etc",
-    "/dev", "/proc", "/sys", "/var",
+    "/",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib64",
+    "/usr",
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/lib",
+    "/etc",
+    "/dev",
+    "/proc",
+    "/sys",
+    "/var",
 ];
 
 /// One place that is not as on the host.
@@ -59,7 +71,10 @@ pub(super) fn of_this_process() -> View {
         .iter()
         .filter_map(|(path, mode)| Some((canonical(Path::new(path))?, *mode)))
         .collect();
-    let by_passwd = User::from_uid(Uid::current()).ok().flatten().map(|user| user.dir);
+    let by_passwd = User::from_uid(Uid::current())
+        .ok()
+        .flatten()
+        .map(|user| user.dir);
     let by_environment = env::var_os("HOME").map(PathBuf::from);
     let homes: Vec<_> = [by_passwd, by_environment]
         .into_iter()
@@ -73,11 +88,25 @@ pub(super) fn of_this_process() -> View {
 }
 
 /// Decides; every path is absolute and without symbolic links.
-fn view(covered: Vec<(PathBuf, u32)>, homes: Vec<PathBuf>, working_directory: Option<PathBuf>) -> View {
+fn view(
+    covered: Vec<(PathBuf, u32)>,
+    homes: Vec<PathBuf>,
+    working_directory: Option<PathBuf>,
+) -> View {
     let mut places: Vec<Place> = Vec::new();
-    let hide = |(path, mode)| Place::Hide { path, mode, own: false };
-    let own = |path| Place::Hide { path, mode: 0o700, own: true };
-    let homes = homes.into_iter().filter(|home| !NEEDED.iter().any(|needed| home == Path::new(needed)));
+    let hide = |(path, mode)| Place::Hide {
+        path,
+        mode,
+        own: false,
+    };
+    let own = |path| Place::Hide {
+        path,
+        mode: 0o700,
+        own: true,
+    };
+    let homes = homes
+        .into_iter()
+        .filter(|home| !NEEDED.iter().any(|needed| home == Path::new(needed)));
     for place in covered.into_iter().map(hide).chain(homes.map(own)) {
         // The same directory twice: as a home it is the command's own.
         places.retain(|other| other.path() != place.path());
@@ -98,7 +127,10 @@ fn view(covered: Vec<(PathBuf, u32)>, homes: Vec<PathBuf>, working_directory: Op
         }
     };
     places.sort_by_key(|place| place.path().components().count());
-    View { places, working_directory: start }
+    View {
+        places,
+        working_directory: start,
+    }
 }
 
 #[cfg(test)]
@@ -108,7 +140,11 @@ mod tests {
     fn shown(homes: &[&str], cwd: &str) -> (Vec<String>, PathBuf) {
         let covered = [("/home", 0o755), ("/tmp", 0o1777), ("/var/tmp", 0o1777)];
         let covered = covered.map(|(path, mode)| (path.into(), mode)).into();
-        let view = view(covered, homes.iter().map(PathBuf::from).collect(), Some(cwd.into()));
+        let view = view(
+            covered,
+            homes.iter().map(PathBuf::from).collect(),
+            Some(cwd.into()),
+        );
         let words = view.places.iter().map(|place| match place {
             Place::Hide { path, .. } => format!("-{}", path.display()),
             Place::Show(path) => format!("+{}", path.display()),
@@ -119,7 +155,16 @@ mod tests {
     #[test]
     fn a_project_in_a_home_is_shown_and_the_home_is_not() {
         let (places, start) = shown(&["/home/me"], "/home/me/project");
-        assert_eq!(places, ["-/home", "-/tmp", "-/var/tmp", "-/home/me", "+/home/me/project"]);
+        assert_eq!(
+            places,
+            [
+                "-/home",
+                "-/tmp",
+                "-/var/tmp",
+                "-/home/me",
+                "+/home/me/project"
+            ]
+        );
         assert_eq!(start, Path::new("/home/me/project"));
     }
 
@@ -127,7 +172,11 @@ mod tests {
     fn a_home_as_working_directory_stays_hidden() {
         for cwd in ["/home/me", "/home", "/tmp"] {
             let (places, start) = shown(&["/home/me"], cwd);
-            assert_eq!(places, ["-/home", "-/tmp", "-/var/tmp", "-/home/me"], "{cwd}");
+            assert_eq!(
+                places,
+                ["-/home", "-/tmp", "-/var/tmp", "-/home/me"],
+                "{cwd}"
+            );
             assert_eq!(start, Path::new(cwd));
         }
     }
@@ -140,13 +189,25 @@ mod tests {
 
     #[test]
     fn homes_of_system_users_do_not_take_the_programs_away() {
-        assert_eq!(shown(&["/", "/usr/sbin", "/bin"], "/usr").0, ["-/home", "-/tmp", "-/var/tmp"]);
+        assert_eq!(
+            shown(&["/", "/usr/sbin", "/bin"], "/usr").0,
+            ["-/home", "-/tmp", "-/var/tmp"]
+        );
     }
 
     /// A home may lie anywhere, also below the working directory, which must not uncover it.
     #[test]
     fn a_home_below_the_working_directory_is_hidden_after_it() {
         let (places, _) = shown(&["/tmp/work/me"], "/tmp/work");
-        assert_eq!(places, ["-/home", "-/tmp", "-/var/tmp", "+/tmp/work", "-/tmp/work/me"]);
+        assert_eq!(
+            places,
+            [
+                "-/home",
+                "-/tmp",
+                "-/var/tmp",
+                "+/tmp/work",
+                "-/tmp/work/me"
+            ]
+        );
     }
 }

@@ -12,7 +12,9 @@ use crabcan_ns::{ExitStatus, IdMap, IdRange as MappedRange, Namespace};
 use crabcan_rootfs::{MountAttributes, RootFd, mask};
 
 use crate::ids::{self, IdRange};
-use crate::spec::{Extension, Linux, Mount, NamespaceRequest, Process, ResourceLimit, Root, Spec, Terminal, User};
+use crate::spec::{
+    Extension, Linux, Mount, NamespaceRequest, Process, ResourceLimit, Root, Spec, Terminal, User,
+};
 use crate::{Container, Error, Host, Plan, hostname};
 
 /// Describes a command to be run in a sandbox; reads like [`std::process::Command`].
@@ -88,7 +90,11 @@ impl Sandbox {
 
     /// Limits a resource of the command, see setrlimit(2): `RLIMIT_*`, the soft and the hard limit.
     pub fn resource_limit(mut self, resource: u32, soft: u64, hard: u64) -> Self {
-        self.rlimits.push(ResourceLimit { resource, soft, hard });
+        self.rlimits.push(ResourceLimit {
+            resource,
+            soft,
+            hard,
+        });
         self
     }
 
@@ -118,7 +124,11 @@ impl Sandbox {
     pub fn plan(&self) -> Result<Plan, Error> {
         let host = Host::current()?;
         host.check_kernel()?;
-        let ids = if host.privileged && !self.host_users { Some(ids::take()?) } else { None };
+        let ids = if host.privileged && !self.host_users {
+            Some(ids::take()?)
+        } else {
+            None
+        };
         let spec = self.spec(&host, ids.as_ref())?;
         Ok(Plan::new(&spec, &host)?.with_ids(ids))
     }
@@ -148,13 +158,13 @@ impl Sandbox {
                 recursive_root: true,
                 root_attributes: MountAttributes::NOSUID | MountAttributes::NODEV,
                 idmap_root: ids.is_some() && self.root.is_some(),
-                default_devices: true,
+                default_dev: true,
                 ..Extension::default()
             },
             ..Spec::default()
         };
         self.check_added()?;
-        spec.mounts = system_mounts();
+        spec.mounts = vec![proc_mount()];
         match &self.root {
             Some(directory) => self.own_root(&mut spec, directory)?,
             None => host_root(&mut spec, &user)?,
@@ -170,7 +180,11 @@ impl Sandbox {
         }
         let uid = self.uid.unwrap_or(host.uid);
         let gid = self.uid.unwrap_or(host.gid);
-        Ok(User { uid, gid, additional_gids: Vec::new() })
+        Ok(User {
+            uid,
+            gid,
+            additional_gids: Vec::new(),
+        })
     }
 
     fn process(&self, user: &User) -> Process {
@@ -205,7 +219,10 @@ impl Sandbox {
             linux.uid_mappings = Some(id_map(user.uid, host.uid, ids.map(|ids| ids.uid))?);
             linux.gid_mappings = Some(id_map(user.gid, host.gid, ids.map(|ids| ids.gid))?);
         }
-        linux.namespaces = kinds.into_iter().map(|kind| NamespaceRequest { kind }).collect();
+        linux.namespaces = kinds
+            .into_iter()
+            .map(|kind| NamespaceRequest { kind })
+            .collect();
         Ok(linux)
     }
 
@@ -216,11 +233,20 @@ impl Sandbox {
             if !destination.is_absolute() {
                 return Err(Error::invalid(field(), "the destination must be absolute"));
             }
-            if destination.components().any(|part| part == Component::ParentDir) {
-                return Err(Error::invalid(field(), "the destination must not contain \"..\""));
+            if destination
+                .components()
+                .any(|part| part == Component::ParentDir)
+            {
+                return Err(Error::invalid(
+                    field(),
+                    "the destination must not contain \"..\"",
+                ));
             }
             if destination.components().count() < 2 {
-                return Err(Error::invalid(field(), "the destination is the root itself: use --mount"));
+                return Err(Error::invalid(
+                    field(),
+                    "the destination is the root itself: use --mount",
+                ));
             }
             source.metadata().map_err(|source_error| Error::Path {
                 field: "--add".into(),
@@ -236,7 +262,9 @@ impl Sandbox {
         for (index, (source, destination)) in self.added.iter().enumerate() {
             // A mount point below another source would be made in it, on the host.
             let earlier = self.added.get(..index).unwrap_or_default();
-            let below = earlier.iter().any(|(_, other)| destination.starts_with(other));
+            let below = earlier
+                .iter()
+                .any(|(_, other)| destination.starts_with(other));
             let mut options = vec!["rbind", "rw", "nosuid", "nodev"];
             if idmap {
                 options.push("ridmap");
@@ -259,9 +287,14 @@ impl Sandbox {
         let path = directory.canonicalize().map_err(failed)?;
         let root = RootFd::open(&path).map_err(|source| Error::Rootfs { source })?;
         let system = ["/proc", "/dev"].map(Path::new);
-        let added = self.added.iter().map(|(_, destination)| destination.as_path());
+        let added = self
+            .added
+            .iter()
+            .map(|(_, destination)| destination.as_path());
         for point in system.into_iter().chain(added) {
-            let kind = root.kind(point).map_err(|source| Error::Rootfs { source })?;
+            let kind = root
+                .kind(point)
+                .map_err(|source| Error::Rootfs { source })?;
             if kind.is_none() && !spec.extension.overlay_root {
                 log::debug!(
                     "{} has no {}: it is not changed, what is written in the sandbox is thrown away",
@@ -272,7 +305,10 @@ impl Sandbox {
                 spec.extension.recursive_root = false;
             }
         }
-        spec.root = Root { path, readonly: false };
+        spec.root = Root {
+            path,
+            readonly: false,
+        };
         Ok(())
     }
 }
@@ -281,9 +317,18 @@ const SIGKILL: i32 = 9;
 
 /// The whole of the sandbox' ids: one for an ordinary user, a range for root.
 fn id_map(inside: u32, own: u32, range: Option<u32>) -> Result<IdMap, Error> {
-    let failed = |source| Error::Namespaces { doing: "map the ids of the sandbox", source };
-    let Some(first) = range else { return IdMap::single(inside, own).map_err(failed) };
-    let part = |inside, outside, count| MappedRange { inside, outside, count };
+    let failed = |source| Error::Namespaces {
+        doing: "map the ids of the sandbox",
+        source,
+    };
+    let Some(first) = range else {
+        return IdMap::single(inside, own).map_err(failed);
+    };
+    let part = |inside, outside, count| MappedRange {
+        inside,
+        outside,
+        count,
+    };
     let map = if inside < ids::COUNT {
         IdMap::new([part(0, first, ids::COUNT)])
     } else {
@@ -304,25 +349,22 @@ fn mount(destination: impl Into<PathBuf>, fstype: &str, source: &OsStr, options:
     }
 }
 
-/// `/proc` and `/dev`, never through a symbolic link of the root's.
-fn system_mounts() -> Vec<Mount> {
-    let new = |destination: &str, fstype: &str, options: &[&str]| Mount {
+/// `/proc`, never through a symbolic link of the root's.
+fn proc_mount() -> Mount {
+    let options = ["nosuid", "noexec", "nodev"];
+    Mount {
         no_symlinks: true,
         create: true,
-        ..mount(destination, fstype, OsStr::new(fstype), options)
-    };
-    vec![
-        new("/proc", "proc", &["nosuid", "noexec", "nodev"]),
-        new("/dev", "tmpfs", &["nosuid", "noexec", "mode=755"]),
-        new("/dev/pts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]),
-        new("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777"]),
-        new("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
-    ]
+        ..mount("/proc", "proc", OsStr::new("proc"), &options)
+    }
 }
 
 /// The host's own root, read-only, without what is somebody's own.
 fn host_root(spec: &mut Spec, user: &User) -> Result<(), Error> {
-    spec.root = Root { path: "/".into(), readonly: true };
+    spec.root = Root {
+        path: "/".into(),
+        readonly: true,
+    };
     let view = hidden::of_this_process();
     for place in view.places {
         let shown = mount(place.path(), "tmpfs", OsStr::new("tmpfs"), &[]);
@@ -331,11 +373,20 @@ fn host_root(spec: &mut Spec, user: &User) -> Result<(), Error> {
             hidden::Place::Hide { mode, own, .. } => {
                 let mut options = vec!["nosuid".into(), "nodev".into(), format!("mode={mode:o}")];
                 options.extend(own.then_some(owner).into_iter().flatten());
-                Mount { options, create: true, ..shown }
+                Mount {
+                    options,
+                    create: true,
+                    ..shown
+                }
             }
             hidden::Place::Show(path) => {
                 let options = ["rbind", "ro", "nosuid", "nodev"].map(String::from).into();
-                Mount { options, create: true, source: path.into(), ..shown }
+                Mount {
+                    options,
+                    create: true,
+                    source: path.into(),
+                    ..shown
+                }
             }
         });
     }

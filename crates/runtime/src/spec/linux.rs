@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crabcan_ns::{IdMap, Namespace};
-use crabcan_rootfs::pivot::Propagation;
+use crabcan_rootfs::Propagation;
 
 /// What only Linux has.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +33,8 @@ impl Linux {
     /// Whether the container gets a namespace of this kind of its own.
     #[must_use]
     pub fn makes(&self, kind: Namespace) -> bool {
-        self.namespaces.iter().any(|namespace| namespace.kind == kind)
+        self.namespaces
+            .iter()
+            .any(|namespace| namespace.kind == kind)
     }
 }

@@ -56,8 +56,8 @@ pub struct Extension {
     pub idmap_root: bool,
     /// The program runs under init as pid 1, which reaps orphans and reports how it ended.
     pub reaper: bool,
-    /// The default devices and links are put into `/dev`.
-    pub default_devices: bool,
+    /// `/dev` is made with the default devices, links and file systems, before the mounts.
+    pub default_dev: bool,
     /// The kernel kills the program when the thread that made the container ends.
     pub parent_death_signal: Option<i32>,
 }
