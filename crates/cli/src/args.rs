@@ -63,9 +63,7 @@ Examples:
 /// Whose user ids a sandbox has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum UserNamespace {
-    /// Its own.
     Private,
-    /// The host's.
     Host,
 }
 

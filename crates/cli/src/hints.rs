@@ -1,9 +1,170 @@
-//! What failed, in one line, and what to do about it.
+//! What failed, in one line, and what to do about it, in at most one more.
 
-use std::io::Write;
+use std::error::Error as StdError;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
 
-/// Prints the chain of causes once.
+use crabcan_runtime::Error;
+use nix::errno::Errno;
+
+/// Prints the chain of causes once, and a hint when there is one.
 pub(crate) fn report(error: &anyhow::Error) {
-    let text: Vec<String> = error.chain().map(|cause| cause.to_string()).collect();
-    let _ = writeln!(std::io::stderr(), "crabcan: {}", text.join(": "));
+    let mut text = format!("crabcan: {}", chain(error));
+    if let Some(hint) = hint(error) {
+        let _ = write!(text, "\nhint: {hint}");
+    }
+    // Where standard error is closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Whether what looks like an error is what was asked for: `--help` or `--version`.
+pub(crate) fn is_answer(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<clap::Error>()
+        .is_some_and(|usage| !usage.use_stderr())
+}
+
+/// Prints that answer.
+pub(crate) fn answer(error: &anyhow::Error) -> ExitCode {
+    match write!(io::stdout(), "{error}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// The causes from the outermost to the innermost, each once, on one line.
+fn chain(error: &anyhow::Error) -> String {
+    if let Some(usage) = error.downcast_ref::<clap::Error>() {
+        return usage_in_one_line(usage);
+    }
+    let causes: Vec<String> = error.chain().map(words).collect();
+    causes.join(": ").replace('\n', " ")
+}
+
+/// One cause; the kernel's answers by their names.
+fn words(cause: &(dyn StdError + 'static)) -> String {
+    match cause
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::raw_os_error)
+    {
+        Some(number) => {
+            let errno = Errno::from_raw(number);
+            format!("{} ({errno:?})", errno.desc())
+        }
+        None => cause.to_string(),
+    }
+}
+
+/// The first paragraph of what clap says.
+fn usage_in_one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let line = first.strip_prefix("error: ").unwrap_or(first);
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What to do about it: the one table of hints.
+fn hint(error: &anyhow::Error) -> Option<String> {
+    if error.is::<clap::Error>() {
+        return Some("crabcan --help lists the options; a command goes behind \"--\"".into());
+    }
+    let Some(runtime) = error.downcast_ref::<Error>() else {
+        return error
+            .to_string()
+            .ends_with("no command of crabcan's")
+            .then(|| "to run a program in a sandbox: crabcan -- PROGRAM".into());
+    };
+    let errno = errno(runtime);
+    let text = match (runtime, errno) {
+        (
+            Error::Execute {
+                interpreter: true, ..
+            },
+            _,
+        ) => {
+            "the file is there; what is missing is the program or the dynamic loader that runs it \
+             (for one from the host: --add /lib:/lib --add /lib64:/lib64)"
+        }
+        (Error::Execute { .. }, Some(Errno::ENOENT)) => {
+            "the path is looked up inside the sandbox, where homes, /tmp and /run are empty; \
+             --add SRC:DST shows more of the host"
+        }
+        (Error::Namespaces { .. }, Some(errno)) => return namespaces_hint(errno),
+        (Error::MemoryFile { .. }, Some(Errno::EACCES)) => {
+            "programs in memory are switched off: sysctl vm.memfd_noexec must be 0 or 1"
+        }
+        (Error::IdMapUnsupported { .. }, _) => {
+            "--userns host makes no user namespace, and needs no id-mapped mounts"
+        }
+        (Error::Step { step, .. }, Some(errno)) => return step_hint(step, errno),
+        (Error::Ids { .. }, Some(Errno::EBUSY)) => {
+            "every range of root in /etc/subuid and /etc/subgid is used by a container: add a larger one"
+        }
+        _ => return None,
+    };
+    Some(text.into())
+}
+
+/// The innermost answer of the kernel.
+fn errno(error: &Error) -> Option<Errno> {
+    let mut cause: &(dyn StdError + 'static) = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let number = cause.downcast_ref::<io::Error>()?.raw_os_error()?;
+    Some(Errno::from_raw(number))
+}
+
+/// Why the kernel refuses a user namespace to an ordinary user.
+fn namespaces_hint(errno: Errno) -> Option<String> {
+    let is = |path: &str, value: &str| {
+        std::fs::read_to_string(Path::new("/proc/sys").join(path))
+            .is_ok_and(|text| text.trim() == value)
+    };
+    let text = match errno {
+        Errno::ENOSPC | Errno::EUSERS if is("user/max_user_namespaces", "0") => {
+            "user namespaces are switched off: sysctl user.max_user_namespaces is 0"
+        }
+        Errno::ENOSPC | Errno::EUSERS => "a limit in /proc/sys/user is reached",
+        Errno::EPERM if is("kernel/unprivileged_userns_clone", "0") => {
+            "user namespaces are switched off for ordinary users: \
+             sysctl kernel.unprivileged_userns_clone is 0"
+        }
+        Errno::EPERM | Errno::EACCES if is("kernel/apparmor_restrict_unprivileged_userns", "1") => {
+            "AppArmor restricts user namespaces: crabcan needs a profile with \"userns,\" in it"
+        }
+        Errno::EPERM => "the host, or the container this runs in, forbids new namespaces",
+        Errno::EAGAIN => "too many processes: RLIMIT_NPROC or a pids limit is reached",
+        Errno::ENOSYS => {
+            "a seccomp filter of an outer container, or an old kernel, hides clone3(2)"
+        }
+        _ => return None,
+    };
+    Some(text.into())
+}
+
+/// What is behind the usual failures of a step.
+fn step_hint(step: &str, errno: Errno) -> Option<String> {
+    let text = match errno {
+        Errno::EPERM if step.starts_with("mount proc") => {
+            "the outer /proc is partly covered, as in an unprivileged container: \
+             then the kernel allows no new one"
+        }
+        Errno::EPERM if step.contains("overlay") => {
+            "an overlay made by an ordinary user needs Linux 5.11"
+        }
+        Errno::ENOSYS => "this kernel lacks a system call of that step (docs/kernel-features.md)",
+        Errno::EROFS if step.starts_with("bind") => {
+            "the host's root is read-only and is not changed: choose a destination that is there, \
+             or one below /tmp, /run or /mnt"
+        }
+        Errno::ELOOP if step.contains("/proc") || step.contains("/dev") => {
+            "the root has a symbolic link where a directory must be"
+        }
+        Errno::ENOMEM => "there is not enough memory to start (a cgroup's limit?)",
+        _ => return None,
+    };
+    Some(text.into())
 }

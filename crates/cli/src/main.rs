@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match commands::run(arguments) {
         Ok(code) => ExitCode::from(code),
+        Err(error) if hints::is_answer(&error) => hints::answer(&error),
         Err(error) => {
             hints::report(&error);
             let runtime = error.downcast_ref::<crabcan_runtime::Error>();

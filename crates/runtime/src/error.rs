@@ -51,6 +51,13 @@ pub enum Error {
         #[source]
         source: crabcan_rootfs::Error,
     },
+    /// A file system that was to be shown with the container's ids can't map ids.
+    #[error("prepare the root file system")]
+    IdMapUnsupported {
+        /// Names the path and the file system.
+        #[source]
+        source: crabcan_rootfs::Error,
+    },
     /// The plan, with its arguments and environment, is longer than 16 MiB.
     #[error("arguments, environment and mounts together are too long (more than 16 MiB)")]
     PlanTooLong,

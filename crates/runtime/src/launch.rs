@@ -68,7 +68,12 @@ pub(crate) fn provide(plan: &Plan, child: &Child, protocol: &Protocol) -> Result
         let idmap = mount.idmap.then(|| user_namespace.as_fd());
         let source = &mount.source;
         let tree = crabcan_rootfs::detached_tree(source, mount.recursive, mount.attributes, idmap)
-            .map_err(|source| Error::Rootfs { source })?;
+            .map_err(|source| match source {
+                crabcan_rootfs::Error::IdMapUnsupported { .. } => {
+                    Error::IdMapUnsupported { source }
+                }
+                _ => Error::Rootfs { source },
+            })?;
         protocol.send_mount(tree.as_fd()).map_err(sent)?;
     }
     Ok(())
