@@ -517,13 +517,12 @@ pub(crate) fn kill(pid: i32, signal: i32) -> Result<(), Errno> {
 
 // Signals
 
-/// Unblocks every signal of the calling thread.
-pub(crate) fn unblock_signals() -> Result<(), Errno> {
+/// Blocks just the signals whose bits are set; bit 0 is signal 1.
+pub(crate) fn set_blocked_signals(signals: u64) -> Result<(), Errno> {
     const SIG_SETMASK: usize = 2;
-    let none = 0u64;
     call(
         nr::RT_SIGPROCMASK,
-        [SIG_SETMASK, address(&none), 0, size_of::<u64>()],
+        [SIG_SETMASK, address(&signals), 0, size_of::<u64>()],
     )
     .map(drop)
 }

@@ -91,7 +91,7 @@ pub(super) fn execute(candidates: Strings<'_>, args: Strings<'_>, env: Strings<'
         (Err(errno), _) | (_, Err(errno)) => return errno.into(),
     };
     sys::default_signal_actions();
-    if let Err(errno) = sys::unblock_signals() {
+    if let Err(errno) = sys::set_blocked_signals(0) {
         return errno.into();
     }
     let mut failure = Failure::from(Errno::ENOENT);
