@@ -31,8 +31,6 @@ pub(crate) const AT_FDCWD: i32 = -100;
 pub(crate) const AT_EMPTY_PATH: u32 = 0x1000;
 pub(crate) const AT_RECURSIVE: u32 = 0x8000;
 pub(crate) const O_RDWR: u64 = 0o2;
-pub(crate) const O_CREAT: u64 = 0o100;
-pub(crate) const O_EXCL: u64 = 0o200;
 pub(crate) const O_NOCTTY: u64 = 0o400;
 pub(crate) const O_CLOEXEC: u64 = 0o2_000_000;
 pub(crate) const O_PATH: u64 = 0o10_000_000;
@@ -400,8 +398,10 @@ pub(crate) fn exit(status: i32) -> ! {
     }
 }
 
-pub(crate) fn getpid() -> i32 {
-    call(nr::GETPID, []).unwrap_or(0) as i32
+/// Sets the mask of file modes and gives the one before.
+pub(crate) fn umask(mask: u32) -> u32 {
+    // umask(2) has no errors.
+    call(nr::UMASK, [mask as usize]).unwrap_or(0) as u32
 }
 
 pub(crate) fn prctl(option: i32, args: [usize; 4]) -> Result<usize, Errno> {

@@ -17,10 +17,11 @@ const NO_STEP: u32 = u32::MAX;
 
 /// The first Rust function of the program, called by `_start`.
 pub(crate) extern "C" fn entry() -> ! {
+    let context = Context::new(CHANNEL);
     let status = match prepare() {
-        Ok((bytes, plan)) => walk(bytes, &plan),
+        Ok((bytes, plan)) => walk(context, bytes, &plan),
         Err(errno) => {
-            report(&Context::new(CHANNEL), NO_STEP, errno.into());
+            report(&context, NO_STEP, errno.into());
             1
         }
     };
@@ -37,8 +38,7 @@ fn prepare() -> Result<(&'static [u8], FlatPlan<'static>), Errno> {
     Ok((bytes, plan))
 }
 
-fn walk(bytes: &'static [u8], plan: &FlatPlan<'_>) -> i32 {
-    let mut context = Context::new(CHANNEL);
+fn walk(mut context: Context, bytes: &'static [u8], plan: &FlatPlan<'_>) -> i32 {
     for (index, step) in (0..).zip(plan.steps()) {
         let done = match plan.fault() {
             Some(fault) if fault.step == index && fault.errno == 0 => return 1,
