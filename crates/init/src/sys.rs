@@ -2,6 +2,10 @@
 //!
 //! Each wrapper takes references and descriptor numbers, so that it is safe to call: the kernel
 //! checks numbers, and a reference is valid for as long as the call lasts.
+//!
+//! Addresses are references cast to numbers, which exposes their provenance, and the assembly is
+//! neither `pure` nor `nomem`: so the compiler must assume that the kernel reads and writes all
+//! that was ever cast. What the kernel writes to is always cast from `&mut`.
 #![allow(unsafe_code)]
 
 use core::ffi::CStr;
@@ -170,13 +174,17 @@ pub(crate) fn openat2(
         resolve,
     };
     let args = [fd(dir), text(path), address(&how), size_of::<OpenHow>()];
-    loop {
-        match call(common_nr::OPENAT2, args) {
-            // EAGAIN: a rename raced with the walk; the kernel asks to try again.
-            Err(Errno::EINTR | Errno::EAGAIN) => {}
-            other => return other.map(new_fd),
+    // EAGAIN: a rename raced with the walk; the kernel asks to try again. Whoever renames for ever
+    // gets an error and no endless loop.
+    const TRIES: u32 = 128;
+    let mut answer = Err(Errno::EAGAIN);
+    for _ in 0..TRIES {
+        answer = call(common_nr::OPENAT2, args);
+        if !matches!(answer, Err(Errno::EAGAIN | Errno::EINTR)) {
+            break;
         }
     }
+    answer.map(new_fd)
 }
 
 pub(crate) fn openat(dir: i32, path: &CStr, flags: u64) -> Result<Fd, Errno> {
@@ -438,16 +446,22 @@ struct CapabilityHeader {
     pid: i32,
 }
 
-const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+impl CapabilityHeader {
+    /// Version 3, the calling thread. The kernel writes to it when it knows no such version.
+    const OWN: Self = Self {
+        version: 0x2008_0522,
+        pid: 0,
+    };
+}
 
 /// Effective, permitted and inheritable sets of the calling thread.
 pub(crate) fn capget() -> Result<[u64; 3], Errno> {
-    let header = CapabilityHeader {
-        version: CAPABILITY_VERSION_3,
-        pid: 0,
-    };
+    let mut header = CapabilityHeader::OWN;
     let mut data = [[0u32; 3]; 2];
-    call(nr::CAPGET, [address(&header), address_mut(&mut data)])?;
+    call(
+        nr::CAPGET,
+        [address_mut(&mut header), address_mut(&mut data)],
+    )?;
     let [low, high] = data;
     let join = |index: usize| u64::from(low[index]) | u64::from(high[index]) << 32;
     Ok([join(0), join(1), join(2)])
@@ -455,15 +469,12 @@ pub(crate) fn capget() -> Result<[u64; 3], Errno> {
 
 /// Sets effective, permitted and inheritable capabilities of the calling thread.
 pub(crate) fn capset(sets: [u64; 3]) -> Result<(), Errno> {
-    let header = CapabilityHeader {
-        version: CAPABILITY_VERSION_3,
-        pid: 0,
-    };
+    let mut header = CapabilityHeader::OWN;
     let data = [
         sets.map(|set| set as u32),
         sets.map(|set| (set >> 32) as u32),
     ];
-    call(nr::CAPSET, [address(&header), address(&data)]).map(drop)
+    call(nr::CAPSET, [address_mut(&mut header), address(&data)]).map(drop)
 }
 
 pub(crate) fn setrlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
@@ -585,10 +596,11 @@ pub(crate) fn peer_is_gone(socket: i32) -> Result<bool, Errno> {
         events: 0,
         revents: 0,
     };
-    let at_once = [0u64; 2];
+    // The kernel may write to it how much is left.
+    let mut at_once = [0u64; 2];
     call(
         nr::PPOLL,
-        [address_mut(&mut polled), 1, address(&at_once), 0, 0],
+        [address_mut(&mut polled), 1, address_mut(&mut at_once), 0, 0],
     )?;
     Ok(polled.revents & POLLHUP != 0)
 }

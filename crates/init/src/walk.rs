@@ -1,7 +1,7 @@
 //! The walk through a plan: the program's only loop over steps.
 
 use crate::errno::Errno;
-use crate::format::FlatPlan;
+use crate::format::{FlatPlan, MAX_LENGTH};
 use crate::message::Message;
 use crate::reaper;
 use crate::step::Step;
@@ -33,7 +33,12 @@ fn prepare() -> Result<(&'static [u8], FlatPlan<'static>), Errno> {
     sys::close_on_exec(CHANNEL)?;
     sys::set_name(c"crabcan-init")?;
     let file = Fd(PLAN);
-    let bytes = sys::map_file(file.0, sys::stat(file.0)?.size as usize)?;
+    let length = sys::stat(file.0)?.size as usize;
+    if length > MAX_LENGTH {
+        // Mapping it would read it all.
+        return Err(Errno::EINVAL);
+    }
+    let bytes = sys::map_file(file.0, length)?;
     let plan = FlatPlan::parse(bytes).map_err(|_| Errno::EINVAL)?;
     Ok((bytes, plan))
 }
