@@ -1,9 +1,12 @@
 //! Raw system calls: the only unsafe code of the program, without libc, errno or locks.
 //!
 //! Each wrapper takes references and descriptor numbers, so that it is safe to call: the kernel
-//! checks numbers, and a reference is valid for as long as the call lasts.
+//! checks numbers, and a reference is valid for as long as the call lasts. This file makes the
+//! call; the wrappers stand below it, by what they act on.
 //!
-//! This file makes the call; the wrappers stand beside it, by what they act on.
+//! Addresses are references cast to numbers, which exposes their provenance, and the assembly is
+//! neither `pure` nor `nomem`: so the compiler must assume that the kernel reads and writes all
+//! that was ever cast. What the kernel writes to is always cast from `&mut`.
 #![allow(unsafe_code)]
 
 use core::ffi::CStr;

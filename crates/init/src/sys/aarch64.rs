@@ -110,6 +110,7 @@ pub(crate) mod nr {
     pub(crate) const WAIT4: usize = 260;
     pub(crate) const KILL: usize = 129;
     pub(crate) const FCNTL: usize = 25;
+    pub(crate) const UMASK: usize = 166;
     pub(crate) const GETCWD: usize = 17;
     pub(crate) const CHDIR: usize = 49;
     pub(crate) const FCHDIR: usize = 50;

@@ -29,13 +29,17 @@ pub(crate) fn openat2(
         resolve,
     };
     let args = [fd(dir), text(path), address(&how), size_of::<OpenHow>()];
-    loop {
-        match call(common_nr::OPENAT2, args) {
-            // EAGAIN: a rename raced with the walk; the kernel asks to try again.
-            Err(Errno::EINTR | Errno::EAGAIN) => {}
-            other => return other.map(new_fd),
+    // EAGAIN: a rename raced with the walk; the kernel asks to try again. Whoever renames for ever
+    // gets an error and no endless loop.
+    const TRIES: u32 = 128;
+    let mut answer = Err(Errno::EAGAIN);
+    for _ in 0..TRIES {
+        answer = call(common_nr::OPENAT2, args);
+        if !matches!(answer, Err(Errno::EAGAIN | Errno::EINTR)) {
+            break;
         }
     }
+    answer.map(new_fd)
 }
 
 pub(crate) fn openat(dir: i32, path: &CStr, flags: u64) -> Result<Fd, Errno> {

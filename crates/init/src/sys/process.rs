@@ -12,6 +12,12 @@ pub(crate) fn exit(status: i32) -> ! {
     }
 }
 
+/// Sets the mask of file modes and gives the one before.
+pub(crate) fn umask(mask: u32) -> u32 {
+    // umask(2) has no errors.
+    call(nr::UMASK, [mask as usize]).unwrap_or(0) as u32
+}
+
 pub(crate) fn prctl(option: i32, args: [usize; 4]) -> Result<usize, Errno> {
     call(
         nr::PRCTL,
@@ -46,16 +52,22 @@ struct CapabilityHeader {
     pid: i32,
 }
 
-const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+impl CapabilityHeader {
+    /// Version 3, the calling thread. The kernel writes to it when it knows no such version.
+    const OWN: Self = Self {
+        version: 0x2008_0522,
+        pid: 0,
+    };
+}
 
 /// Effective, permitted and inheritable sets of the calling thread.
 pub(crate) fn capget() -> Result<[u64; 3], Errno> {
-    let header = CapabilityHeader {
-        version: CAPABILITY_VERSION_3,
-        pid: 0,
-    };
+    let mut header = CapabilityHeader::OWN;
     let mut data = [[0u32; 3]; 2];
-    call(nr::CAPGET, [address(&header), address_mut(&mut data)])?;
+    call(
+        nr::CAPGET,
+        [address_mut(&mut header), address_mut(&mut data)],
+    )?;
     let [low, high] = data;
     let join = |index: usize| u64::from(low[index]) | u64::from(high[index]) << 32;
     Ok([join(0), join(1), join(2)])
@@ -63,15 +75,12 @@ pub(crate) fn capget() -> Result<[u64; 3], Errno> {
 
 /// Sets effective, permitted and inheritable capabilities of the calling thread.
 pub(crate) fn capset(sets: [u64; 3]) -> Result<(), Errno> {
-    let header = CapabilityHeader {
-        version: CAPABILITY_VERSION_3,
-        pid: 0,
-    };
+    let mut header = CapabilityHeader::OWN;
     let data = [
         sets.map(|set| set as u32),
         sets.map(|set| (set >> 32) as u32),
     ];
-    call(nr::CAPSET, [address(&header), address(&data)]).map(drop)
+    call(nr::CAPSET, [address_mut(&mut header), address(&data)]).map(drop)
 }
 
 pub(crate) fn setrlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {

@@ -73,10 +73,11 @@ pub(crate) fn peer_is_gone(socket: i32) -> Result<bool, Errno> {
         events: 0,
         revents: 0,
     };
-    let at_once = [0u64; 2];
+    // The kernel may write to it how much is left.
+    let mut at_once = [0u64; 2];
     call(
         nr::PPOLL,
-        [address_mut(&mut polled), 1, address(&at_once), 0, 0],
+        [address_mut(&mut polled), 1, address_mut(&mut at_once), 0, 0],
     )?;
     Ok(polled.revents & POLLHUP != 0)
 }
