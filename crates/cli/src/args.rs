@@ -35,12 +35,12 @@ pub(crate) struct Args {
     /// The host name in the sandbox [default: a generated one]
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
-    /// Whose user ids the sandbox has: its own, or (for root only) the host's
+    /// Whose user ids the sandbox has: private, its own, or host, the host's (root only)
     #[arg(
         long,
         value_name = "WHOSE",
         default_value = "private",
-        hide_possible_values = false
+        hide_possible_values = true
     )]
     userns: UserNamespace,
     /// Run the command itself as process 1, without a reaper
@@ -206,6 +206,7 @@ fn source_and_destination(pair: &OsStr) -> anyhow::Result<(PathBuf, PathBuf)> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

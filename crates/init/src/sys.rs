@@ -56,14 +56,14 @@ impl Drop for Fd {
 }
 
 /// Makes a system call whose arguments are numbers, or addresses of live references.
-fn call(number: usize, args: &[usize]) -> Result<usize, Errno> {
-    let mut six = [0; 6];
-    six.iter_mut()
-        .zip(args)
-        .for_each(|(slot, arg)| *slot = *arg);
+///
+/// Always inlined: the arguments go straight into registers, which is smaller than a call.
+#[inline(always)]
+fn call<const N: usize>(number: usize, args: [usize; N]) -> Result<usize, Errno> {
+    let arg = |index| args.get(index).copied().unwrap_or(0);
     // SAFETY: every caller in this file passes as addresses only references that outlive the
     // call, with the lengths of what they refer to.
-    let answer = unsafe { arch::call(number, six) };
+    let answer = unsafe { arch::call(number, [arg(0), arg(1), arg(2), arg(3), arg(4), arg(5)]) };
     if answer < 0 {
         Err(Errno(-answer as i32))
     } else {
@@ -93,19 +93,21 @@ fn new_fd(answer: usize) -> Fd {
 
 // Descriptors and memory
 
+// Not inlined: every scope that owns a descriptor has a call of it.
+#[inline(never)]
 pub(crate) fn close(number: i32) {
     // The descriptor is gone whatever close(2) answers, so there is nothing to do about an error.
-    let _ = call(nr::CLOSE, &[fd(number)]);
+    let _ = call(nr::CLOSE, [fd(number)]);
 }
 
 pub(crate) fn dup_onto(from: i32, to: i32) -> Result<(), Errno> {
-    call(nr::DUP3, &[fd(from), fd(to), 0]).map(drop)
+    call(nr::DUP3, [fd(from), fd(to), 0]).map(drop)
 }
 
 /// Sets close-on-exec.
 pub(crate) fn close_on_exec(number: i32) -> Result<(), Errno> {
     const F_SETFD: usize = 2;
-    call(nr::FCNTL, &[fd(number), F_SETFD, 1]).map(drop)
+    call(nr::FCNTL, [fd(number), F_SETFD, 1]).map(drop)
 }
 
 /// Maps a whole file read-only, for the rest of the process' life or until [`unmap`].
@@ -114,7 +116,7 @@ pub(crate) fn map_file(number: i32, length: usize) -> Result<&'static [u8], Errn
     const PROT_READ: usize = 1;
     let start = call(
         nr::MMAP,
-        &[0, length, PROT_READ, MAP_PRIVATE_POPULATE, fd(number), 0],
+        [0, length, PROT_READ, MAP_PRIVATE_POPULATE, fd(number), 0],
     )?;
     // SAFETY: the kernel has just mapped `length` readable bytes at `start`, the file behind
     // them is sealed against writing and shrinking, and nothing else knows the mapping.
@@ -128,7 +130,7 @@ pub(crate) fn map_words(length: usize) -> Result<&'static mut [usize], Errno> {
     let bytes = length * size_of::<usize>();
     let start = call(
         nr::MMAP,
-        &[
+        [
             0,
             bytes,
             PROT_READ_WRITE,
@@ -145,7 +147,7 @@ pub(crate) fn map_words(length: usize) -> Result<&'static mut [usize], Errno> {
 pub(crate) fn forget_plan(bytes: &'static [u8]) {
     // An error is not possible for a mapping of our own, and would only leave it there. The walker
     // calls this last: the reaper touches nothing of the plan, a stray access would end it.
-    let _ = call(nr::MUNMAP, &[bytes.as_ptr() as usize, bytes.len()]);
+    let _ = call(nr::MUNMAP, [bytes.as_ptr() as usize, bytes.len()]);
 }
 
 // Files beneath a descriptor
@@ -171,7 +173,7 @@ pub(crate) fn openat2(
     };
     let args = [fd(dir), text(path), address(&how), size_of::<OpenHow>()];
     loop {
-        match call(common_nr::OPENAT2, &args) {
+        match call(common_nr::OPENAT2, args) {
             // EAGAIN: a rename raced with the walk; the kernel asks to try again.
             Err(Errno::EINTR | Errno::EAGAIN) => {}
             other => return other.map(new_fd),
@@ -182,30 +184,30 @@ pub(crate) fn openat2(
 pub(crate) fn openat(dir: i32, path: &CStr, flags: u64) -> Result<Fd, Errno> {
     call(
         nr::OPENAT,
-        &[fd(dir), text(path), (flags | O_CLOEXEC) as usize, 0],
+        [fd(dir), text(path), (flags | O_CLOEXEC) as usize, 0],
     )
     .map(new_fd)
 }
 
 pub(crate) fn mkdirat(dir: i32, name: &CStr, mode: u32) -> Result<(), Errno> {
-    call(nr::MKDIRAT, &[fd(dir), text(name), mode as usize]).map(drop)
+    call(nr::MKDIRAT, [fd(dir), text(name), mode as usize]).map(drop)
 }
 
 pub(crate) fn mknodat(dir: i32, name: &CStr, mode: u32, device: u64) -> Result<(), Errno> {
     call(
         nr::MKNODAT,
-        &[fd(dir), text(name), mode as usize, device as usize],
+        [fd(dir), text(name), mode as usize, device as usize],
     )
     .map(drop)
 }
 
 pub(crate) fn symlinkat(target: &CStr, dir: i32, name: &CStr) -> Result<(), Errno> {
-    call(nr::SYMLINKAT, &[text(target), fd(dir), text(name)]).map(drop)
+    call(nr::SYMLINKAT, [text(target), fd(dir), text(name)]).map(drop)
 }
 
 /// Whether anything is there, symbolic links followed.
 pub(crate) fn exists(path: &CStr) -> bool {
-    call(nr::FACCESSAT, &[fd(AT_FDCWD), text(path), 0]).is_ok()
+    call(nr::FACCESSAT, [fd(AT_FDCWD), text(path), 0]).is_ok()
 }
 
 /// What statx(2) says of an open file, as far as it is asked for here.
@@ -238,7 +240,7 @@ pub(crate) fn stat(number: i32) -> Result<Stat, Errno> {
         STATX_BASIC_STATS,
         address_mut(&mut stat),
     ];
-    call(nr::STATX, &args)?;
+    call(nr::STATX, args)?;
     // SAFETY: zeroed at birth and filled by the kernel; every bit pattern of its fields is valid.
     let stat = unsafe { stat.assume_init() };
     let device = make_device(stat.device_major, stat.device_minor);
@@ -257,7 +259,7 @@ pub(crate) const fn make_device(major: u32, minor: u32) -> u64 {
 /// The magic number of the file system that holds an open file, from statfs(2).
 pub(crate) fn file_system_magic(number: i32) -> Result<u64, Errno> {
     let mut buffer = [0u64; 32];
-    call(nr::FSTATFS, &[fd(number), address_mut(&mut buffer)])?;
+    call(nr::FSTATFS, [fd(number), address_mut(&mut buffer)])?;
     Ok(buffer[0])
 }
 
@@ -266,7 +268,7 @@ pub(crate) fn file_system_magic(number: i32) -> Result<u64, Errno> {
 pub(crate) fn open_tree(dir: i32, path: &CStr, flags: u32) -> Result<Fd, Errno> {
     const OPEN_TREE_CLONE: u32 = 1;
     let flags = flags | OPEN_TREE_CLONE | O_CLOEXEC as u32;
-    call(common_nr::OPEN_TREE, &[fd(dir), text(path), flags as usize]).map(new_fd)
+    call(common_nr::OPEN_TREE, [fd(dir), text(path), flags as usize]).map(new_fd)
 }
 
 /// Moves the mount behind `from` onto `path` beneath `dir`, or onto `dir` itself for an empty path.
@@ -280,7 +282,7 @@ pub(crate) fn move_mount(from: i32, dir: i32, path: &CStr) -> Result<(), Errno> 
     };
     call(
         common_nr::MOVE_MOUNT,
-        &[fd(from), text(c""), fd(dir), text(path), flags],
+        [fd(from), text(c""), fd(dir), text(path), flags],
     )
     .map(drop)
 }
@@ -320,12 +322,12 @@ pub(crate) fn mount_setattr(mount: i32, set: u64, recursive: bool) -> Result<(),
         address(&attr),
         size_of::<MountAttr>(),
     ];
-    call(common_nr::MOUNT_SETATTR, &args).map(drop)
+    call(common_nr::MOUNT_SETATTR, args).map(drop)
 }
 
 pub(crate) fn fsopen(name: &CStr) -> Result<Fd, Errno> {
     const FSOPEN_CLOEXEC: usize = 1;
-    call(common_nr::FSOPEN, &[text(name), FSOPEN_CLOEXEC]).map(new_fd)
+    call(common_nr::FSOPEN, [text(name), FSOPEN_CLOEXEC]).map(new_fd)
 }
 
 /// What fsconfig(2) is to set.
@@ -343,50 +345,50 @@ pub(crate) fn fsconfig(context: i32, config: &Config<'_>) -> Result<(), Errno> {
         Config::Descriptor(key, number) => [fd(context), 5, text(key), 0, fd(*number)],
         Config::Create => [fd(context), 6, 0, 0, 0],
     };
-    call(common_nr::FSCONFIG, &args).map(drop)
+    call(common_nr::FSCONFIG, args).map(drop)
 }
 
 pub(crate) fn fsmount(context: i32, attributes: u64) -> Result<Fd, Errno> {
     const FSMOUNT_CLOEXEC: usize = 1;
     call(
         common_nr::FSMOUNT,
-        &[fd(context), FSMOUNT_CLOEXEC, attributes as usize],
+        [fd(context), FSMOUNT_CLOEXEC, attributes as usize],
     )
     .map(new_fd)
 }
 
 /// Changes the propagation of everything at and below the root, as mount(2) can on any kernel.
 pub(crate) fn propagation_of_root(flags: u64) -> Result<(), Errno> {
-    call(nr::MOUNT, &[0, text(c"/"), 0, flags as usize, 0]).map(drop)
+    call(nr::MOUNT, [0, text(c"/"), 0, flags as usize, 0]).map(drop)
 }
 
 /// pivot_root(2) with the working directory as both the new root and the place of the old one.
 pub(crate) fn pivot_to_working_directory() -> Result<(), Errno> {
-    call(nr::PIVOT_ROOT, &[text(c"."), text(c".")]).map(drop)
+    call(nr::PIVOT_ROOT, [text(c"."), text(c".")]).map(drop)
 }
 
 const MNT_DETACH: usize = 2;
 
 /// Takes away what was mounted last over the root directory.
 pub(crate) fn detach_cover_of_root() -> Result<(), Errno> {
-    call(nr::UMOUNT2, &[text(c"/"), MNT_DETACH]).map(drop)
+    call(nr::UMOUNT2, [text(c"/"), MNT_DETACH]).map(drop)
 }
 
 pub(crate) fn detach_working_directory() -> Result<(), Errno> {
-    call(nr::UMOUNT2, &[text(c"."), MNT_DETACH]).map(drop)
+    call(nr::UMOUNT2, [text(c"."), MNT_DETACH]).map(drop)
 }
 
 pub(crate) fn fchdir(number: i32) -> Result<(), Errno> {
-    call(nr::FCHDIR, &[fd(number)]).map(drop)
+    call(nr::FCHDIR, [fd(number)]).map(drop)
 }
 
 pub(crate) fn chdir(path: &CStr) -> Result<(), Errno> {
-    call(nr::CHDIR, &[text(path)]).map(drop)
+    call(nr::CHDIR, [text(path)]).map(drop)
 }
 
 /// The length of getcwd(2)'s answer, its NUL counted, and the answer itself in `buffer`.
 pub(crate) fn getcwd(buffer: &mut [u8]) -> Result<usize, Errno> {
-    call(nr::GETCWD, &[buffer.as_mut_ptr() as usize, buffer.len()])
+    call(nr::GETCWD, [buffer.as_mut_ptr() as usize, buffer.len()])
 }
 
 // The process
@@ -394,18 +396,18 @@ pub(crate) fn getcwd(buffer: &mut [u8]) -> Result<usize, Errno> {
 pub(crate) fn exit(status: i32) -> ! {
     loop {
         // exit_group(2) does not return; the loop is what its type can't say.
-        let _ = call(nr::EXIT_GROUP, &[status as usize]);
+        let _ = call(nr::EXIT_GROUP, [status as usize]);
     }
 }
 
 pub(crate) fn getpid() -> i32 {
-    call(nr::GETPID, &[]).unwrap_or(0) as i32
+    call(nr::GETPID, []).unwrap_or(0) as i32
 }
 
 pub(crate) fn prctl(option: i32, args: [usize; 4]) -> Result<usize, Errno> {
     call(
         nr::PRCTL,
-        &[option as usize, args[0], args[1], args[2], args[3]],
+        [option as usize, args[0], args[1], args[2], args[3]],
     )
 }
 
@@ -417,17 +419,17 @@ pub(crate) fn set_name(name: &CStr) -> Result<(), Errno> {
 
 pub(crate) fn setresuid(uid: u32) -> Result<(), Errno> {
     let uid = uid as usize;
-    call(nr::SETRESUID, &[uid, uid, uid]).map(drop)
+    call(nr::SETRESUID, [uid, uid, uid]).map(drop)
 }
 
 pub(crate) fn setresgid(gid: u32) -> Result<(), Errno> {
     let gid = gid as usize;
-    call(nr::SETRESGID, &[gid, gid, gid]).map(drop)
+    call(nr::SETRESGID, [gid, gid, gid]).map(drop)
 }
 
 /// `groups` holds one gid in four bytes of native order each.
 pub(crate) fn setgroups(groups: &[u8]) -> Result<(), Errno> {
-    call(nr::SETGROUPS, &[groups.len() / 4, groups.as_ptr() as usize]).map(drop)
+    call(nr::SETGROUPS, [groups.len() / 4, groups.as_ptr() as usize]).map(drop)
 }
 
 #[repr(C)]
@@ -445,7 +447,7 @@ pub(crate) fn capget() -> Result<[u64; 3], Errno> {
         pid: 0,
     };
     let mut data = [[0u32; 3]; 2];
-    call(nr::CAPGET, &[address(&header), address_mut(&mut data)])?;
+    call(nr::CAPGET, [address(&header), address_mut(&mut data)])?;
     let [low, high] = data;
     let join = |index: usize| u64::from(low[index]) | u64::from(high[index]) << 32;
     Ok([join(0), join(1), join(2)])
@@ -461,20 +463,20 @@ pub(crate) fn capset(sets: [u64; 3]) -> Result<(), Errno> {
         sets.map(|set| set as u32),
         sets.map(|set| (set >> 32) as u32),
     ];
-    call(nr::CAPSET, &[address(&header), address(&data)]).map(drop)
+    call(nr::CAPSET, [address(&header), address(&data)]).map(drop)
 }
 
 pub(crate) fn setrlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     let limit = [soft, hard];
-    call(nr::PRLIMIT64, &[0, resource as usize, address(&limit), 0]).map(drop)
+    call(nr::PRLIMIT64, [0, resource as usize, address(&limit), 0]).map(drop)
 }
 
 pub(crate) fn setsid() -> Result<(), Errno> {
-    call(nr::SETSID, &[]).map(drop)
+    call(nr::SETSID, []).map(drop)
 }
 
 pub(crate) fn sethostname(name: &CStr) -> Result<(), Errno> {
-    call(nr::SETHOSTNAME, &[text(name), name.to_bytes().len()]).map(drop)
+    call(nr::SETHOSTNAME, [text(name), name.to_bytes().len()]).map(drop)
 }
 
 /// A copy of this process; the caller sleeps until the copy has executed a program or is gone.
@@ -483,7 +485,7 @@ pub(crate) fn fork_and_wait_for_exec() -> Result<i32, Errno> {
     const CLONE_VFORK: usize = 0x4000;
     const SIGCHLD: usize = 17;
     // Without CLONE_VM the memory is copied, so the copy may do whatever it likes in its frames.
-    call(nr::CLONE, &arch::clone_arguments(CLONE_VFORK | SIGCHLD)).map(|pid| pid as i32)
+    call(nr::CLONE, arch::clone_arguments(CLONE_VFORK | SIGCHLD)).map(|pid| pid as i32)
 }
 
 /// Executes a program; returns only when that failed.
@@ -491,7 +493,7 @@ pub(crate) fn fork_and_wait_for_exec() -> Result<i32, Errno> {
 /// `argv` and `envp` hold addresses of NUL-terminated strings and end with a zero.
 pub(crate) fn execve(path: &CStr, argv: &[usize], envp: &[usize]) -> Errno {
     let args = [text(path), argv.as_ptr() as usize, envp.as_ptr() as usize];
-    match call(nr::EXECVE, &args) {
+    match call(nr::EXECVE, args) {
         Err(errno) => errno,
         // execve(2) returns only with an error.
         Ok(_) => Errno::EINVAL,
@@ -504,24 +506,23 @@ pub(crate) fn reap_one() -> Result<Option<(i32, i32)>, Errno> {
     let mut status = 0i32;
     let pid = call(
         nr::WAIT4,
-        &[usize::MAX, address_mut(&mut status), WNOHANG, 0],
+        [usize::MAX, address_mut(&mut status), WNOHANG, 0],
     )?;
     Ok((pid != 0).then_some((pid as i32, status)))
 }
 
 pub(crate) fn kill(pid: i32, signal: i32) -> Result<(), Errno> {
-    call(nr::KILL, &[fd(pid), signal as usize]).map(drop)
+    call(nr::KILL, [fd(pid), signal as usize]).map(drop)
 }
 
 // Signals
 
-/// Unblocks every signal of the calling thread.
-pub(crate) fn unblock_signals() -> Result<(), Errno> {
+/// Blocks just the signals whose bits are set; bit 0 is signal 1.
+pub(crate) fn set_blocked_signals(signals: u64) -> Result<(), Errno> {
     const SIG_SETMASK: usize = 2;
-    let none = 0u64;
     call(
         nr::RT_SIGPROCMASK,
-        &[SIG_SETMASK, address(&none), 0, size_of::<u64>()],
+        [SIG_SETMASK, address(&signals), 0, size_of::<u64>()],
     )
     .map(drop)
 }
@@ -534,7 +535,7 @@ pub(crate) fn default_signal_actions() {
         // SIGKILL and SIGSTOP refuse with EINVAL, which is what they should do.
         let _ = call(
             nr::RT_SIGACTION,
-            &[signal, address(&default), 0, size_of::<u64>()],
+            [signal, address(&default), 0, size_of::<u64>()],
         );
     }
 }
@@ -548,7 +549,7 @@ pub(crate) fn signalfd() -> Result<Fd, Errno> {
         size_of::<u64>(),
         O_CLOEXEC as usize,
     ];
-    call(nr::SIGNALFD4, &args).map(new_fd)
+    call(nr::SIGNALFD4, args).map(new_fd)
 }
 
 #[repr(C)]
@@ -568,7 +569,7 @@ pub(crate) fn poll_two(first: i32, second: i32) -> Result<(bool, bool), Errno> {
     };
     let mut fds = [watch(first), watch(second)];
     loop {
-        match call(nr::PPOLL, &[address_mut(&mut fds), 2, 0, 0, 0]) {
+        match call(nr::PPOLL, [address_mut(&mut fds), 2, 0, 0, 0]) {
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
             Ok(_) => return Ok((fds[0].revents != 0, fds[1].revents != 0)),
@@ -587,7 +588,7 @@ pub(crate) fn peer_is_gone(socket: i32) -> Result<bool, Errno> {
     let at_once = [0u64; 2];
     call(
         nr::PPOLL,
-        &[address_mut(&mut polled), 1, address(&at_once), 0, 0],
+        [address_mut(&mut polled), 1, address(&at_once), 0, 0],
     )?;
     Ok(polled.revents & POLLHUP != 0)
 }
@@ -607,7 +608,7 @@ pub(crate) fn read_signal(signals: i32) -> Result<i32, Errno> {
     };
     call(
         nr::READ,
-        &[fd(signals), address_mut(&mut info), size_of::<SignalInfo>()],
+        [fd(signals), address_mut(&mut info), size_of::<SignalInfo>()],
     )?;
     Ok(info.signal as i32)
 }
@@ -616,18 +617,18 @@ pub(crate) fn read_signal(signals: i32) -> Result<i32, Errno> {
 
 /// An ioctl(2) whose argument is a number.
 pub(crate) fn ioctl(number: i32, request: usize, argument: usize) -> Result<usize, Errno> {
-    call(nr::IOCTL, &[fd(number), request, argument])
+    call(nr::IOCTL, [fd(number), request, argument])
 }
 
 /// An ioctl(2) whose argument is a structure that the kernel reads or writes.
 pub(crate) fn ioctl_with<T>(number: i32, request: usize, argument: &mut T) -> Result<usize, Errno> {
-    call(nr::IOCTL, &[fd(number), request, address_mut(argument)])
+    call(nr::IOCTL, [fd(number), request, address_mut(argument)])
 }
 
 pub(crate) fn datagram_socket() -> Result<Fd, Errno> {
     const AF_INET: usize = 2;
     const SOCK_DGRAM: usize = 2;
-    call(nr::SOCKET, &[AF_INET, SOCK_DGRAM | O_CLOEXEC as usize, 0]).map(new_fd)
+    call(nr::SOCKET, [AF_INET, SOCK_DGRAM | O_CLOEXEC as usize, 0]).map(new_fd)
 }
 
 #[repr(C)]
@@ -698,7 +699,7 @@ pub(crate) fn send(socket: i32, bytes: &[u8], descriptor: Option<i32>) -> Result
         None => message(&iov, None),
     };
     loop {
-        match call(nr::SENDMSG, &[fd(socket), address(&header), MSG_NOSIGNAL]) {
+        match call(nr::SENDMSG, [fd(socket), address(&header), MSG_NOSIGNAL]) {
             Err(Errno::EINTR) => {}
             other => return other.map(drop),
         }
@@ -720,7 +721,7 @@ pub(crate) fn receive(socket: i32) -> Result<(u8, Option<Fd>), Errno> {
     let length = loop {
         match call(
             nr::RECVMSG,
-            &[fd(socket), address_mut(&mut header), MSG_CMSG_CLOEXEC],
+            [fd(socket), address_mut(&mut header), MSG_CMSG_CLOEXEC],
         ) {
             Err(Errno::EINTR) => {}
             other => break other?,

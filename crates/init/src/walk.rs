@@ -67,6 +67,9 @@ fn walk(bytes: &'static [u8], plan: &FlatPlan<'_>) -> i32 {
 fn perform(context: &mut Context, step: &Step<'_>) -> Result<Option<i32>, Failure> {
     match step {
         Step::Reaper {} => {
+            // The reaper reads them, however this program was started; the copy, which starts the
+            // command, unblocks them again.
+            sys::set_blocked_signals(u64::MAX)?;
             let pid = sys::fork_and_wait_for_exec()?;
             Ok((pid != 0).then_some(pid))
         }

@@ -8,6 +8,7 @@ use core::arch::global_asm;
 ///
 /// # Safety
 /// Every argument that the call reads as an address is valid for what the kernel does with it.
+#[inline(always)]
 pub(super) unsafe fn call(number: usize, args: [usize; 6]) -> isize {
     let answer: isize;
     // SAFETY: `syscall` clobbers only rcx, r11 and the flags, and the caller vouches for the
