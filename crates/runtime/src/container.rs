@@ -11,6 +11,8 @@ use crate::launch;
 use crate::protocol::{Heard, Protocol};
 use crate::{Error, Plan};
 
+const SIGKILL: i32 = 9;
+
 /// A container that init has prepared, or that runs, or has ended.
 ///
 /// Dropping it kills everything in it and waits for that.
@@ -125,14 +127,7 @@ impl<'plan> Container<'plan> {
     fn prepare(&mut self) -> Result<(), Error> {
         const DOING: &str = "preparing the container";
         if let Err(error) = launch::provide(self.plan, &self.child, &self.protocol) {
-            // A channel that is closed means that init has failed: its reason is the better one.
-            let Error::Channel {
-                source: crabcan_ipc::Error::Closed,
-                ..
-            } = error
-            else {
-                return Err(error);
-            };
+            return Err(self.not_provided(error, DOING));
         }
         loop {
             match self.protocol.hear(DOING)? {
@@ -140,6 +135,22 @@ impl<'plan> Container<'plan> {
                 Heard::Console(master) if self.console.is_none() => self.console = Some(master),
                 heard => return Err(self.unexpected(heard, DOING)),
             }
+        }
+    }
+
+    /// Why init could not be provided with what it needs. If it failed before, all that was done
+    /// for it was refused, and its own reason is the better one.
+    fn not_provided(&mut self, error: Error, doing: &'static str) -> Error {
+        // Ended by us or by itself: only now it is certain that nothing more is to be heard.
+        let (Ok(()), Ok(status)) = (self.child.kill(), self.child.wait()) else {
+            return error;
+        };
+        match self.protocol.hear(doing) {
+            Ok(heard @ Heard::Message(Message::Failed { .. })) => self.unexpected(heard, doing),
+            Ok(Heard::Closed) if status != ExitStatus::Signaled(SIGKILL) => {
+                Error::InitEnded { doing, status }
+            }
+            _ => error,
         }
     }
 
@@ -195,13 +206,21 @@ impl<'plan> Container<'plan> {
 
     /// Waits for init itself, whose end is the end of everything in the container.
     pub(crate) fn reap(&mut self) -> Result<ExitStatus, Error> {
+        const DOING: &str = "waiting for the program";
         let reaped = self.child.wait();
         let status = match (self.end, reaped) {
             (Some(end), _) => end,
+            // A reaper that ends by itself says how the program did: without that it has failed.
+            (None, Ok(status @ ExitStatus::Exited(_))) if self.plan.has_reaper() => {
+                return Err(Error::InitEnded {
+                    doing: DOING,
+                    status,
+                });
+            }
             (None, Ok(status)) => status,
             (None, Err(source)) => {
                 return Err(Error::Namespaces {
-                    doing: "wait for the container",
+                    doing: DOING,
                     source,
                 });
             }
