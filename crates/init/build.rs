@@ -11,12 +11,16 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(crabcan_program)");
     println!("cargo::rerun-if-changed=build.rs");
     if let Err(message) = build() {
-        println!("cargo::error={message}");
+        for line in message.lines().filter(|line| !line.is_empty()) {
+            println!("cargo::error={line}");
+        }
     }
 }
 
 fn build() -> Result<(), String> {
-    let source = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join("src");
+    let package = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let (source, layout) = (package.join("src"), package.join("program.ld"));
+    println!("cargo::rerun-if-changed={}", layout.display());
     watch(&source)?;
     let target = variable("TARGET")?;
     if variable("CARGO_CFG_TARGET_OS")? != "linux" {
@@ -27,83 +31,54 @@ fn build() -> Result<(), String> {
             "crabcan-init has no system call table for {target} (x86_64 and aarch64 only)"
         ));
     }
-    let out = PathBuf::from(variable("OUT_DIR")?).join("crabcan-init");
     let mut rustc = Command::new(variable("RUSTC")?);
     rustc
-        .args([
-            "--crate-name",
-            "crabcan_init",
-            "--crate-type",
-            "bin",
-            "--edition",
-            "2024",
-        ])
-        .args(["--cfg", "crabcan_program", "--target", &target])
-        .args([
-            "-C",
-            "panic=abort",
-            "-C",
-            "opt-level=s",
-            "-C",
-            "codegen-units=1",
-            "-C",
-            "lto=fat",
-        ])
-        .args([
-            "-C",
-            "relocation-model=static",
-            "-C",
-            "strip=symbols",
-            "-C",
-            "overflow-checks=no",
-        ])
-        .args(linker(&target)?)
+        .args(["--crate-name=crabcan_init", "--crate-type=bin"])
+        .args(["--edition=2024", "--cfg=crabcan_program"])
+        .arg(format!("--target={target}"))
+        .args(["-Cpanic=abort", "-Copt-level=s", "-Coverflow-checks=no"])
+        .args(["-Ccodegen-units=1", "-Clto=fat", "-Cstrip=symbols"])
+        .arg("-Crelocation-model=static")
+        .args(linker(&target, &layout)?)
         .arg("-o")
-        .arg(&out)
+        .arg(PathBuf::from(variable("OUT_DIR")?).join("crabcan-init"))
         .arg(source.join("main.rs"));
-    if target.contains("musl") {
-        rustc.args(["-C", "link-self-contained=no"]);
-    }
     let output = rustc
         .output()
         .map_err(|error| format!("run {rustc:?}: {error}"))?;
     if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr).replace('\n', "%0A");
+        let text = String::from_utf8_lossy(&output.stderr);
         return Err(format!("crabcan-init does not build: {text}"));
     }
     Ok(())
 }
 
-/// The linker and what it is told: no start files, no library, a static program of small pages.
-fn linker(target: &str) -> Result<Vec<String>, String> {
+/// The linker and what it is told: no start files, no library, the layout of `program.ld`.
+fn linker(target: &str, layout: &Path) -> Result<Vec<String>, String> {
+    let layout = layout
+        .to_str()
+        .ok_or("the path of the sources is not UTF-8")?;
     let configured = env::var("RUSTC_LINKER").ok();
-    let bare = configured.is_none() && target != variable("HOST")?;
-    let options: &[&str] = if bare {
-        &[
-            "-static",
-            "-nostdlib",
-            "-z",
-            "max-page-size=4096",
-            "--build-id=none",
-            "-z",
-            "noseparate-code",
-        ]
-    } else {
-        &[
-            "-static",
-            "-nostdlib",
-            "-nostartfiles",
-            "-Wl,-z,max-page-size=4096",
-            "-Wl,--build-id=none",
-            "-Wl,-z,noseparate-code",
-        ]
+    let mut args = match configured {
+        None if target != variable("HOST")? => {
+            vec!["-Clinker=rust-lld".into(), "-Clinker-flavor=ld.lld".into()]
+        }
+        configured => {
+            let linker = configured.unwrap_or_else(|| "cc".into());
+            vec![
+                format!("-Clinker={linker}"),
+                "-Clink-arg=-nostartfiles".into(),
+                // What follows is for the linker behind the compiler.
+                "-Clink-arg=-Wl,--build-id=none".into(),
+            ]
+        }
     };
-    let mut args: Vec<String> = match (configured, bare) {
-        (_, true) => vec!["-Clinker=rust-lld".into(), "-Clinker-flavor=ld.lld".into()],
-        (Some(linker), _) => vec![format!("-Clinker={linker}")],
-        (None, false) => vec!["-Clinker=cc".into()],
-    };
-    args.extend(options.iter().map(|option| format!("-Clink-arg={option}")));
+    for option in ["-static", "-nostdlib", &format!("-T{layout}")] {
+        args.push(format!("-Clink-arg={option}"));
+    }
+    if target.contains("musl") {
+        args.push("-Clink-self-contained=no".into());
+    }
     Ok(args)
 }
 

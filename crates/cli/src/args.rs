@@ -206,6 +206,7 @@ fn source_and_destination(pair: &OsStr) -> anyhow::Result<(PathBuf, PathBuf)> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

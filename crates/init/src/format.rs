@@ -37,7 +37,7 @@ pub enum Damage {
 pub struct Fault {
     /// The index of the step.
     pub step: u32,
-    /// The error number to report; 0 ends init by SIGKILL instead.
+    /// The error number to report; with 0, init ends without a word.
     pub errno: i32,
 }
 
@@ -55,9 +55,13 @@ impl<'a> FlatPlan<'a> {
     /// # Errors
     /// [`Damage`] says what is wrong; nothing of a damaged plan is ever followed.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Damage> {
-        let (header, body) = bytes.split_at_checked(HEADER).ok_or(Damage::Length)?;
-        let mut fields = Cursor::new(header);
-        let mut word = || fields.word().ok_or(Damage::Header);
+        let (header, body) = bytes.split_first_chunk::<HEADER>().ok_or(Damage::Length)?;
+        let mut words = header
+            .as_chunks()
+            .0
+            .iter()
+            .map(|word| u32::from_ne_bytes(*word));
+        let mut word = || words.next().ok_or(Damage::Header);
         if word()? != MAGIC || word()? != VERSION {
             return Err(Damage::Header);
         }
@@ -70,7 +74,12 @@ impl<'a> FlatPlan<'a> {
         if sum != checksum(steps, step, errno, body) {
             return Err(Damage::Checksum);
         }
-        let fault = (step != u32::MAX).then_some(Fault { step, errno });
+        let fault = match (step, errno) {
+            (u32::MAX, 0) => None,
+            // One way only to write a plan.
+            (u32::MAX, _) => return Err(Damage::Header),
+            _ => Some(Fault { step, errno }),
+        };
         let plan = Self { body, steps, fault };
         plan.check()?;
         Ok(plan)
@@ -161,10 +170,14 @@ impl<'a> Cursor<'a> {
         padding.iter().all(|byte| *byte == 0).then_some(taken)
     }
 
-    fn word(&mut self) -> Option<u32> {
-        let (word, rest) = self.rest.split_first_chunk()?;
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (array, rest) = self.rest.split_first_chunk()?;
         self.rest = rest;
-        Some(u32::from_ne_bytes(*word))
+        Some(*array)
+    }
+
+    fn word(&mut self) -> Option<u32> {
+        self.array().map(u32::from_ne_bytes)
     }
 
     fn bytes(&mut self) -> Option<&'a [u8]> {
@@ -202,12 +215,11 @@ impl Field<'_> for i32 {
 
 impl Field<'_> for u64 {
     fn read(from: &mut Cursor<'_>) -> Option<Self> {
-        Some(u64::from(from.word()?) | u64::from(from.word()?) << 32)
+        from.array().map(u64::from_ne_bytes)
     }
     #[cfg(not(crabcan_program))]
     fn write(&self, to: &mut crate::writer::Buffer) {
-        to.word(*self as u32);
-        to.word((*self >> 32) as u32);
+        to.array(self.to_ne_bytes());
     }
 }
 

@@ -10,20 +10,18 @@ const SIGCHLD: i32 = 17;
 
 /// Watches over `child` until it has ended, and returns how.
 ///
-/// `None` when the parent is gone: the caller exits then, and with it every process of the
-/// container's pid namespace.
-pub(crate) fn watch(channel: i32, child: i32) -> Result<Option<End>, Errno> {
+/// # Errors
+/// EPIPE when the parent is gone.
+fn watch(channel: i32, child: i32) -> Result<End, Errno> {
     let signals = sys::signalfd()?;
     loop {
         // Before waiting: the command may have ended before the signal descriptor was there.
         if let Some(end) = reap(child)? {
-            return Ok(Some(end));
+            return Ok(end);
         }
         let (parent_speaks, signal_came) = sys::poll_two(channel, signals.0)?;
-        if parent_speaks && sys::receive(channel).is_err() {
-            // Where the container shares a pid namespace this is all that ends the command.
-            let _ = sys::kill(child, SIGKILL);
-            return Ok(None);
+        if parent_speaks {
+            sys::receive(channel)?;
         }
         if signal_came {
             hand_on(&signals, child)?;
@@ -62,11 +60,16 @@ pub(crate) fn run(channel: i32, child: i32) -> i32 {
     (0..3).for_each(sys::close);
     let started = sys::send(channel, &Message::Started.to_bytes(), None);
     match started.and_then(|()| watch(channel, child)) {
-        Ok(Some(end)) => {
+        Ok(end) => {
             // A parent that does not listen is gone, and so is everybody who could be told.
             let _ = sys::send(channel, &Message::Ended(end).to_bytes(), None);
             0
         }
-        _ => 1,
+        Err(_) => {
+            // As pid 1 this process ends the whole container by its own end; where the container
+            // shares a pid namespace, this is all that ends the command.
+            let _ = sys::kill(child, SIGKILL);
+            1
+        }
     }
 }

@@ -10,8 +10,12 @@ use crate::step::Step;
 pub(crate) struct Buffer(Vec<u8>);
 
 impl Buffer {
+    pub(crate) fn array<const N: usize>(&mut self, array: [u8; N]) {
+        self.0.extend_from_slice(&array);
+    }
+
     pub(crate) fn word(&mut self, word: u32) {
-        self.0.extend_from_slice(&word.to_ne_bytes());
+        self.array(word.to_ne_bytes());
     }
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {

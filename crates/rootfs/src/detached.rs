@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -86,6 +86,7 @@ fn map_ids(tree: BorrowedFd<'_>, recursive: bool, namespace: BorrowedFd<'_>) -> 
 
 fn map_error(source: &Path, recursive: bool, namespace: BorrowedFd<'_>, errno: io::Error) -> Error {
     if errno.raw_os_error() == Some(libc::EINVAL)
+        && is_user_namespace(namespace)
         && let Some((path, fstype)) = culprit(source, recursive, namespace)
     {
         return Error::IdMapUnsupported {
@@ -100,6 +101,12 @@ fn map_error(source: &Path, recursive: bool, namespace: BorrowedFd<'_>, errno: i
     }
 }
 
+/// Another kind of namespace is EINVAL too, and not the file system's fault.
+fn is_user_namespace(namespace: BorrowedFd<'_>) -> bool {
+    let link = format!("/proc/thread-self/fd/{}", namespace.as_raw_fd());
+    fs::read_link(link).is_ok_and(|name| name.as_os_str().as_bytes().starts_with(b"user:["))
+}
+
 /// The mount at or below `source` that refuses the map, and its file system's type. The kernel
 /// says only that one of them did, so each is asked alone.
 fn culprit(source: &Path, recursive: bool, namespace: BorrowedFd<'_>) -> Option<(PathBuf, String)> {
@@ -108,7 +115,7 @@ fn culprit(source: &Path, recursive: bool, namespace: BorrowedFd<'_>) -> Option<
         answer.is_err_and(|errno| errno.raw_os_error() == Some(libc::EINVAL))
     };
     let source = fs::canonicalize(source).ok()?;
-    let mounts = mounts(&fs::read("/proc/self/mountinfo").ok()?);
+    let mounts = mounts(&fs::read("/proc/thread-self/mountinfo").ok()?);
     if refuses(&source) {
         // The mount that holds the source: the longest path, and of those the last one mounted.
         let holds = |(point, _): &&(PathBuf, String)| source.starts_with(point);

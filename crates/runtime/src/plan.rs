@@ -69,7 +69,6 @@ impl Plan {
     }
 
     /// The namespaces that the container gets of its own.
-    #[must_use]
     pub fn namespaces(&self) -> &Namespaces {
         &self.namespaces
     }

@@ -2,7 +2,7 @@
 //!
 //! Symbolic links in the root lead to places in the root, never out of it; links of `/proc` that
 //! lead anywhere are refused. What is made is made in a directory that is already open, by its
-//! last name alone.
+//! last name alone, with the permission bits that the caller's umask(2) leaves; init's is 0.
 
 use core::ffi::CStr;
 
@@ -41,7 +41,9 @@ pub(crate) fn open(root: i32, path: &CStr, no_symlinks: bool) -> Result<Fd, Errn
 /// # Errors
 /// What mkdirat(2) and openat2(2) say; ENOTDIR when something else is there.
 pub fn make_directory(root: i32, path: &CStr, mode: u32) -> Result<(), Errno> {
-    let made = in_parent(root, path, |parent, name| sys::mkdirat(parent, name, mode));
+    let mut buffer = [0; PATH_MAX];
+    let made = parent(root, path, &mut buffer)
+        .and_then(|(parent, name)| sys::mkdirat(parent.0, name, mode));
     match made {
         Err(Errno::EEXIST) => open_directory(root, path).map(drop),
         other => other,
@@ -56,9 +58,10 @@ pub fn make_directory(root: i32, path: &CStr, mode: u32) -> Result<(), Errno> {
 /// What mknodat(2), mkdirat(2) and openat2(2) say.
 pub fn make_file(root: i32, path: &CStr) -> Result<(), Errno> {
     const S_IFREG_0644: u32 = 0o100_644;
-    match in_parent(root, path, |parent, name| {
-        sys::mknodat(parent, name, S_IFREG_0644, 0)
-    }) {
+    let mut buffer = [0; PATH_MAX];
+    let made = parent(root, path, &mut buffer)
+        .and_then(|(parent, name)| sys::mknodat(parent.0, name, S_IFREG_0644, 0));
+    match made {
         Err(Errno::EEXIST) => Ok(()),
         other => other,
     }
@@ -71,9 +74,9 @@ pub fn make_file(root: i32, path: &CStr) -> Result<(), Errno> {
 /// # Errors
 /// EEXIST when anything is there already.
 pub fn make_symlink(root: i32, text: &CStr, path: &CStr) -> Result<(), Errno> {
-    in_parent(root, path, |parent, name| {
-        sys::symlinkat(text, parent, name)
-    })
+    let mut buffer = [0; PATH_MAX];
+    let (parent, name) = parent(root, path, &mut buffer)?;
+    sys::symlinkat(text, parent.0, name)
 }
 
 fn open_directory(root: i32, path: &CStr) -> Result<Fd, Errno> {
@@ -87,43 +90,51 @@ fn open_directory(root: i32, path: &CStr) -> Result<Fd, Errno> {
     )
 }
 
-/// Calls `make` with the directory above `path`, which is made if it is missing, and the last name.
-fn in_parent(
+/// Opens the directory above `path`, which is made if it is missing, and gives the last name.
+fn parent<'b>(
     root: i32,
     path: &CStr,
-    make: impl FnOnce(i32, &CStr) -> Result<(), Errno>,
-) -> Result<(), Errno> {
-    let mut buffer = [0; PATH_MAX];
-    let path = trimmed(path);
-    let mut parent = open_directory(root, c".")?;
-    let mut start = 0;
-    while let Some(length) = path
-        .get(start..)
-        .and_then(|rest| rest.iter().position(|byte| *byte == b'/'))
-    {
-        let (prefix, name) = (path.get(..start + length), path.get(start..start + length));
-        let prefix = prefix.ok_or(Errno::EINVAL)?;
-        let next = match open_directory(root, terminated(prefix, &mut buffer)?) {
-            Err(Errno::ENOENT) => {
-                let name = name.ok_or(Errno::EINVAL)?;
-                match sys::mkdirat(parent.0, terminated(name, &mut buffer)?, 0o755) {
-                    // Somebody else has made it; a link that leads nowhere fails below.
-                    Ok(()) | Err(Errno::EEXIST) => {}
-                    Err(errno) => return Err(errno),
-                }
-                open_directory(root, terminated(prefix, &mut buffer)?)?
-            }
-            other => other?,
-        };
-        parent = next;
-        start += length + 1;
-    }
-    let name = path.get(start..).ok_or(Errno::EINVAL)?;
+    buffer: &'b mut [u8; PATH_MAX],
+) -> Result<(Fd, &'b CStr), Errno> {
+    let mut parts = trimmed(path).rsplitn(2, is_slash);
+    let name = parts.next().unwrap_or_default();
+    let above = parts.next().unwrap_or(b".");
     if name.is_empty() {
         // The root itself.
         return Err(Errno::EEXIST);
     }
-    make(parent.0, terminated(name, &mut buffer)?)
+    let parent = match open_directory(root, terminated(above, buffer)?) {
+        Err(Errno::ENOENT) => make_all(root, above, buffer)?,
+        other => other?,
+    };
+    Ok((parent, terminated(name, buffer)?))
+}
+
+/// Makes what is missing of a path without slashes around it, and opens its end.
+fn make_all(root: i32, path: &[u8], buffer: &mut [u8; PATH_MAX]) -> Result<Fd, Errno> {
+    let mut parent = open_directory(root, c".")?;
+    let mut length = 0;
+    for name in path.split(is_slash) {
+        length += name.len();
+        let prefix = path.get(..length).ok_or(Errno::EINVAL)?;
+        length += 1;
+        parent = match open_directory(root, terminated(prefix, buffer)?) {
+            Err(Errno::ENOENT) => {
+                match sys::mkdirat(parent.0, terminated(name, buffer)?, 0o755) {
+                    // Somebody else has made it; a link that leads nowhere fails below.
+                    Ok(()) | Err(Errno::EEXIST) => {}
+                    Err(errno) => return Err(errno),
+                }
+                open_directory(root, terminated(prefix, buffer)?)?
+            }
+            other => other?,
+        };
+    }
+    Ok(parent)
+}
+
+fn is_slash(byte: &u8) -> bool {
+    *byte == b'/'
 }
 
 /// A part of a path with a NUL behind it.

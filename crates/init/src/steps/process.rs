@@ -18,6 +18,11 @@ pub(super) fn not_dumpable() -> Result<(), Errno> {
 }
 
 pub(super) fn set_ids(uid: u32, gid: u32, groups: Option<Groups<'_>>) -> Result<(), Errno> {
+    const UNCHANGED: u32 = u32::MAX;
+    if uid == UNCHANGED || gid == UNCHANGED {
+        // To the kernel this is no id but "leave it as it is", which would be the caller's.
+        return Err(Errno::EINVAL);
+    }
     sys::prctl(PR_SET_KEEPCAPS, [1, 0, 0, 0])?;
     if let Some(groups) = groups {
         sys::setgroups(groups.as_bytes())?;
@@ -86,7 +91,7 @@ pub(super) fn execute(candidates: Strings<'_>, args: Strings<'_>, env: Strings<'
         (Err(errno), _) | (_, Err(errno)) => return errno.into(),
     };
     sys::default_signal_actions();
-    if let Err(errno) = sys::unblock_signals() {
+    if let Err(errno) = sys::set_blocked_signals(0) {
         return errno.into();
     }
     let mut failure = Failure::from(Errno::ENOENT);

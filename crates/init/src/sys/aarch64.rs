@@ -8,6 +8,7 @@ use core::arch::global_asm;
 ///
 /// # Safety
 /// Every argument that the call reads as an address is valid for what the kernel does with it.
+#[inline(always)]
 pub(super) unsafe fn call(number: usize, args: [usize; 6]) -> isize {
     let answer: isize;
     // SAFETY: `svc 0` clobbers only x0, and the caller vouches for the addresses among the
@@ -104,12 +105,12 @@ pub(crate) mod nr {
     pub(crate) const SOCKET: usize = 198;
     pub(crate) const SENDMSG: usize = 211;
     pub(crate) const RECVMSG: usize = 212;
-    pub(crate) const GETPID: usize = 172;
     pub(crate) const CLONE: usize = 220;
     pub(crate) const EXECVE: usize = 221;
     pub(crate) const WAIT4: usize = 260;
     pub(crate) const KILL: usize = 129;
     pub(crate) const FCNTL: usize = 25;
+    pub(crate) const UMASK: usize = 166;
     pub(crate) const GETCWD: usize = 17;
     pub(crate) const CHDIR: usize = 49;
     pub(crate) const FCHDIR: usize = 50;

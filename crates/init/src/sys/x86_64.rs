@@ -8,6 +8,7 @@ use core::arch::global_asm;
 ///
 /// # Safety
 /// Every argument that the call reads as an address is valid for what the kernel does with it.
+#[inline(always)]
 pub(super) unsafe fn call(number: usize, args: [usize; 6]) -> isize {
     let answer: isize;
     // SAFETY: `syscall` clobbers only rcx, r11 and the flags, and the caller vouches for the
@@ -109,12 +110,12 @@ pub(crate) mod nr {
     pub(crate) const SOCKET: usize = 41;
     pub(crate) const SENDMSG: usize = 46;
     pub(crate) const RECVMSG: usize = 47;
-    pub(crate) const GETPID: usize = 39;
     pub(crate) const CLONE: usize = 56;
     pub(crate) const EXECVE: usize = 59;
     pub(crate) const WAIT4: usize = 61;
     pub(crate) const KILL: usize = 62;
     pub(crate) const FCNTL: usize = 72;
+    pub(crate) const UMASK: usize = 95;
     pub(crate) const GETCWD: usize = 79;
     pub(crate) const CHDIR: usize = 80;
     pub(crate) const FCHDIR: usize = 81;

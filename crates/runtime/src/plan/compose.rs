@@ -193,7 +193,7 @@ impl Composer<'_> {
         let source = root.path.clone();
         let mut attributes = extension.root_attributes;
         if root.readonly && extension.recursive_root {
-            attributes = attributes | MountAttributes::RDONLY;
+            attributes |= MountAttributes::RDONLY;
         }
         // The host's own root is cloned by init, never id-mapped: there root's files stay root's.
         let received = self.parent_mounts && root.path != Path::new("/");
@@ -306,7 +306,7 @@ impl Composer<'_> {
             })?;
         }
         self.set_ids(user)?;
-        let capabilities = capabilities.clone().unwrap_or_else(Capabilities::none);
+        let capabilities = capabilities.unwrap_or_else(Capabilities::none);
         capabilities
             .check()
             .map_err(|error| Error::invalid("process.capabilities", error.to_string()))?;

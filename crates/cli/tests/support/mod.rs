@@ -1,0 +1,364 @@
+//! What the tests of the whole program share: running it, directories of a test's own, and the look
+//! for what a run has left behind.
+#![allow(dead_code, reason = "each test program uses its own part of this")]
+
+pub(crate) mod roots;
+pub(crate) mod running;
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::{Pid, Uid};
+
+/// How long a run may take; everything here takes some milliseconds.
+const LIMIT: Duration = Duration::from_secs(20);
+/// How long after its parent's end a process may still be on its way out.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// The program under test.
+pub(crate) fn program() -> PathBuf {
+    let path = std::env::var_os("CRABCAN_TEST_BIN")
+        .expect("CRABCAN_TEST_BIN must be the absolute path of crabcan (cargo xtask test sets it)");
+    let path = PathBuf::from(path);
+    assert!(path.is_absolute(), "CRABCAN_TEST_BIN must be absolute");
+    path
+}
+
+/// A command that runs crabcan with these arguments.
+pub(crate) fn crabcan<I>(args: I) -> Command
+where
+    I: IntoIterator<Item: AsRef<OsStr>>,
+{
+    let mut command = Command::new(program());
+    command.args(args).env_remove("RUST_LOG");
+    command
+}
+
+/// A command that runs a line of shell in a sandbox with these options.
+pub(crate) fn shell(options: &[&str], script: &str) -> Command {
+    let mut command = crabcan(options);
+    command.args(["--", "/bin/sh", "-c", script]);
+    command
+}
+
+/// How a run ended and what it said.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) status: ExitStatus,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Outcome {
+    pub(crate) fn code(&self) -> i32 {
+        let ended = || {
+            panic!(
+                "ended by signal {:?}: {}",
+                self.status.signal(),
+                self.stderr
+            )
+        };
+        self.status.code().unwrap_or_else(ended)
+    }
+
+    /// What a run wrote that succeeded and had nothing else to say.
+    #[track_caller]
+    pub(crate) fn success(self) -> String {
+        assert_eq!((self.code(), self.stderr.as_str()), (0, ""), "{self:?}");
+        self.stdout
+    }
+
+    /// The message of a run in which crabcan itself failed: one line, and perhaps a hint.
+    #[track_caller]
+    pub(crate) fn failure(&self, code: i32) -> &str {
+        assert_eq!(self.code(), code, "{self:?}");
+        assert_eq!(self.stdout, "", "{self:?}");
+        assert!(self.stderr.ends_with('\n'), "{self:?}");
+        let mut lines = self.stderr.lines();
+        let message = lines.next().unwrap_or_default();
+        let rest: Vec<&str> = lines.collect();
+        assert!(message.starts_with("crabcan: "), "{self:?}");
+        let hint = rest.iter().all(|line| line.starts_with("hint: "));
+        assert!(hint && rest.len() <= 1, "{self:?}");
+        assert!(!self.stderr.contains("panicked"), "{self:?}");
+        &message["crabcan: ".len()..]
+    }
+}
+
+/// Runs a command without input.
+#[track_caller]
+pub(crate) fn run(command: &mut Command) -> Outcome {
+    run_with_input(command, b"")
+}
+
+/// Runs a command with this on its standard input; ends it and fails when it takes too long.
+#[track_caller]
+pub(crate) fn run_with_input(command: &mut Command, input: &[u8]) -> Outcome {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut stdin = child.stdin.take().expect("piped");
+    let input = input.to_owned();
+    // Who does not read its input closes it: that is no error.
+    let writer = thread::spawn(move || drop(stdin.write_all(&input)));
+    let stdout = read_to_end(child.stdout.take().expect("piped"));
+    let stderr = read_to_end(child.stderr.take().expect("piped"));
+    let until = Instant::now() + LIMIT;
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("wait") {
+            break status;
+        }
+        if Instant::now() > until {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("{command:?} took longer than {LIMIT:?}");
+        }
+        thread::sleep(Duration::from_millis(1));
+    };
+    let take = |from: mpsc::Receiver<Vec<u8>>, what| {
+        from.recv_timeout(GRACE)
+            .unwrap_or_else(|_| panic!("{command:?} ended, but {what} is still open"))
+    };
+    let bytes = take(stdout, "its standard output");
+    let stderr = take(stderr, "its standard error");
+    writer.join().expect("the writer does not panic");
+    Outcome {
+        status,
+        stdout: String::from_utf8_lossy(&bytes).into_owned(),
+        stderr: String::from_utf8_lossy(&stderr).into_owned(),
+        bytes,
+    }
+}
+
+fn read_to_end(mut from: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
+    let (to, received) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.read_to_end(&mut bytes);
+        let _ = to.send(bytes);
+    });
+    received
+}
+
+/// A directory of a test's own, removed with all that is in it.
+#[derive(Debug)]
+pub(crate) struct TempDir(PathBuf);
+
+impl TempDir {
+    pub(crate) fn new(name: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let pid = std::process::id();
+        let path = std::env::temp_dir().join(format!("crabcan-e2e-{pid}-{count}-{name}"));
+        fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Its path as text, as arguments want it.
+    pub(crate) fn text(&self) -> &str {
+        self.0
+            .to_str()
+            .expect("a temporary directory with a plain name")
+    }
+
+    pub(crate) fn directory(&self, name: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::create_dir_all(&path).expect("make a directory");
+        path
+    }
+
+    pub(crate) fn file(&self, name: &str, contents: &[u8], mode: u32) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, contents).expect("write a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
+        path
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0)
+            && !thread::panicking()
+        {
+            panic!("remove {}: {error}", self.0.display());
+        }
+    }
+}
+
+/// Finds, as it is dropped at the end of a test, what the test has left: processes, mounts, and
+/// directories among the temporary ones. It is the first variable of a test, so it is dropped last.
+///
+/// One test of a program has it at a time.
+#[must_use]
+pub(crate) struct Leaks {
+    before: Traces,
+    _alone: MutexGuard<'static, ()>,
+}
+
+#[derive(Debug, Default)]
+struct Traces {
+    processes: BTreeSet<String>,
+    mounts: BTreeSet<String>,
+    directories: BTreeSet<PathBuf>,
+}
+
+impl Leaks {
+    pub(crate) fn watch() -> Self {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Orphans of whatever is started here become children of this process and can't get lost.
+        nix::sys::prctl::set_child_subreaper(true).expect("become a subreaper");
+        Self {
+            before: Traces::now(),
+            _alone: alone,
+        }
+    }
+}
+
+impl Drop for Leaks {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            return;
+        }
+        // Others on this machine may be at work: only what stays counts.
+        let until = Instant::now() + GRACE;
+        loop {
+            let new = Traces::now().without(&self.before);
+            if new.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < until, "left behind: {new:#?}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Traces {
+    fn now() -> Self {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+        Self {
+            processes: descendants(),
+            mounts: mounts.lines().map(str::to_owned).collect(),
+            directories: temporary_entries(),
+        }
+    }
+
+    fn without(mut self, before: &Self) -> Self {
+        self.processes.retain(|it| !before.processes.contains(it));
+        self.mounts.retain(|it| !before.mounts.contains(it));
+        self.directories
+            .retain(|it| !before.directories.contains(it));
+        self
+    }
+
+    fn is_empty(&self) -> bool {
+        self.processes.is_empty() && self.mounts.is_empty() && self.directories.is_empty()
+    }
+}
+
+/// Everything below this process, each with its name; orphans that have ended are reaped.
+fn descendants() -> BTreeSet<String> {
+    let mut processes = Vec::new();
+    for entry in fs::read_dir("/proc").expect("/proc").flatten() {
+        let pid = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        let Some(pid) = pid else { continue };
+        // It may have ended meanwhile.
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else {
+            continue;
+        };
+        processes.extend(parse_stat(pid, &stat));
+    }
+    let own = Pid::this().as_raw();
+    let mut family = vec![own];
+    let mut found = BTreeSet::new();
+    while let Some(parent) = family.pop() {
+        for process in processes.iter().filter(|it| it.parent == parent) {
+            let is_zombie = process.state == 'Z';
+            if is_zombie && parent == own {
+                let _ = waitpid(Pid::from_raw(process.pid), Some(WaitPidFlag::WNOHANG));
+            } else {
+                found.insert(format!(
+                    "{} {} {}",
+                    process.pid, process.name, process.state
+                ));
+            }
+            family.push(process.pid);
+        }
+    }
+    found
+}
+
+struct Process {
+    pid: i32,
+    name: String,
+    state: char,
+    parent: i32,
+}
+
+fn parse_stat(pid: i32, stat: &str) -> Option<Process> {
+    let (start, rest) = stat.rsplit_once(')')?;
+    let mut words = rest.split_whitespace();
+    Some(Process {
+        pid,
+        name: start.split_once('(')?.1.to_owned(),
+        state: words.next()?.chars().next()?,
+        parent: words.next()?.parse().ok()?,
+    })
+}
+
+/// What crabcan may have made in the temporary directories.
+fn temporary_entries() -> BTreeSet<PathBuf> {
+    let places = [Path::new("/tmp"), Path::new("/var/tmp")];
+    let own = std::env::temp_dir();
+    let places = places.into_iter().chain([own.as_path()]);
+    let entries = places
+        .filter_map(|place| fs::read_dir(place).ok())
+        .flatten();
+    let names = entries.flatten().map(|entry| entry.path());
+    names
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default();
+            name.to_string_lossy().contains("crabcan")
+        })
+        .collect()
+}
+
+/// Whether this test is run by root.
+pub(crate) fn is_root() -> bool {
+    Uid::effective().is_root()
+}
+
+/// Says that a test can't do all it is for; where everything must be there, that is a failure.
+pub(crate) fn lacks(what: &str) {
+    let required = std::env::var_os("CRABCAN_TEST_REQUIRE").is_some_and(|value| value == "1");
+    assert!(
+        !required,
+        "CRABCAN_TEST_REQUIRE is set, and there is no {what}"
+    );
+    eprintln!("not tested: there is no {what}");
+}
