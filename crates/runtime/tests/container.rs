@@ -111,9 +111,29 @@ fn a_start_that_failed_is_final() {
             let plan = Sandbox::new("/no/such/program").plan().unwrap();
             let mut container = Container::create(&plan).unwrap();
             container.start().unwrap_err();
-            let _ = container.wait();
-            container.start().unwrap_err();
+            let again = container.start().unwrap_err();
+            assert!(matches!(again, Error::StartedBefore), "{again:?}");
+            // It has ended already.
+            container.wait().unwrap();
             container.remove().unwrap();
+        });
+    });
+}
+
+#[test]
+fn started_once_only() {
+    alone("started_once_only", || {
+        leaves_nothing(|| {
+            for as_pid_1 in [false, true] {
+                let sandbox = Sandbox::new("sleep").arg("1000").as_pid_1(as_pid_1);
+                let plan = sandbox.plan().unwrap();
+                let mut container = Container::create(&plan).unwrap();
+                container.start().unwrap();
+                let again = container.start().unwrap_err();
+                assert!(matches!(again, Error::StartedBefore), "{again:?}");
+                container.signal(9).unwrap();
+                assert_eq!(container.wait().unwrap(), ExitStatus::Signaled(9));
+            }
         });
     });
 }
@@ -126,9 +146,11 @@ fn init_killed_before_the_start() {
                 let plan = shell("exit 0").as_pid_1(as_pid_1).plan().unwrap();
                 let mut container = Container::create(&plan).unwrap();
                 kill(container.pid(), Signal::SIGKILL).unwrap();
-                let error = container.start().unwrap_err();
-                let Error::InitEnded { status, .. } = error else {
-                    panic!("{error:?}");
+                let status = match container.start() {
+                    Err(Error::InitEnded { status, .. }) => status,
+                    // Without a reaper, the end looks like the start until it is waited for.
+                    Ok(()) if as_pid_1 => container.wait().unwrap(),
+                    other => panic!("{other:?}"),
                 };
                 assert_eq!(status, ExitStatus::Signaled(9));
                 container.remove().unwrap();
@@ -263,11 +285,11 @@ fn another_thread_that_reaps() {
             let status = shell(&format!("exit {round}")).status();
             assert_eq!(status.unwrap(), ExitStatus::Exited(round));
         }
-        let error = shell("sleep 0.2; exit 3")
-            .as_pid_1(true)
-            .status()
-            .unwrap_err();
-        assert!(is_lost_status(&error), "{error:?}");
+        // Without a reaper nobody but the kernel says it, and only once.
+        match shell("sleep 0.1; exit 3").as_pid_1(true).status() {
+            Ok(status) => assert_eq!(status, ExitStatus::Exited(3)),
+            Err(error) => assert!(is_lost_status(&error), "{error:?}"),
+        }
         let missing = start_fails(&Sandbox::new("/no/such/program"));
         assert_eq!(missing.exit_code(), 127, "{missing:?}");
         let plan = Sandbox::new("sleep").arg("1000").plan().unwrap();
@@ -284,7 +306,7 @@ fn is_lost_status(error: &Error) -> bool {
     matches!(source, crabcan_ns::Error::Reaped { .. })
 }
 
-const IGNORES_CHILDREN: [&str; 4] = ["/bin/sh", "-c", "trap '' CHLD; exec \"$@\"", "sh"];
+const IGNORES_CHILDREN: [&str; 2] = ["env", "--ignore-signal=CHLD"];
 
 #[test]
 fn a_program_that_ignores_its_children() {

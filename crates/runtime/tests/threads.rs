@@ -3,7 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::print_stdout,
+    clippy::print_stderr,
     reason = "a test fails by panicking, and says what it measured"
 )]
 
@@ -63,7 +63,7 @@ fn a_program_with_busy_threads() {
             for _ in 0..rounds() {
                 succeeds(&Sandbox::new("/bin/true"));
             }
-            println!("{} starts in {:?}", rounds(), start.elapsed());
+            eprintln!("{} starts in {:?}", rounds(), start.elapsed());
             stop.store(true, Ordering::Relaxed);
         });
         assert_eq!(descriptors(), before);
@@ -96,7 +96,7 @@ fn a_start_costs_the_same_in_a_large_program() {
         faults_of_starts(&mut [0]);
         let small = faults_of_starts(&mut vec![0; 1 << 20]);
         let large = faults_of_starts(&mut vec![0; 512 << 20]);
-        println!("page faults of ten starts: {small} with 1 MiB, {large} with 512 MiB");
+        eprintln!("page faults of ten starts: {small} with 1 MiB, {large} with 512 MiB");
         // A copy of so much memory would cost 131072 faults, or 256 with huge pages, each time.
         assert!(large < small + small / 4 + 200, "{small} {large}");
     });

@@ -40,7 +40,9 @@ pub(crate) fn with(name: &str, limit: Duration, wrapper: &[&str], body: impl FnO
     command
         .args([name, "--exact", "--include-ignored", "--nocapture"])
         .env(NAME, name)
-        .stdin(Stdio::null());
+        .stdin(Stdio::null())
+        // Its closing line must not be counted as one more.
+        .stdout(Stdio::null());
     let mut child = command.spawn().unwrap();
     let end = Instant::now() + limit;
     let status = loop {
