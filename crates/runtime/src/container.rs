@@ -24,6 +24,7 @@ pub struct Container<'plan> {
     protocol: Protocol,
     console: Option<OwnedFd>,
     end: Option<ExitStatus>,
+    start_tried: bool,
 }
 
 impl<'plan> Container<'plan> {
@@ -54,6 +55,7 @@ impl<'plan> Container<'plan> {
             protocol,
             console: None,
             end: None,
+            start_tried: false,
         };
         container.prepare()?;
         log::debug!("Creation finished");
@@ -72,11 +74,25 @@ impl<'plan> Container<'plan> {
         self.console.take()
     }
 
-    /// Executes the program.
+    /// Executes the program, once.
     ///
     /// # Errors
     /// [`Error::Execute`] when it can't be executed; the container has ended then.
+    /// [`Error::StartedBefore`] when that was tried before.
     pub fn start(&mut self) -> Result<(), Error> {
+        if std::mem::replace(&mut self.start_tried, true) {
+            return Err(Error::StartedBefore);
+        }
+        let started = self.execute();
+        if started.is_err()
+            && let Err(error) = self.kill()
+        {
+            log::warn!("end what could not be started: {error}");
+        }
+        started
+    }
+
+    fn execute(&mut self) -> Result<(), Error> {
         const DOING: &str = "starting the program";
         let sent = self.protocol.proceed();
         match self.protocol.hear(DOING)? {
@@ -115,12 +131,20 @@ impl<'plan> Container<'plan> {
         if self.end.is_some() {
             return Ok(());
         }
-        let failed = |source| Error::Namespaces {
+        self.kill().map_err(|source| Error::Namespaces {
             doing: "remove the container",
             source,
-        };
-        self.child.kill().map_err(failed)?;
-        self.child.wait().map(drop).map_err(failed)
+        })
+    }
+
+    /// Kills everything in the container and waits for that.
+    fn kill(&mut self) -> Result<(), crabcan_ns::Error> {
+        self.child.kill()?;
+        match self.child.wait() {
+            // Somebody else in this program has reaped it: so it has ended.
+            Ok(_) | Err(crabcan_ns::Error::Reaped { .. }) => Ok(()),
+            Err(source) => Err(source),
+        }
     }
 
     /// Writes the id maps, lets init go on, sends the mounts it waits for, and hears it is ready.
