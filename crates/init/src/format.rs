@@ -37,7 +37,7 @@ pub enum Damage {
 pub struct Fault {
     /// The index of the step.
     pub step: u32,
-    /// The error number to report; 0 ends init by SIGKILL instead.
+    /// The error number to report; with 0, init ends without a word.
     pub errno: i32,
 }
 

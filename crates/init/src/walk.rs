@@ -1,7 +1,7 @@
 //! The walk through a plan: the program's only loop over steps.
 
 use crate::errno::Errno;
-use crate::format::FlatPlan;
+use crate::format::{FlatPlan, MAX_LENGTH};
 use crate::message::Message;
 use crate::reaper;
 use crate::step::Step;
@@ -17,10 +17,11 @@ const NO_STEP: u32 = u32::MAX;
 
 /// The first Rust function of the program, called by `_start`.
 pub(crate) extern "C" fn entry() -> ! {
+    let context = Context::new(CHANNEL);
     let status = match prepare() {
-        Ok((bytes, plan)) => walk(bytes, &plan),
+        Ok((bytes, plan)) => walk(context, bytes, &plan),
         Err(errno) => {
-            report(&Context::new(CHANNEL), NO_STEP, errno.into());
+            report(&context, NO_STEP, errno.into());
             1
         }
     };
@@ -32,13 +33,17 @@ fn prepare() -> Result<(&'static [u8], FlatPlan<'static>), Errno> {
     sys::close_on_exec(CHANNEL)?;
     sys::set_name(c"crabcan-init")?;
     let file = Fd(PLAN);
-    let bytes = sys::map_file(file.0, sys::stat(file.0)?.size as usize)?;
+    let length = sys::stat(file.0)?.size as usize;
+    if length > MAX_LENGTH {
+        // Mapping it would read it all.
+        return Err(Errno::EINVAL);
+    }
+    let bytes = sys::map_file(file.0, length)?;
     let plan = FlatPlan::parse(bytes).map_err(|_| Errno::EINVAL)?;
     Ok((bytes, plan))
 }
 
-fn walk(bytes: &'static [u8], plan: &FlatPlan<'_>) -> i32 {
-    let mut context = Context::new(CHANNEL);
+fn walk(mut context: Context, bytes: &'static [u8], plan: &FlatPlan<'_>) -> i32 {
     for (index, step) in (0..).zip(plan.steps()) {
         let done = match plan.fault() {
             Some(fault) if fault.step == index && fault.errno == 0 => return 1,

@@ -93,7 +93,7 @@ impl Default for DevOptions {
 /// [`Error::TooLong`].
 pub fn push_dev(plan: &mut PlanWriter, options: &DevOptions) -> Result<(), Error> {
     let place = |path: &str| Target::new(path).create().no_symlinks();
-    NewMount::tmpfs(place("/dev"), ["mode=755", "size=64k"])
+    NewMount::tmpfs(place("/dev"), ["mode=755", "size=65536k"])
         .attributes(DEV_ATTRIBUTES)
         .push(plan)?;
     for device in DEFAULT {

@@ -6,87 +6,18 @@
     reason = "a test may end by a panic"
 )]
 
-use std::fs;
-use std::io::Read;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+mod harness;
 
-use crabcan_init::format::Strings;
-use crabcan_init::message::Message;
-use crabcan_init::{PROGRAM, PlanWriter, Step};
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crabcan_init::PlanWriter;
 use crabcan_rootfs::device::{DevOptions, push_dev};
 use crabcan_rootfs::mask::{push_masked, push_read_only};
 use crabcan_rootfs::pivot::{push_pivot, push_root_attributes};
 use crabcan_rootfs::{Bind, MountAttributes, NewMount, Propagation, Root, Target, mask};
 
-/// A directory that is removed with everything in it.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("crabcan-assemble-{}-{count}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn join(&self, path: &str) -> PathBuf {
-        self.0.join(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// What a script in the container printed, or why init failed.
-fn run(mut plan: PlanWriter, script: &str) -> Result<String, (String, i32)> {
-    let args = format!("sh\0-c\0{script}\0");
-    plan.push(&Step::Exec {
-        candidates: Strings::new(b"/bin/sh\0").unwrap(),
-        args: Strings::new(args.as_bytes()).unwrap(),
-        env: Strings::new(b"PATH=/usr/bin:/bin:/usr/sbin:/sbin\0").unwrap(),
-    })
-    .unwrap();
-    let bytes = plan.finish(None);
-    let scratch = Scratch::new();
-    let (program, blob) = (scratch.join("init"), scratch.join("plan"));
-    fs::write(&program, PROGRAM).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::write(&blob, &bytes).unwrap();
-    let (mut ours, theirs) = UnixStream::pair().unwrap();
-    // Standard input is the channel's end until the shell puts it where init looks for it.
-    let launch = r#"exec "$0" 3<&0 0</dev/null 4<"$1""#;
-    let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "--ipc", "--net"])
-        .args(["--pid", "--fork", "--propagation", "unchanged"])
-        .args(["--", "/bin/sh", "-c", launch])
-        .args([&program, &blob])
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .output()
-        .unwrap();
-    let mut said = Vec::new();
-    ours.read_to_end(&mut said).unwrap();
-    if let Some(record) = said.first_chunk() {
-        let Some(Message::Failed { step, errno, .. }) = Message::from_bytes(record) else {
-            panic!("init said {said:?}");
-        };
-        let parsed = crabcan_init::format::FlatPlan::parse(&bytes).unwrap();
-        let step = parsed.steps().nth(step as usize).unwrap();
-        return Err((step.name().to_owned(), errno));
-    }
-    let errors = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(errors, "", "the script complained");
-    Ok(String::from_utf8(output.stdout).unwrap())
-}
+use harness::{Scratch, programs, run, small_root};
 
 fn host_root(attributes: MountAttributes) -> Root {
     Root::Directory {
@@ -133,32 +64,13 @@ fn a_container_of_the_hosts_root() {
     assert_eq!(printed, expected);
 }
 
-/// A small root: the host's programs and libraries in a directory of ours.
-fn small_root(scratch: &Scratch) -> PathBuf {
-    let root = scratch.join("root");
-    for name in ["usr", "proc"] {
-        fs::create_dir_all(root.join(name)).unwrap();
-    }
-    for name in ["bin", "lib", "lib64"] {
-        symlink(format!("usr/{name}"), root.join(name)).unwrap();
-    }
-    root
-}
-
-fn programs(plan: &mut PlanWriter) {
-    let attributes = MountAttributes::RDONLY | MountAttributes::NOSUID;
-    let bind = Bind::new("/usr", "/usr").attributes(attributes);
-    bind.push(plan).unwrap();
-    NewMount::proc("/proc").push(plan).unwrap();
-}
-
 /// What can be seen above the root, and which mounts there are.
 const LOOK_OUT: &str = "cut -d' ' -f5 /proc/self/mountinfo | sort; ls /.. /../..";
 
 #[test]
 fn nothing_of_the_host_is_left_behind_a_directory() {
     let scratch = Scratch::new();
-    let source = small_root(&scratch);
+    let source = small_root(&scratch.0);
     let mut plan = plan(&Root::Directory {
         source,
         received: false,
@@ -178,7 +90,7 @@ fn nothing_of_the_host_is_left_behind_a_directory() {
 #[test]
 fn nothing_of_the_host_is_left_behind_an_overlay() {
     let scratch = Scratch::new();
-    let lower = small_root(&scratch);
+    let lower = small_root(&scratch.0);
     let mut plan = plan(&Root::Overlay {
         lower: lower.clone(),
         received: false,
@@ -196,7 +108,7 @@ fn nothing_of_the_host_is_left_behind_an_overlay() {
 
 fn overlay(scratch: &Scratch) -> PlanWriter {
     let mut plan = plan(&Root::Overlay {
-        lower: small_root(scratch),
+        lower: small_root(&scratch.0),
         received: false,
         attributes: MountAttributes::NONE,
     });
@@ -221,7 +133,7 @@ fn a_hostile_link_leads_nowhere_but_into_the_root() {
     let scratch = Scratch::new();
     let outside = scratch.join("outside");
     fs::create_dir(&outside).unwrap();
-    let source = small_root(&scratch);
+    let source = small_root(&scratch.0);
     symlink(&outside, source.join("absolute")).unwrap();
     symlink("../../../..", source.join("up")).unwrap();
     fs::create_dir_all(source.join(outside.strip_prefix("/").unwrap())).unwrap();
@@ -250,7 +162,7 @@ fn a_hostile_link_leads_nowhere_but_into_the_root() {
 #[test]
 fn proc_is_not_mounted_through_a_link() {
     let scratch = Scratch::new();
-    let source = small_root(&scratch);
+    let source = small_root(&scratch.0);
     fs::remove_dir(source.join("proc")).unwrap();
     symlink("usr", source.join("proc")).unwrap();
     let mut plan = plan(&Root::Directory {

@@ -7,27 +7,32 @@
     reason = "a test may end by a panic"
 )]
 
+mod harness;
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crabcan_rootfs::{Error, MountAttributes, detached_tree};
+use crabcan_init::PlanWriter;
+use crabcan_rootfs::{
+    Bind, Error, MountAttributes, Propagation, Root, Target, detached_tree, pivot,
+};
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags};
 
-/// A user namespace whose root is 100000 outside, held by a process that waits for us.
+/// A user namespace with a map, held by a process that waits for us.
 struct UserNamespace {
     holder: Child,
     fd: OwnedFd,
 }
 
 impl UserNamespace {
-    fn new() -> Self {
+    fn new(map: &str) -> Self {
         let mut holder = Command::new("unshare")
             .args(["--user", "sh", "-c", "echo made; read _"])
             .stdin(Stdio::piped())
@@ -42,8 +47,8 @@ impl UserNamespace {
             .read_exact(&mut made)
             .unwrap();
         let process = PathBuf::from(format!("/proc/{}", holder.id()));
-        for map in ["uid_map", "gid_map"] {
-            fs::write(process.join(map), "0 100000 1000").unwrap();
+        for file in ["uid_map", "gid_map"] {
+            fs::write(process.join(file), map).unwrap();
         }
         let fd = File::open(process.join("ns/user")).unwrap().into();
         Self { holder, fd }
@@ -58,9 +63,9 @@ impl Drop for UserNamespace {
 }
 
 /// A directory with a file of root's, in a mount namespace of this thread's own.
-struct Scratch(PathBuf);
+struct Private(PathBuf);
 
-impl Scratch {
+impl Private {
     fn new(parent: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
@@ -83,7 +88,7 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for Private {
     fn drop(&mut self) {
         // What is mounted in it goes with the namespace, but would be in the way here.
         for name in ["tmpfs", "proc", "inner"] {
@@ -121,10 +126,10 @@ fn shown_options(place: &Path) -> String {
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]
 fn owners_are_mapped_on_the_disk_and_in_memory() {
-    let scratch = Scratch::new("/var/tmp");
+    let scratch = Private::new("/var/tmp");
     let tmpfs = scratch.mount("tmpfs", "tmpfs");
     fs::write(tmpfs.join("file"), "").unwrap();
-    let namespace = UserNamespace::new();
+    let namespace = UserNamespace::new("0 100000 1000");
     for source in [&scratch.0, &tmpfs] {
         let none = MountAttributes::NONE;
         let tree = detached_tree(source, false, none, Some(namespace.fd.as_fd())).unwrap();
@@ -142,9 +147,9 @@ fn owners_are_mapped_on_the_disk_and_in_memory() {
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]
 fn a_file_system_that_can_not_map_is_named() {
-    let scratch = Scratch::new("/var/tmp");
+    let scratch = Private::new("/var/tmp");
     let proc = scratch.mount("proc", "proc");
-    let namespace = UserNamespace::new();
+    let namespace = UserNamespace::new("0 100000 1000");
     let map = |source: &Path, recursive| {
         let fd = namespace.fd.as_fd();
         detached_tree(source, recursive, MountAttributes::NONE, Some(fd))
@@ -172,7 +177,7 @@ fn a_file_system_that_can_not_map_is_named() {
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]
 fn a_copy_is_private_and_has_its_attributes() {
-    let scratch = Scratch::new("/var/tmp");
+    let scratch = Private::new("/var/tmp");
     let tmpfs = scratch.mount("tmpfs", "tmpfs");
     rustix::mount::mount_change(&tmpfs, MountPropagationFlags::SHARED).unwrap();
     let attributes = MountAttributes::RDONLY | MountAttributes::NOEXEC | MountAttributes::NOATIME;
@@ -197,9 +202,69 @@ fn errors_name_the_path() {
     assert_eq!(error.to_string(), "copy the mount of /not/there");
     assert!(matches!(error, Error::OpenTree { .. }));
     // A namespace that is not a user namespace.
-    let scratch = Scratch::new("/var/tmp");
+    let scratch = Private::new("/var/tmp");
     let net = File::open("/proc/self/ns/net").unwrap();
     let none = MountAttributes::NONE;
     let error = detached_tree(&scratch.0, false, none, Some(net.as_fd())).unwrap_err();
     assert!(matches!(error, Error::IdMap { .. }), "{error:?}");
+}
+
+/// What a root's sandbox does: the parent, which may, maps the ids; init, which may not, mounts.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn init_takes_mapped_mounts_that_the_parent_sends() {
+    let scratch = Private::new("/var/tmp");
+    let source = scratch.0.join("source");
+    fs::create_dir(&source).unwrap();
+    chown(&source, Some(5000), Some(5000)).unwrap();
+    // The user that owns the files is the container's root.
+    let namespace = UserNamespace::new("5000 0 1");
+    let attributes = MountAttributes::NOSUID;
+    let mount = detached_tree(&source, false, attributes, Some(namespace.fd.as_fd())).unwrap();
+    let mut plan = PlanWriter::new();
+    Propagation::Private.push(&mut plan).unwrap();
+    let root = Root::Directory {
+        source: "/".into(),
+        received: false,
+        recursive: true,
+        attributes: MountAttributes::RDONLY,
+    };
+    root.push(&mut plan).unwrap();
+    let bind = Bind::new(&source, Target::new("/srv")).received();
+    bind.push(&mut plan).unwrap();
+    pivot::push_pivot(&mut plan).unwrap();
+    let script = "stat -c %u:%g /srv; echo > /srv/made; stat -c %u:%g /srv/made";
+    let printed = harness::run_sending(plan, script, &[mount]).unwrap();
+    assert_eq!(printed, "0:0\n0:0\n");
+    let made = fs::metadata(source.join("made")).unwrap();
+    assert_eq!((made.uid(), made.gid()), (5000, 5000));
+}
+
+/// A directory that belongs to somebody else, under an overlay (id-mapped layers: Linux 5.19).
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn an_overlay_takes_a_mapped_directory_below() {
+    let scratch = Private::new("/var/tmp");
+    let lower = harness::small_root(&scratch.0);
+    fs::write(lower.join("file"), "below").unwrap();
+    for path in ["", "file"] {
+        chown(lower.join(path), Some(5000), Some(5000)).unwrap();
+    }
+    let namespace = UserNamespace::new("5000 0 1");
+    let none = MountAttributes::NONE;
+    let mount = detached_tree(&lower, true, none, Some(namespace.fd.as_fd())).unwrap();
+    let mut plan = PlanWriter::new();
+    Propagation::Private.push(&mut plan).unwrap();
+    let root = Root::Overlay {
+        lower: lower.clone(),
+        received: true,
+        attributes: none,
+    };
+    root.push(&mut plan).unwrap();
+    harness::programs(&mut plan);
+    pivot::push_pivot(&mut plan).unwrap();
+    let script = "stat -c %u:%g /file; echo above > /file; cat /file";
+    let printed = harness::run_sending(plan, script, &[mount]).unwrap();
+    assert_eq!(printed, "0:0\nabove\n");
+    assert_eq!(fs::read_to_string(lower.join("file")).unwrap(), "below");
 }

@@ -2,6 +2,9 @@
 //! for what a run has left behind.
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
+pub(crate) mod roots;
+pub(crate) mod running;
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;

@@ -2,7 +2,7 @@
 //!
 //! Symbolic links in the root lead to places in the root, never out of it; links of `/proc` that
 //! lead anywhere are refused. What is made is made in a directory that is already open, by its
-//! last name alone.
+//! last name alone, with the permission bits that the caller's umask(2) leaves; init's is 0.
 
 use core::ffi::CStr;
 

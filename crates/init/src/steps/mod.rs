@@ -24,6 +24,8 @@ pub(crate) struct Context {
     root: Option<Fd>,
     /// The container's side of its terminal, and which descriptors it becomes.
     console: Option<(Fd, u32)>,
+    /// The caller's mask of file modes, which the program gets back.
+    umask: u32,
 }
 
 /// Why a step failed.
@@ -41,11 +43,13 @@ impl From<Errno> for Failure {
 }
 
 impl Context {
+    /// From here on, what steps make has the permission bits that the plan says, all of them.
     pub(crate) fn new(channel: i32) -> Self {
         Self {
             channel,
             root: None,
             console: None,
+            umask: sys::umask(0),
         }
     }
 
@@ -105,7 +109,10 @@ impl Context {
                 candidates,
                 args,
                 env,
-            } => return Err(process::execute(candidates, args, env)),
+            } => {
+                sys::umask(self.umask);
+                return Err(process::execute(candidates, args, env));
+            }
         }
         .map_err(Failure::from)
     }

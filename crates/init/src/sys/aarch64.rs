@@ -105,12 +105,12 @@ pub(crate) mod nr {
     pub(crate) const SOCKET: usize = 198;
     pub(crate) const SENDMSG: usize = 211;
     pub(crate) const RECVMSG: usize = 212;
-    pub(crate) const GETPID: usize = 172;
     pub(crate) const CLONE: usize = 220;
     pub(crate) const EXECVE: usize = 221;
     pub(crate) const WAIT4: usize = 260;
     pub(crate) const KILL: usize = 129;
     pub(crate) const FCNTL: usize = 25;
+    pub(crate) const UMASK: usize = 166;
     pub(crate) const GETCWD: usize = 17;
     pub(crate) const CHDIR: usize = 49;
     pub(crate) const FCHDIR: usize = 50;

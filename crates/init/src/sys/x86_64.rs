@@ -110,12 +110,12 @@ pub(crate) mod nr {
     pub(crate) const SOCKET: usize = 41;
     pub(crate) const SENDMSG: usize = 46;
     pub(crate) const RECVMSG: usize = 47;
-    pub(crate) const GETPID: usize = 39;
     pub(crate) const CLONE: usize = 56;
     pub(crate) const EXECVE: usize = 59;
     pub(crate) const WAIT4: usize = 61;
     pub(crate) const KILL: usize = 62;
     pub(crate) const FCNTL: usize = 72;
+    pub(crate) const UMASK: usize = 95;
     pub(crate) const GETCWD: usize = 79;
     pub(crate) const CHDIR: usize = 80;
     pub(crate) const FCHDIR: usize = 81;

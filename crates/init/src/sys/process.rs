@@ -1,0 +1,133 @@
+//! The process: its ids, its capabilities, its end, its children.
+
+use core::ffi::CStr;
+
+use super::{address, address_mut, arch, call, fd, nr, text};
+use crate::errno::Errno;
+
+pub(crate) fn exit(status: i32) -> ! {
+    loop {
+        // exit_group(2) does not return; the loop is what its type can't say.
+        let _ = call(nr::EXIT_GROUP, [status as usize]);
+    }
+}
+
+/// Sets the mask of file modes and gives the one before.
+pub(crate) fn umask(mask: u32) -> u32 {
+    // umask(2) has no errors.
+    call(nr::UMASK, [mask as usize]).unwrap_or(0) as u32
+}
+
+pub(crate) fn prctl(option: i32, args: [usize; 4]) -> Result<usize, Errno> {
+    call(
+        nr::PRCTL,
+        [option as usize, args[0], args[1], args[2], args[3]],
+    )
+}
+
+/// Names the calling thread, as `ps -o comm` shows it.
+pub(crate) fn set_name(name: &CStr) -> Result<(), Errno> {
+    const PR_SET_NAME: i32 = 15;
+    prctl(PR_SET_NAME, [text(name), 0, 0, 0]).map(drop)
+}
+
+pub(crate) fn setresuid(uid: u32) -> Result<(), Errno> {
+    let uid = uid as usize;
+    call(nr::SETRESUID, [uid, uid, uid]).map(drop)
+}
+
+pub(crate) fn setresgid(gid: u32) -> Result<(), Errno> {
+    let gid = gid as usize;
+    call(nr::SETRESGID, [gid, gid, gid]).map(drop)
+}
+
+/// `groups` holds one gid in four bytes of native order each.
+pub(crate) fn setgroups(groups: &[u8]) -> Result<(), Errno> {
+    call(nr::SETGROUPS, [groups.len() / 4, groups.as_ptr() as usize]).map(drop)
+}
+
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: i32,
+}
+
+impl CapabilityHeader {
+    /// Version 3, the calling thread. The kernel writes to it when it knows no such version.
+    const OWN: Self = Self {
+        version: 0x2008_0522,
+        pid: 0,
+    };
+}
+
+/// Effective, permitted and inheritable sets of the calling thread.
+pub(crate) fn capget() -> Result<[u64; 3], Errno> {
+    let mut header = CapabilityHeader::OWN;
+    let mut data = [[0u32; 3]; 2];
+    call(
+        nr::CAPGET,
+        [address_mut(&mut header), address_mut(&mut data)],
+    )?;
+    let [low, high] = data;
+    let join = |index: usize| u64::from(low[index]) | u64::from(high[index]) << 32;
+    Ok([join(0), join(1), join(2)])
+}
+
+/// Sets effective, permitted and inheritable capabilities of the calling thread.
+pub(crate) fn capset(sets: [u64; 3]) -> Result<(), Errno> {
+    let mut header = CapabilityHeader::OWN;
+    let data = [
+        sets.map(|set| set as u32),
+        sets.map(|set| (set >> 32) as u32),
+    ];
+    call(nr::CAPSET, [address_mut(&mut header), address(&data)]).map(drop)
+}
+
+pub(crate) fn setrlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
+    let limit = [soft, hard];
+    call(nr::PRLIMIT64, [0, resource as usize, address(&limit), 0]).map(drop)
+}
+
+pub(crate) fn setsid() -> Result<(), Errno> {
+    call(nr::SETSID, []).map(drop)
+}
+
+pub(crate) fn sethostname(name: &CStr) -> Result<(), Errno> {
+    call(nr::SETHOSTNAME, [text(name), name.to_bytes().len()]).map(drop)
+}
+
+/// A copy of this process; the caller sleeps until the copy has executed a program or is gone.
+/// `Ok(0)` in the copy.
+pub(crate) fn fork_and_wait_for_exec() -> Result<i32, Errno> {
+    const CLONE_VFORK: usize = 0x4000;
+    const SIGCHLD: usize = 17;
+    // Without CLONE_VM the memory is copied, so the copy may do whatever it likes in its frames.
+    call(nr::CLONE, arch::clone_arguments(CLONE_VFORK | SIGCHLD)).map(|pid| pid as i32)
+}
+
+/// Executes a program; returns only when that failed.
+///
+/// `argv` and `envp` hold addresses of NUL-terminated strings and end with a zero.
+pub(crate) fn execve(path: &CStr, argv: &[usize], envp: &[usize]) -> Errno {
+    let args = [text(path), argv.as_ptr() as usize, envp.as_ptr() as usize];
+    match call(nr::EXECVE, args) {
+        Err(errno) => errno,
+        // execve(2) returns only with an error.
+        Ok(_) => Errno::EINVAL,
+    }
+}
+
+/// Reaps one child that has ended: its pid and wait status, or `None` when none has.
+pub(crate) fn reap_one() -> Result<Option<(i32, i32)>, Errno> {
+    const WNOHANG: usize = 1;
+    let mut status = 0i32;
+    let pid = call(
+        nr::WAIT4,
+        [usize::MAX, address_mut(&mut status), WNOHANG, 0],
+    )?;
+    Ok((pid != 0).then_some((pid as i32, status)))
+}
+
+pub(crate) fn kill(pid: i32, signal: i32) -> Result<(), Errno> {
+    call(nr::KILL, [fd(pid), signal as usize]).map(drop)
+}

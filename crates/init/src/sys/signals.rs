@@ -1,0 +1,103 @@
+//! Signals, and waiting for them.
+
+use core::mem::size_of;
+
+use super::{Fd, O_CLOEXEC, address, address_mut, call, fd, new_fd, nr};
+use crate::errno::Errno;
+
+/// Blocks just the signals whose bits are set; bit 0 is signal 1.
+pub(crate) fn set_blocked_signals(signals: u64) -> Result<(), Errno> {
+    const SIG_SETMASK: usize = 2;
+    call(
+        nr::RT_SIGPROCMASK,
+        [SIG_SETMASK, address(&signals), 0, size_of::<u64>()],
+    )
+    .map(drop)
+}
+
+/// Gives every signal its default action.
+pub(crate) fn default_signal_actions() {
+    // `struct kernel_sigaction`: handler (0 is SIG_DFL), flags, restorer, mask.
+    let default = [0usize; 4];
+    for signal in 1..=64 {
+        // SIGKILL and SIGSTOP refuse with EINVAL, which is what they should do.
+        let _ = call(
+            nr::RT_SIGACTION,
+            [signal, address(&default), 0, size_of::<u64>()],
+        );
+    }
+}
+
+/// A descriptor from which every signal can be read; all are blocked already.
+pub(crate) fn signalfd() -> Result<Fd, Errno> {
+    let all = u64::MAX;
+    let args = [
+        usize::MAX,
+        address(&all),
+        size_of::<u64>(),
+        O_CLOEXEC as usize,
+    ];
+    call(nr::SIGNALFD4, args).map(new_fd)
+}
+
+#[repr(C)]
+struct PollFd {
+    fd: i32,
+    events: i16,
+    revents: i16,
+}
+
+/// Waits until one of two descriptors can be read or its peer is gone; which of them is so.
+pub(crate) fn poll_two(first: i32, second: i32) -> Result<(bool, bool), Errno> {
+    const POLLIN: i16 = 1;
+    let watch = |fd| PollFd {
+        fd,
+        events: POLLIN,
+        revents: 0,
+    };
+    let mut fds = [watch(first), watch(second)];
+    loop {
+        match call(nr::PPOLL, [address_mut(&mut fds), 2, 0, 0, 0]) {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+            Ok(_) => return Ok((fds[0].revents != 0, fds[1].revents != 0)),
+        }
+    }
+}
+
+/// Whether the other end of a socket is closed, without waiting.
+pub(crate) fn peer_is_gone(socket: i32) -> Result<bool, Errno> {
+    const POLLHUP: i16 = 0x10;
+    let mut polled = PollFd {
+        fd: socket,
+        events: 0,
+        revents: 0,
+    };
+    // The kernel may write to it how much is left.
+    let mut at_once = [0u64; 2];
+    call(
+        nr::PPOLL,
+        [address_mut(&mut polled), 1, address_mut(&mut at_once), 0, 0],
+    )?;
+    Ok(polled.revents & POLLHUP != 0)
+}
+
+/// `struct signalfd_siginfo`, of which one field is read.
+#[repr(C)]
+struct SignalInfo {
+    signal: u32,
+    rest: [u8; 124],
+}
+
+/// Reads one signal's number from a signal descriptor.
+pub(crate) fn read_signal(signals: i32) -> Result<i32, Errno> {
+    let mut info = SignalInfo {
+        signal: 0,
+        rest: [0; 124],
+    };
+    call(
+        nr::READ,
+        [fd(signals), address_mut(&mut info), size_of::<SignalInfo>()],
+    )?;
+    Ok(info.signal as i32)
+}

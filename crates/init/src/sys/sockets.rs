@@ -1,0 +1,126 @@
+//! Terminals and sockets.
+
+use super::{Fd, O_CLOEXEC, address, address_mut, call, fd, new_fd, nr};
+use crate::errno::Errno;
+
+/// An ioctl(2) whose argument is a number.
+pub(crate) fn ioctl(number: i32, request: usize, argument: usize) -> Result<usize, Errno> {
+    call(nr::IOCTL, [fd(number), request, argument])
+}
+
+/// An ioctl(2) whose argument is a structure that the kernel reads or writes.
+pub(crate) fn ioctl_with<T>(number: i32, request: usize, argument: &mut T) -> Result<usize, Errno> {
+    call(nr::IOCTL, [fd(number), request, address_mut(argument)])
+}
+
+pub(crate) fn datagram_socket() -> Result<Fd, Errno> {
+    const AF_INET: usize = 2;
+    const SOCK_DGRAM: usize = 2;
+    call(nr::SOCKET, [AF_INET, SOCK_DGRAM | O_CLOEXEC as usize, 0]).map(new_fd)
+}
+
+#[repr(C)]
+struct IoVec {
+    base: usize,
+    length: usize,
+}
+
+#[repr(C)]
+struct MsgHdr {
+    name: usize,
+    name_length: u32,
+    iov: usize,
+    iov_count: usize,
+    control: usize,
+    control_length: usize,
+    flags: i32,
+}
+
+/// `struct cmsghdr` with room for one descriptor.
+#[repr(C)]
+#[derive(Default)]
+struct Control {
+    length: usize,
+    level: i32,
+    kind: i32,
+    fd: i32,
+    padding: i32,
+}
+
+const SOL_SOCKET: i32 = 1;
+const SCM_RIGHTS: i32 = 1;
+// Exactly one descriptor: with the trailing padding the kernel would install a second one.
+const CONTROL_LENGTH: usize = 20;
+
+fn message(iov: &IoVec, control: Option<&mut Control>) -> MsgHdr {
+    let (control, control_length) = control.map_or((0, 0), |c| (address_mut(c), CONTROL_LENGTH));
+    let iov = address(iov);
+    MsgHdr {
+        name: 0,
+        name_length: 0,
+        iov,
+        iov_count: 1,
+        control,
+        control_length,
+        flags: 0,
+    }
+}
+
+/// Sends one packet, with a descriptor when one is given.
+pub(crate) fn send(socket: i32, bytes: &[u8], descriptor: Option<i32>) -> Result<(), Errno> {
+    const MSG_NOSIGNAL: usize = 0x4000;
+    let iov = IoVec {
+        base: bytes.as_ptr() as usize,
+        length: bytes.len(),
+    };
+    let mut control = Control {
+        length: CONTROL_LENGTH,
+        level: SOL_SOCKET,
+        kind: SCM_RIGHTS,
+        ..Control::default()
+    };
+    let header = match descriptor {
+        Some(number) => {
+            control.fd = number;
+            message(&iov, Some(&mut control))
+        }
+        None => message(&iov, None),
+    };
+    loop {
+        match call(nr::SENDMSG, [fd(socket), address(&header), MSG_NOSIGNAL]) {
+            Err(Errno::EINTR) => {}
+            other => return other.map(drop),
+        }
+    }
+}
+
+/// Receives one packet of one byte, and the descriptor that came with it.
+///
+/// The peer's end is [`Errno::EPIPE`], a packet of another length [`Errno::EPROTO`].
+pub(crate) fn receive(socket: i32) -> Result<(u8, Option<Fd>), Errno> {
+    const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
+    let mut bytes = [0u8; 2];
+    let iov = IoVec {
+        base: address_mut(&mut bytes),
+        length: bytes.len(),
+    };
+    let mut control = Control::default();
+    let mut header = message(&iov, Some(&mut control));
+    let length = loop {
+        match call(
+            nr::RECVMSG,
+            [fd(socket), address_mut(&mut header), MSG_CMSG_CLOEXEC],
+        ) {
+            Err(Errno::EINTR) => {}
+            other => break other?,
+        }
+    };
+    let came = header.control_length >= CONTROL_LENGTH
+        && (control.level, control.kind) == (SOL_SOCKET, SCM_RIGHTS);
+    let descriptor = came.then(|| Fd(control.fd));
+    match length {
+        0 => Err(Errno::EPIPE),
+        1 => Ok((bytes[0], descriptor)),
+        _ => Err(Errno::EPROTO),
+    }
+}
