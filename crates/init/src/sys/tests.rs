@@ -2,10 +2,11 @@
 
 use core::mem::{offset_of, size_of};
 
-use super::{
-    CONTROL_LENGTH, Control, IoVec, MountAttr, MsgHdr, OpenHow, PollFd, SignalInfo, Statx,
-    common_nr, nr,
-};
+use super::files::{OpenHow, Statx};
+use super::mounts::MountAttr;
+use super::signals::{PollFd, SignalInfo};
+use super::sockets::{CONTROL_LENGTH, Control, IoVec, MsgHdr};
+use super::{common_nr, nr};
 
 macro_rules! same_numbers {
     ($($module:ident::$name:ident = $theirs:ident),* $(,)?) => {
