@@ -79,6 +79,8 @@ fn perform(context: &mut Context, step: &Step<'_>) -> Result<Option<i32>, Failur
             // The reaper reads them, however this program was started; the copy, which starts the
             // command, unblocks them again.
             sys::set_blocked_signals(u64::MAX)?;
+            // A caller that ignores SIGCHLD hands that on, and then no end of a child is told.
+            sys::default_signal_actions();
             let pid = sys::fork_and_wait_for_exec()?;
             Ok((pid != 0).then_some(pid))
         }
