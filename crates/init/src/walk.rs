@@ -36,6 +36,10 @@ pub(crate) extern "C" fn entry() -> ! {
 fn prepare() -> Result<(&'static [u8], FlatPlan<'static>), Errno> {
     sys::close_on_exec(CHANNEL)?;
     sys::set_name(c"crabcan-init")?;
+    // What a terminal sends to the caller's process group, the caller hands on: it must not come
+    // here a second time, not even what was sent since this process was made.
+    sys::setsid()?;
+    sys::discard_pending_signals()?;
     let file = Fd(PLAN);
     let length = sys::stat(file.0)?.size as usize;
     if length > MAX_LENGTH {
@@ -79,8 +83,8 @@ fn perform(context: &mut Context, step: &Step<'_>) -> Result<Option<i32>, Failur
             // The reaper reads them, however this program was started; the copy, which starts the
             // command, unblocks them again.
             sys::set_blocked_signals(u64::MAX)?;
-            // A caller that ignores SIGCHLD hands that on, and then no end of a child is told.
-            sys::default_signal_actions();
+            // A program that ignores its children hands that on to this one.
+            sys::keep_children_that_ended()?;
             let pid = sys::fork_and_wait_for_exec()?;
             Ok((pid != 0).then_some(pid))
         }

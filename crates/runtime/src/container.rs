@@ -24,6 +24,7 @@ pub struct Container<'plan> {
     protocol: Protocol,
     console: Option<OwnedFd>,
     end: Option<ExitStatus>,
+    start_tried: bool,
 }
 
 impl<'plan> Container<'plan> {
@@ -34,7 +35,11 @@ impl<'plan> Container<'plan> {
     /// this process ends; the thread that made it may end before.
     ///
     /// # Errors
-    /// [`Error::Step`] names the step that failed; nothing of the container is left then.
+    /// [`Error::Step`] names the step that failed, its source the kernel's reason.
+    /// [`Error::MemoryFile`] (EACCES where `vm.memfd_noexec` is 2) and [`Error::Namespaces`] (EPERM
+    /// and ENOSPC where user namespaces are switched off) come before any step, [`Error::Rootfs`]
+    /// from a mount that the parent makes, [`Error::InitEnded`] when somebody kills init. Nothing
+    /// of the container is left then.
     pub fn create(plan: &'plan Plan) -> Result<Self, Error> {
         log::debug!("Linux release: {}", plan.host().release);
         let (parent, child) = crabcan_ipc::socketpair().map_err(|source| Error::Channel {
@@ -54,6 +59,7 @@ impl<'plan> Container<'plan> {
             protocol,
             console: None,
             end: None,
+            start_tried: false,
         };
         container.prepare()?;
         log::debug!("Creation finished");
@@ -72,11 +78,25 @@ impl<'plan> Container<'plan> {
         self.console.take()
     }
 
-    /// Executes the program.
+    /// Executes the program, once, and returns when it is there; see execve(2).
     ///
     /// # Errors
-    /// [`Error::Execute`] when it can't be executed; the container has ended then.
+    /// [`Error::Execute`] when it can't be executed (ENOENT, EACCES, ENOEXEC, …); the container has
+    /// ended then. [`Error::StartedBefore`] when that was tried before.
     pub fn start(&mut self) -> Result<(), Error> {
+        if std::mem::replace(&mut self.start_tried, true) {
+            return Err(Error::StartedBefore);
+        }
+        let started = self.execute();
+        if started.is_err()
+            && let Err(error) = self.kill()
+        {
+            log::warn!("end what could not be started: {error}");
+        }
+        started
+    }
+
+    fn execute(&mut self) -> Result<(), Error> {
         const DOING: &str = "starting the program";
         let sent = self.protocol.proceed();
         match self.protocol.hear(DOING)? {
@@ -87,7 +107,8 @@ impl<'plan> Container<'plan> {
         }
     }
 
-    /// Waits until the container has ended.
+    /// Waits until the container has ended. Signals of the caller and its terminal are left alone:
+    /// for those there is [`wait`](crate::wait()).
     ///
     /// # Errors
     /// [`Error::Wait`] and [`Error::Namespaces`] when the kernel does not tell how.
@@ -95,7 +116,8 @@ impl<'plan> Container<'plan> {
         crate::foreground::wait(self, None, None)
     }
 
-    /// Sends a signal to the container: init hands it on to the command.
+    /// Sends a signal to the container by its pidfd: init hands it on to the command. SIGKILL and
+    /// SIGSTOP are init's own, and end or stop the container's first process.
     ///
     /// # Errors
     /// [`Error::Namespaces`], with ESRCH when it has ended.
@@ -115,12 +137,20 @@ impl<'plan> Container<'plan> {
         if self.end.is_some() {
             return Ok(());
         }
-        let failed = |source| Error::Namespaces {
+        self.kill().map_err(|source| Error::Namespaces {
             doing: "remove the container",
             source,
-        };
-        self.child.kill().map_err(failed)?;
-        self.child.wait().map(drop).map_err(failed)
+        })
+    }
+
+    /// Kills everything in the container and waits for that.
+    fn kill(&mut self) -> Result<(), crabcan_ns::Error> {
+        self.child.kill()?;
+        match self.child.wait() {
+            // Somebody else in this program has reaped it: so it has ended.
+            Ok(_) | Err(crabcan_ns::Error::Reaped { .. }) => Ok(()),
+            Err(source) => Err(source),
+        }
     }
 
     /// Writes the id maps, lets init go on, sends the mounts it waits for, and hears it is ready.

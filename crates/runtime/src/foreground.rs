@@ -2,7 +2,7 @@
 
 use crabcan_ns::ExitStatus;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::console::{Relay, poll_failed};
 use crate::signals::Signals;
@@ -107,7 +107,9 @@ fn is_readable(container: &Container<'_>) -> Result<bool, Error> {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    Ok(poll(&mut fds, Some(&at_once)).map_err(poll_failed)? > 0)
+    // Even this may be interrupted by a signal of the program's.
+    let ready = retry_on_intr(|| poll(&mut fds, Some(&at_once))).map_err(poll_failed)?;
+    Ok(ready > 0)
 }
 
 /// Hands every signal that has arrived to the container, the window's size to its terminal.

@@ -32,8 +32,8 @@ pub struct Signals {
 
 impl Signals {
     /// Blocks the signals in the calling thread, but for those that the caller was told to ignore
-    /// (`nohup`). SIGCHLD gets its default action if the caller was told to ignore it, so that the
-    /// end of the container is told.
+    /// (`nohup`). See signalfd(2). An ignored SIGCHLD gets its default action, so that the kernel
+    /// keeps how the container ended.
     ///
     /// # Errors
     /// [`Error::Wait`] when the kernel refuses a descriptor (EMFILE).
