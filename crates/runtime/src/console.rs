@@ -17,7 +17,7 @@ use crate::spec::Terminal;
 const CHUNK: usize = 4096;
 
 /// The terminal that a container of this process should have: one of its own when standard input
-/// is a terminal, in the place of each standard descriptor that is one.
+/// is a terminal, in the place of each standard descriptor that is one. See pty(7).
 #[must_use]
 pub fn wanted() -> Option<Terminal> {
     if !stdin().is_terminal() {

@@ -11,6 +11,8 @@ use crate::launch;
 use crate::protocol::{Heard, Protocol};
 use crate::{Error, Plan};
 
+const SIGKILL: i32 = 9;
+
 /// A container that init has prepared, or that runs, or has ended.
 ///
 /// Dropping it kills everything in it and waits for that.
@@ -33,7 +35,11 @@ impl<'plan> Container<'plan> {
     /// this process ends; the thread that made it may end before.
     ///
     /// # Errors
-    /// [`Error::Step`] names the step that failed; nothing of the container is left then.
+    /// [`Error::Step`] names the step that failed, its source the kernel's reason.
+    /// [`Error::MemoryFile`] (EACCES where `vm.memfd_noexec` is 2) and [`Error::Namespaces`] (EPERM
+    /// and ENOSPC where user namespaces are switched off) come before any step, [`Error::Rootfs`]
+    /// from a mount that the parent makes, [`Error::InitEnded`] when somebody kills init. Nothing
+    /// of the container is left then.
     pub fn create(plan: &'plan Plan) -> Result<Self, Error> {
         log::debug!("Linux release: {}", plan.host().release);
         let (parent, child) = crabcan_ipc::socketpair().map_err(|source| Error::Channel {
@@ -72,11 +78,11 @@ impl<'plan> Container<'plan> {
         self.console.take()
     }
 
-    /// Executes the program, once.
+    /// Executes the program, once, and returns when it is there; see execve(2).
     ///
     /// # Errors
-    /// [`Error::Execute`] when it can't be executed; the container has ended then.
-    /// [`Error::StartedBefore`] when that was tried before.
+    /// [`Error::Execute`] when it can't be executed (ENOENT, EACCES, ENOEXEC, …); the container has
+    /// ended then. [`Error::StartedBefore`] when that was tried before.
     pub fn start(&mut self) -> Result<(), Error> {
         if std::mem::replace(&mut self.start_tried, true) {
             return Err(Error::StartedBefore);
@@ -101,7 +107,8 @@ impl<'plan> Container<'plan> {
         }
     }
 
-    /// Waits until the container has ended.
+    /// Waits until the container has ended. Signals of the caller and its terminal are left alone:
+    /// for those there is [`wait`](crate::wait()).
     ///
     /// # Errors
     /// [`Error::Wait`] and [`Error::Namespaces`] when the kernel does not tell how.
@@ -109,7 +116,8 @@ impl<'plan> Container<'plan> {
         crate::foreground::wait(self, None, None)
     }
 
-    /// Sends a signal to the container: init hands it on to the command.
+    /// Sends a signal to the container by its pidfd: init hands it on to the command. SIGKILL and
+    /// SIGSTOP are init's own, and end or stop the container's first process.
     ///
     /// # Errors
     /// [`Error::Namespaces`], with ESRCH when it has ended.
@@ -149,14 +157,7 @@ impl<'plan> Container<'plan> {
     fn prepare(&mut self) -> Result<(), Error> {
         const DOING: &str = "preparing the container";
         if let Err(error) = launch::provide(self.plan, &self.child, &self.protocol) {
-            // A channel that is closed means that init has failed: its reason is the better one.
-            let Error::Channel {
-                source: crabcan_ipc::Error::Closed,
-                ..
-            } = error
-            else {
-                return Err(error);
-            };
+            return Err(self.not_provided(error, DOING));
         }
         loop {
             match self.protocol.hear(DOING)? {
@@ -164,6 +165,22 @@ impl<'plan> Container<'plan> {
                 Heard::Console(master) if self.console.is_none() => self.console = Some(master),
                 heard => return Err(self.unexpected(heard, DOING)),
             }
+        }
+    }
+
+    /// Why init could not be provided with what it needs. If it failed before, all that was done
+    /// for it was refused, and its own reason is the better one.
+    fn not_provided(&mut self, error: Error, doing: &'static str) -> Error {
+        // Ended by us or by itself: only now it is certain that nothing more is to be heard.
+        let (Ok(()), Ok(status)) = (self.child.kill(), self.child.wait()) else {
+            return error;
+        };
+        match self.protocol.hear(doing) {
+            Ok(heard @ Heard::Message(Message::Failed { .. })) => self.unexpected(heard, doing),
+            Ok(Heard::Closed) if status != ExitStatus::Signaled(SIGKILL) => {
+                Error::InitEnded { doing, status }
+            }
+            _ => error,
         }
     }
 
@@ -219,13 +236,21 @@ impl<'plan> Container<'plan> {
 
     /// Waits for init itself, whose end is the end of everything in the container.
     pub(crate) fn reap(&mut self) -> Result<ExitStatus, Error> {
+        const DOING: &str = "waiting for the program";
         let reaped = self.child.wait();
         let status = match (self.end, reaped) {
             (Some(end), _) => end,
+            // A reaper that ends by itself says how the program did: without that it has failed.
+            (None, Ok(status @ ExitStatus::Exited(_))) if self.plan.has_reaper() => {
+                return Err(Error::InitEnded {
+                    doing: DOING,
+                    status,
+                });
+            }
             (None, Ok(status)) => status,
             (None, Err(source)) => {
                 return Err(Error::Namespaces {
-                    doing: "wait for the container",
+                    doing: DOING,
                     source,
                 });
             }

@@ -49,8 +49,9 @@
 //! init sends it.
 //!
 //! # Kernel versions
-//! Linux 5.12 for every sandbox (`mount_setattr`); 5.19 for root's `--add` and roots on an overlay
-//! below an id map. `docs/kernel-features.md` lists each feature and what happens without it.
+//! Linux 5.12 for every sandbox (`mount_setattr`); 5.19 for [`Sandbox::root`] of a directory that
+//! lacks a mount point, when root starts it (an id-mapped layer of an overlay).
+//! `docs/kernel-features.md` lists each feature and what happens without it.
 //!
 //! # Privileges
 //! None, where ordinary users may make user namespaces: the container has the caller's own id, as

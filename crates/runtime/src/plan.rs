@@ -50,16 +50,19 @@ pub(crate) struct MountToSend {
 }
 
 impl Plan {
-    /// Decides everything about a container.
+    /// Decides everything about a container. Nothing is done yet, and nothing of the host is
+    /// looked at but what `host` says.
     ///
     /// # Errors
-    /// [`Error::Invalid`] names the field that is wrong.
+    /// [`Error::Invalid`] names the field that is wrong, as in `config.json`; [`Error::Kernel`] below
+    /// Linux 5.10; [`Error::PlanTooLong`] above 16 MiB.
     pub fn new(spec: &Spec, host: &Host) -> Result<Self, Error> {
         host.check_kernel()?;
         compose::compose(spec, host)
     }
 
-    /// Every step that init will do, in order.
+    /// Every step that init will do, in order and in words: what `crabcan explain` prints, and what
+    /// [`Error::Step`] says. Strings of the specification are escaped.
     #[must_use]
     pub fn steps(&self) -> Vec<String> {
         let flat = self.writer.finish(None);
@@ -82,7 +85,8 @@ impl Plan {
     }
 
     /// Makes the step with this index fail with this error number instead of being done; with 0,
-    /// init ends without a word. For tests of what happens then: it can only make a container fail.
+    /// init ends without a word. For tests of what happens then: it can only make a container fail,
+    /// since no value lets init go on without the step.
     pub fn fail_at(&mut self, step: u32, errno: i32) {
         self.fault = Some(Fault { step, errno });
     }

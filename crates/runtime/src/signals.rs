@@ -32,7 +32,7 @@ pub struct Signals {
 
 impl Signals {
     /// Blocks the signals in the calling thread, but for those that the caller was told to ignore
-    /// (`nohup`).
+    /// (`nohup`). See signalfd(2).
     ///
     /// # Errors
     /// [`Error::Wait`] when the kernel refuses a descriptor (EMFILE).

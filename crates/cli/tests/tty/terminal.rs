@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use nix::pty::openpty;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::termios::{LocalModes, OutputModes, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{
+    LocalModes, OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr, tcsetwinsize,
+};
 
 use crate::sys;
 use crate::tty::{LIMIT, code, crabcan};
@@ -161,9 +163,18 @@ impl Terminal {
             && !attributes.output_modes.contains(OutputModes::OPOST)
     }
 
-    /// What has been typed and nobody has read, with the terminal in its ordinary mode.
+    /// How much has been typed and not been read by anybody. In its ordinary mode the terminal
+    /// would tell of whole lines only.
     pub(crate) fn unread(&self) -> u64 {
+        let mut attributes = tcgetattr(&self.slave).unwrap();
+        attributes.make_raw();
+        tcsetattr(&self.slave, OptionalActions::Now, &attributes).unwrap();
         rustix::io::ioctl_fionread(&self.slave).unwrap()
+    }
+
+    /// Waits for the program's end without reading anything.
+    pub(crate) fn ends_unread(&mut self) {
+        code(self.child.as_mut().unwrap());
     }
 }
 

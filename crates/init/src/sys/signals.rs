@@ -66,10 +66,10 @@ pub(crate) fn signalfd() -> Result<Fd, Errno> {
 }
 
 #[repr(C)]
-struct PollFd {
-    fd: i32,
-    events: i16,
-    revents: i16,
+pub(super) struct PollFd {
+    pub(super) fd: i32,
+    pub(super) events: i16,
+    pub(super) revents: i16,
 }
 
 /// Waits until one of two descriptors can be read or its peer is gone; which of them is so.
@@ -109,9 +109,9 @@ pub(crate) fn peer_is_gone(socket: i32) -> Result<bool, Errno> {
 
 /// `struct signalfd_siginfo`, of which one field is read.
 #[repr(C)]
-struct SignalInfo {
-    signal: u32,
-    rest: [u8; 124],
+pub(super) struct SignalInfo {
+    pub(super) signal: u32,
+    pub(super) rest: [u8; 124],
 }
 
 /// Reads one signal's number from a signal descriptor.

@@ -117,10 +117,13 @@ impl Sandbox {
         self
     }
 
-    /// Decides everything, and does nothing yet.
+    /// Decides everything, and does nothing yet but one thing: for a privileged caller it takes a
+    /// range of ids, which is the plan's until that is dropped.
     ///
     /// # Errors
-    /// [`Error::Invalid`] and [`Error::Path`] name what is wrong.
+    /// [`Error::Invalid`], [`Error::Path`] and [`Error::Rootfs`] name what is wrong; [`Error::Ids`]
+    /// when every range is in use or `/run/crabcan` can't be used; [`Error::Kernel`] below
+    /// Linux 5.10.
     pub fn plan(&self) -> Result<Plan, Error> {
         let host = Host::current()?;
         host.check_kernel()?;
