@@ -139,7 +139,7 @@ impl Relay {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(poll_failed(errno)),
             }
-            if !self.write_said() && signals.is_some_and(|signals| is_told_to_end(signals)) {
+            if !self.write_said() && signals.is_some_and(is_told_to_end) {
                 return Ok(());
             }
         }
