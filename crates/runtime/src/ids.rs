@@ -20,6 +20,9 @@ pub(crate) const COUNT: u32 = 1 << 16;
 const DOCUMENTED_FIRST: u32 = 0x7000_0000;
 const DOCUMENTED_RANGES: u32 = 4096;
 
+/// Where in the file the bytes of the group ids begin.
+const GIDS: i64 = 1 << 32;
+
 const DIRECTORY: &str = "/run/crabcan";
 
 /// The first user and group id of a range of [`COUNT`], locked until it is dropped.
@@ -42,7 +45,9 @@ pub(crate) fn take() -> Result<IdRange, Error> {
     // Different processes start at different places, so that they seldom meet.
     let start = std::process::id() as usize % candidates.len().max(1);
     for &(uid, gid) in candidates.iter().cycle().skip(start).take(candidates.len()) {
-        if lock(&file, uid).map_err(failed)? {
+        if lock(&file, uid.into()).map_err(failed)?
+            && lock(&file, GIDS + i64::from(gid)).map_err(failed)?
+        {
             return Ok(IdRange {
                 uid,
                 gid,
@@ -96,18 +101,70 @@ fn lock_file() -> io::Result<File> {
         .open(Path::new(DIRECTORY).join("ids"))
 }
 
-/// Locks the byte that stands for a range; false when somebody else has it.
-fn lock(file: &File, first: u32) -> io::Result<bool> {
+/// Locks the bytes that stand for a range; false when somebody else has one of them: ranges of
+/// careless lines in `/etc/subuid` can overlap.
+fn lock(file: &File, first: i64) -> io::Result<bool> {
     let byte = nix::libc::flock {
         l_type: nix::libc::F_WRLCK as i16,
         l_whence: nix::libc::SEEK_SET as i16,
-        l_start: i64::from(first),
-        l_len: 1,
+        l_start: first,
+        l_len: i64::from(COUNT),
         l_pid: 0,
     };
     match fcntl(file, FcntlArg::F_OFD_SETLK(&byte)) {
         Ok(_) => Ok(true),
         Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(false),
         Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn subordinate(lines: &str) -> Vec<u32> {
+        let ids = SubordinateIds::parse(lines.as_bytes(), Some("root"), 0).unwrap();
+        slices(&ids).collect()
+    }
+
+    #[test]
+    fn ranges_are_cut_into_whole_pieces() {
+        assert_eq!(subordinate("root:100000:65536\n"), [100_000]);
+        assert_eq!(subordinate("root:100000:65535\n"), [0; 0]);
+        assert_eq!(
+            subordinate("me:1:65536\nroot:100000:150000\nroot:500000:65536\n"),
+            [100_000, 165_536, 500_000]
+        );
+        assert_eq!(subordinate(""), [0; 0]);
+    }
+
+    #[test]
+    fn documented_ranges_are_positive_numbers_of_32_bits() {
+        let last = DOCUMENTED_FIRST + (DOCUMENTED_RANGES - 1) * COUNT;
+        assert_eq!(last + (COUNT - 1), i32::MAX.cast_unsigned());
+    }
+
+    /// Also within one process: each container has an open file of its own.
+    #[test]
+    fn a_range_belongs_to_one_holder_at_a_time() {
+        let path = std::env::temp_dir().join(format!("crabcan-ids-{}", std::process::id()));
+        let open = || {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            options.open(&path).unwrap()
+        };
+        let (one, other) = (open(), open());
+        assert!(lock(&one, 100_000).unwrap());
+        assert!(!lock(&other, 100_000).unwrap());
+        // One that begins in the middle of it has ids of it too.
+        assert!(!lock(&other, 100_000 + 65_535).unwrap());
+        assert!(!lock(&other, 100_000 - 65_535).unwrap());
+        assert!(lock(&other, 100_000 + 65_536).unwrap());
+        assert!(lock(&other, GIDS + 100_000).unwrap());
+        drop(one);
+        assert!(lock(&other, 100_000).unwrap());
+        std::fs::remove_file(path).unwrap();
     }
 }

@@ -60,3 +60,100 @@ impl AsFd for Protocol {
         self.channel.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::panic,
+        reason = "a test fails by panicking"
+    )]
+
+    use std::fs::File;
+
+    use crabcan_init::message::End;
+    use crabcan_ipc::ChildEnd;
+
+    use super::*;
+
+    fn pair() -> (Protocol, ChildEnd) {
+        let (parent, child) = crabcan_ipc::socketpair().unwrap();
+        (Protocol::new(parent), child)
+    }
+
+    fn heard(record: &[u8; Message::LENGTH], descriptor: bool) -> Result<Heard, Error> {
+        let (protocol, child) = pair();
+        let file = File::open("/dev/null").unwrap();
+        match descriptor {
+            true => child.send_record_with_fd(record, file.as_fd()).unwrap(),
+            false => child.send_record(record).unwrap(),
+        }
+        protocol.hear("testing")
+    }
+
+    #[test]
+    fn every_message_is_understood() {
+        for message in [
+            Message::Ready,
+            Message::Started,
+            Message::Ended(End::Code(255)),
+            Message::Ended(End::Signal(9)),
+            Message::Failed {
+                step: 3,
+                errno: 2,
+                detail: Message::NO_INTERPRETER,
+            },
+        ] {
+            match heard(&message.to_bytes(), false).unwrap() {
+                Heard::Message(same) => assert_eq!(same, message),
+                other => panic!("{other:?}"),
+            }
+        }
+        let console = heard(&Message::Console.to_bytes(), true).unwrap();
+        assert!(matches!(console, Heard::Console(_)), "{console:?}");
+    }
+
+    #[test]
+    fn what_init_does_not_say_is_refused() {
+        let cases = [
+            // A terminal without its descriptor, and a descriptor that nobody asked for.
+            (Message::Console.to_bytes(), false),
+            (Message::Ready.to_bytes(), true),
+            ([0; Message::LENGTH], false),
+            ([255; Message::LENGTH], true),
+        ];
+        for (record, descriptor) in cases {
+            let error = heard(&record, descriptor).unwrap_err();
+            assert!(matches!(error, Error::Protocol { .. }), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_is_heard_and_never_a_message() {
+        let (protocol, child) = pair();
+        drop(child);
+        assert!(matches!(protocol.hear("testing"), Ok(Heard::Closed)));
+        let sent = protocol.proceed();
+        assert!(matches!(sent, Err(crabcan_ipc::Error::Closed)), "{sent:?}");
+    }
+
+    #[test]
+    fn a_packet_of_another_length_is_refused() {
+        let (protocol, child) = pair();
+        child.send_record(&[1; 4]).unwrap();
+        let error = protocol.hear("testing").unwrap_err();
+        assert!(matches!(error, Error::Channel { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn going_on_is_the_boolean() {
+        let (protocol, child) = pair();
+        protocol.proceed().unwrap();
+        assert!(child.recv_boolean().unwrap());
+        assert_eq!(
+            u8::from(true),
+            crabcan_init::message::PROCEED,
+            "as init knows it"
+        );
+    }
+}

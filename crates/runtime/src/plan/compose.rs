@@ -1,8 +1,8 @@
 //! From a specification to the steps, in the order that the security of init needs
 //! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+mod program;
+
 use std::path::{Component, Path, PathBuf};
 
 use crabcan_caps::Capabilities;
@@ -15,12 +15,10 @@ use crabcan_rootfs::{
     Bind, MountAttributes, MountOptions, NewMount, Propagation, Root, Target, mask, pivot,
 };
 
+use self::program::{candidates, strings};
 use super::{IdMaps, MountToSend, Plan, c_string};
 use crate::spec::{Mount, Process, Spec, User};
 use crate::{Error, Host};
-
-/// Where programs are looked for when the environment has no `PATH`.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The group that owns terminals, on every distribution.
 const TTY_GID: u32 = 5;
@@ -103,10 +101,13 @@ fn id_maps(spec: &Spec) -> Result<Option<IdMaps>, Error> {
             "missing for the user namespace",
         )),
         (false, None, None) => Ok(None),
-        (false, ..) => Err(Error::invalid(
-            "linux.uidMappings",
-            "there is no user namespace to map",
-        )),
+        (false, uid, _) => {
+            let which = if uid.is_some() { "uid" } else { "gid" };
+            Err(Error::invalid(
+                format!("linux.{which}Mappings"),
+                "there is no user namespace to map",
+            ))
+        }
     }
 }
 
@@ -145,14 +146,20 @@ impl Composer<'_> {
     }
 
     fn set_ids(&mut self, user: &User) -> Result<(), Error> {
+        // Without privilege, setgroups(2) was denied to the namespace for ever.
+        let set_groups = self.host.privileged;
+        if !set_groups && !user.additional_gids.is_empty() {
+            return Err(Error::invalid(
+                "process.user.additionalGids",
+                "an ordinary user can't set groups",
+            ));
+        }
         let groups: Vec<u8> = user
             .additional_gids
             .iter()
             .flat_map(|gid| gid.to_ne_bytes())
             .collect();
         let groups = Groups::new(&groups).ok_or(Error::PlanTooLong)?;
-        // Without privilege, setgroups(2) was denied to the namespace for ever.
-        let set_groups = self.host.privileged;
         self.push(&Step::SetIds {
             uid: user.uid,
             gid: user.gid,
@@ -163,6 +170,13 @@ impl Composer<'_> {
 
     /// What the new namespaces start with.
     fn isolation(&mut self) -> Result<(), Error> {
+        if !self.spec.linux.makes(Namespace::Mount) {
+            // Everything that follows would be done to the caller's own mounts.
+            return Err(Error::invalid(
+                "linux.namespaces",
+                "there is no mount namespace",
+            ));
+        }
         let propagation = self
             .spec
             .linux
@@ -253,6 +267,7 @@ impl Composer<'_> {
                 .push(&mut self.writer)
                 .map_err(rootfs(field));
         };
+        check_bind(field, &options)?;
         let source = PathBuf::from(&mount.source);
         let mut bind = Bind::new(&source, target).attributes(options.attributes.set);
         if scope == Scope::Mount {
@@ -315,7 +330,9 @@ impl Composer<'_> {
             self.push(&Step::NoNewPrivileges {})?;
         }
         if let Some(signal) = self.spec.extension.parent_death_signal {
-            let signal = u32::try_from(signal).unwrap_or_default();
+            let signal = u32::try_from(signal).ok().filter(|signal| *signal > 0);
+            let signal =
+                signal.ok_or_else(|| Error::invalid("the parent death signal", "is no signal"))?;
             self.push(&Step::ParentDeathSignal { signal })?;
         }
         Ok(())
@@ -377,40 +394,22 @@ fn check_absolute(field: &str, path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The paths at which the program may be, as execvp(3) looks for it.
-fn candidates(process: &Process) -> Vec<OsString> {
-    let program = process
-        .args
-        .first()
-        .map_or(OsStr::new(""), OsString::as_os_str);
-    if program.as_bytes().contains(&b'/') {
-        return vec![program.to_owned()];
+/// Refuses for a bind mount what would not be done to it: a misspelt `ro` is the file system's own
+/// word, and a bind mount has no file system to say it to.
+fn check_bind(field: &str, options: &MountOptions) -> Result<(), Error> {
+    let mut done = MountOptions::default();
+    done.bind = options.bind;
+    done.attributes = options.attributes;
+    done.id_map = options.id_map;
+    if *options == done {
+        return Ok(());
     }
-    let path = process
-        .env
-        .iter()
-        .find_map(|entry| entry.as_bytes().strip_prefix(b"PATH="));
-    let path = path
-        .filter(|path| !path.is_empty())
-        .unwrap_or(DEFAULT_PATH.as_bytes());
-    let directories = path
-        .split(|byte| *byte == b':')
-        .filter(|directory| !directory.is_empty());
-    directories
-        .map(|directory| {
-            Path::new(OsStr::from_bytes(directory))
-                .join(program)
-                .into_os_string()
-        })
-        .collect()
+    let field = format!("{field}.options");
+    Err(match options.data.first() {
+        Some(word) => Error::invalid(field, format!("\"{word}\" is no option of a bind mount")),
+        None => Error::invalid(field, "one of them can't be applied to a bind mount"),
+    })
 }
 
-/// Strings one behind the other, each with its NUL.
-fn strings(field: &str, list: &[OsString]) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
-    for (index, text) in list.iter().enumerate() {
-        let text = c_string(&format!("{field}[{index}]"), text)?;
-        bytes.extend_from_slice(text.as_bytes_with_nul());
-    }
-    Ok(bytes)
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,428 @@
+//! The mapping of specifications to steps: what is done in which order, and what is refused under
+//! which name. Nothing here is ever carried out.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::ffi::OsString;
+
+use crabcan_caps::{Capabilities, Capability};
+use crabcan_ns::IdMap;
+
+use super::*;
+use crate::spec::{Linux, NamespaceRequest, ResourceLimit, Root as SpecRoot, Terminal};
+
+const ALL: [Namespace; 7] = [
+    Namespace::Mount,
+    Namespace::Cgroup,
+    Namespace::Pid,
+    Namespace::Ipc,
+    Namespace::Network,
+    Namespace::Uts,
+    Namespace::User,
+];
+
+fn host(privileged: bool) -> Host {
+    Host {
+        uid: 1000,
+        gid: 1000,
+        privileged,
+        release: "6.1".into(),
+    }
+}
+
+fn namespaces_of(kinds: &[Namespace]) -> Vec<NamespaceRequest> {
+    let kinds = kinds.iter().copied();
+    kinds.map(|kind| NamespaceRequest { kind }).collect()
+}
+
+/// What an ordinary user may ask for.
+fn rootless() -> Spec {
+    Spec {
+        process: Process {
+            args: vec!["/bin/true".into()],
+            cwd: "/".into(),
+            ..Process::default()
+        },
+        root: SpecRoot {
+            path: "/r".into(),
+            readonly: false,
+        },
+        linux: Linux {
+            namespaces: namespaces_of(&ALL),
+            uid_mappings: Some(IdMap::single(0, 1000).unwrap()),
+            gid_mappings: Some(IdMap::single(0, 1000).unwrap()),
+            ..Linux::default()
+        },
+        ..Spec::default()
+    }
+}
+
+/// The same for root, on its own ids.
+fn rootful() -> Spec {
+    let mut spec = rootless();
+    spec.linux.namespaces = namespaces_of(&ALL[..6]);
+    spec.linux.uid_mappings = None;
+    spec.linux.gid_mappings = None;
+    spec
+}
+
+fn bind(source: &str, options: &[&str]) -> Mount {
+    Mount {
+        destination: "/m".into(),
+        fstype: "none".into(),
+        source: source.into(),
+        options: options.iter().map(|option| (*option).into()).collect(),
+        create: true,
+        no_symlinks: false,
+    }
+}
+
+fn plan(spec: &Spec, privileged: bool) -> Plan {
+    compose(spec, &host(privileged)).unwrap()
+}
+
+fn steps(spec: &Spec, privileged: bool) -> Vec<String> {
+    plan(spec, privileged).steps()
+}
+
+/// Where the step that begins like this stands.
+fn position(steps: &[String], start: &str) -> usize {
+    let found = steps.iter().position(|step| step.starts_with(start));
+    found.unwrap_or_else(|| panic!("no step {start:?} in {steps:#?}"))
+}
+
+#[test]
+fn the_smallest_container_of_an_ordinary_user() {
+    assert_eq!(
+        steps(&rootless(), false),
+        [
+            "wait for the id maps",
+            "take the ids 0:0",
+            "make all mounts private",
+            "set up the loopback interface",
+            "take /r as the root",
+            "enter the root (pivot_root)",
+            "take the ids 0:0",
+            "keep no capability in the bounding set",
+            "set capabilities (effective,permitted,inheritable,ambient no capability)",
+            "go to the directory /",
+            "tell the parent that everything is ready",
+            "start a new session",
+            "execute /bin/true",
+        ]
+    );
+}
+
+#[test]
+fn the_smallest_container_of_root_has_no_maps() {
+    let steps = steps(&rootful(), true);
+    assert_eq!(steps[0], "make init untraceable (not dumpable)");
+    assert_eq!(steps[1], "make all mounts private");
+    assert!(!steps.iter().any(|step| step.contains("id maps")));
+    assert!(steps.contains(&"take the ids 0:0 (no groups)".into()));
+}
+
+#[test]
+fn everything_that_can_be_asked_for_is_done() {
+    let mut spec = rootless();
+    spec.hostname = Some("shore".into());
+    spec.linux.rootfs_propagation = Some(Propagation::Slave);
+    spec.linux.masked_paths = vec!["/proc/kcore".into()];
+    spec.linux.readonly_paths = vec!["/proc/sys".into()];
+    spec.root.readonly = true;
+    spec.mounts = vec![
+        Mount {
+            no_symlinks: true,
+            destination: "/proc".into(),
+            fstype: "proc".into(),
+            source: "proc".into(),
+            options: vec!["nosuid".into()],
+            create: false,
+        },
+        bind("/host/data", &["rbind", "ro", "nodev"]),
+    ];
+    spec.process.rlimits = vec![ResourceLimit {
+        resource: 7,
+        soft: 64,
+        hard: 128,
+    }];
+    spec.process.no_new_privileges = true;
+    spec.process.terminal = Some(Terminal {
+        descriptors: 7,
+        rows: 25,
+        columns: 80,
+    });
+    spec.extension.reaper = true;
+    spec.extension.default_dev = true;
+    spec.extension.parent_death_signal = Some(9);
+    let steps = steps(&spec, false);
+    // Mounts, the pivot, the privileges, the program: never in another order.
+    let expected = [
+        "wait for the id maps",
+        "take the ids 0:0",
+        "make all mounts slave",
+        "set host name shore",
+        "set up the loopback interface",
+        "take /r as the root",
+        "mount tmpfs on /dev",
+        "mount devpts on /dev/pts",
+        "mount proc on /proc (nosuid",
+        "bind /host/data on /m (recursive; ro,nodev",
+        "mask /proc/kcore",
+        "make /proc/sys read-only",
+        "make the root read-only",
+        "enter the root (pivot_root)",
+        "limit",
+        "keep no capability in the bounding set",
+        "set capabilities",
+        "refuse new privileges",
+        "ask for signal 9",
+        "go to the directory /",
+        "open a terminal",
+        "tell the parent",
+        "go on in a child",
+        "start a new session",
+        "execute /bin/true",
+    ];
+    let positions: Vec<_> = expected.map(|start| position(&steps, start)).into();
+    assert!(positions.is_sorted(), "{steps:#?}");
+}
+
+#[test]
+fn privileges_go_after_the_pivot_and_before_the_wait() {
+    for (spec, privileged) in [(rootless(), false), (rootful(), true)] {
+        let steps = steps(&spec, privileged);
+        let order = ["enter the root", "set capabilities", "tell the parent"];
+        assert!(order.map(|start| position(&steps, start)).is_sorted());
+    }
+}
+
+/// An ordinary user's init must stay dumpable until its maps are written, root's needs not.
+#[test]
+fn roots_init_is_untraceable_before_it_waits() {
+    assert_eq!(
+        steps(&rootless(), true)[..2],
+        [
+            "make init untraceable (not dumpable)",
+            "wait for the id maps"
+        ]
+    );
+    assert_eq!(steps(&rootless(), false)[0], "wait for the id maps");
+}
+
+#[test]
+fn with_privilege_and_maps_the_parent_makes_the_mounts() {
+    let mut spec = rootless();
+    spec.extension.idmap_root = true;
+    spec.mounts = vec![
+        bind("/host/a", &["rbind", "ridmap", "nosuid"]),
+        bind("/host/b", &["bind"]),
+    ];
+    let made = plan(&spec, true);
+    let sent = made.mounts_to_send();
+    let words: Vec<_> = sent
+        .iter()
+        .map(|mount| {
+            (
+                mount.source.to_str().unwrap(),
+                mount.recursive,
+                mount.idmap,
+                mount.attributes,
+            )
+        })
+        .collect();
+    let none = MountAttributes::default();
+    assert_eq!(
+        words,
+        [
+            ("/r", false, true, none),
+            ("/host/a", true, true, MountAttributes::NOSUID),
+            ("/host/b", false, false, none),
+        ]
+    );
+    let received = made.steps();
+    let received = received.iter().filter(|step| step.contains("received"));
+    assert_eq!(received.count(), 3);
+    assert!(plan(&spec, false).mounts_to_send().is_empty());
+    assert!(made.hides_init() && !plan(&spec, false).hides_init());
+}
+
+/// Otherwise root's files there would be the container's.
+#[test]
+fn the_hosts_own_root_is_never_sent_with_the_containers_ids() {
+    let mut spec = rootless();
+    spec.root.path = "/".into();
+    spec.extension.idmap_root = true;
+    assert!(plan(&spec, true).mounts_to_send().is_empty());
+}
+
+#[test]
+fn an_overlay_takes_the_place_of_the_directory() {
+    let mut spec = rootless();
+    spec.extension.overlay_root = true;
+    let steps = steps(&spec, false);
+    position(&steps, "take an overlay of /r as the root");
+    assert!(!steps.iter().any(|step| step.starts_with("take /r")));
+}
+
+#[test]
+fn a_read_only_root_with_its_mounts_is_so_from_the_start() {
+    let mut spec = rootless();
+    spec.root.readonly = true;
+    spec.extension.recursive_root = true;
+    let steps = steps(&spec, false);
+    assert!(steps[position(&steps, "take /r as the root")].contains("ro"));
+    assert!(!steps.iter().any(|step| step == "make the root read-only"));
+}
+
+#[test]
+fn the_terminals_group_is_named_only_where_it_is_mapped() {
+    let pts = |maps: IdMap| {
+        let mut spec = rootless();
+        spec.extension.default_dev = true;
+        spec.linux.gid_mappings = Some(maps);
+        let steps = steps(&spec, false);
+        steps[position(&steps, "mount devpts")].clone()
+    };
+    assert!(!pts(IdMap::single(0, 1000).unwrap()).contains("gid=5"));
+    let range = crabcan_ns::IdRange {
+        inside: 0,
+        outside: 100_000,
+        count: 6,
+    };
+    assert!(pts(IdMap::new([range]).unwrap()).contains("gid=5"));
+}
+
+#[test]
+fn capabilities_are_those_of_the_process() {
+    let mut spec = rootless();
+    let some = [Capability::Chown, Capability::Kill];
+    let mut capabilities = Capabilities::none();
+    capabilities.bounding = some.into_iter().collect();
+    capabilities.permitted = some.into_iter().collect();
+    spec.process.capabilities = Some(capabilities);
+    let steps = steps(&spec, false);
+    position(&steps, "keep CAP_CHOWN,CAP_KILL in the bounding set");
+    let set = &steps[position(&steps, "set capabilities")];
+    assert!(set.contains("permitted CAP_CHOWN,CAP_KILL"), "{set}");
+}
+
+/// How execvp(3) looks for a program: every directory of the command's own PATH.
+#[test]
+fn a_name_is_looked_for_in_path() {
+    let exec = |program: &str, env: &[&str]| {
+        let mut spec = rootless();
+        spec.process.args = vec![program.into()];
+        spec.process.env = env.iter().map(OsString::from).collect();
+        steps(&spec, false).pop().unwrap()
+    };
+    let path = ["HOME=/", "PATH=/a::/b/", "PATH=/c"];
+    assert_eq!(exec("tool", &path), "execute the first of /a/tool, /b/tool");
+    assert_eq!(exec("./tool", &path), "execute ./tool");
+    for none in [&[][..], &["PATH="], &["PATHS=/x"]] {
+        let step = exec("tool", none);
+        assert!(step.starts_with("execute the first of /usr/local/sbin/tool"));
+        assert!(step.ends_with("/bin/tool"), "{step}");
+    }
+}
+
+/// The change makes the specification wrong, and the error's name is the field's.
+fn refused(field: &str, change: impl Fn(&mut Spec)) {
+    let mut spec = rootless();
+    change(&mut spec);
+    match compose(&spec, &host(false)) {
+        Err(Error::Invalid { field: named, .. }) => assert_eq!(named, field),
+        other => panic!("{field}: {other:?}"),
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_process_is_named() {
+    refused("process.args", |spec| spec.process.args.clear());
+    refused("process.args", |spec| spec.process.args = vec!["".into()]);
+    refused("process.args[1]", |spec| {
+        spec.process.args.push("a\0b".into());
+    });
+    refused("process.env[0]", |spec| {
+        spec.process.env = vec!["A=\0".into()];
+    });
+    refused("process.cwd", |spec| spec.process.cwd = "".into());
+    refused("process.cwd", |spec| spec.process.cwd = "a/b".into());
+    refused("process.cwd", |spec| spec.process.cwd = "/a/../b".into());
+    refused("process.cwd", |spec| spec.process.cwd = "/a\0".into());
+    refused("process.user.uid", |spec| spec.process.user.uid = 1);
+    refused("process.user.gid", |spec| spec.process.user.gid = 1);
+    refused("process.user.additionalGids", |spec| {
+        spec.process.user.additional_gids = vec![0];
+    });
+    refused("process.capabilities", |spec| {
+        let mut capabilities = Capabilities::none();
+        capabilities.effective = [Capability::Kill].into_iter().collect();
+        spec.process.capabilities = Some(capabilities);
+    });
+    refused("the parent death signal", |spec| {
+        spec.extension.parent_death_signal = Some(-1);
+    });
+}
+
+#[test]
+fn what_is_wrong_with_the_isolation_is_named() {
+    refused("hostname", |spec| spec.hostname = Some("x".repeat(65)));
+    refused("hostname", |spec| spec.hostname = Some("a\0b".into()));
+    refused("hostname", |spec| {
+        spec.hostname = Some("x".into());
+        spec.linux.namespaces = namespaces_of(&[Namespace::Mount, Namespace::User]);
+    });
+    refused("linux.uidMappings", |spec| spec.linux.uid_mappings = None);
+    refused("linux.gidMappings", |spec| spec.linux.gid_mappings = None);
+    refused("linux.uidMappings", |spec| {
+        spec.linux.namespaces = namespaces_of(&ALL[..6]);
+    });
+    refused("linux.gidMappings", |spec| {
+        spec.linux.namespaces = namespaces_of(&ALL[..6]);
+        spec.linux.uid_mappings = None;
+    });
+    // Its mounts would be the caller's.
+    refused("linux.namespaces", |spec| {
+        spec.linux.namespaces = namespaces_of(&ALL[1..]);
+    });
+}
+
+#[test]
+fn what_is_wrong_with_the_mounts_is_named() {
+    refused("root.path", |spec| spec.root.path = "/a\0".into());
+    let mounts = |mount: Mount| move |spec: &mut Spec| spec.mounts = vec![mount.clone()];
+    let to = |destination: &str| Mount {
+        destination: destination.into(),
+        ..bind("/x", &["bind"])
+    };
+    refused("mounts[0].destination", mounts(to("relative")));
+    refused("mounts[0].destination", mounts(to("/a/../b")));
+    refused("mounts[0]", mounts(to("/a\0")));
+    refused("mounts[0]", mounts(bind("/x\0", &["bind"])));
+    refused("mounts[1].destination", |spec| {
+        spec.mounts = vec![to("/a"), to("b")];
+    });
+    refused("mounts[0].options", mounts(bind("/x", &["bind", "roo"])));
+    for lost in ["rro", "rslave", "remount", "sync"] {
+        refused("mounts[0].options", mounts(bind("/x", &["bind", lost])));
+    }
+    refused("linux.maskedPaths", |spec| {
+        spec.linux.masked_paths = vec!["proc".into()];
+    });
+    refused("linux.readonlyPaths", |spec| {
+        spec.linux.readonly_paths = vec!["proc".into()];
+    });
+}
+
+#[test]
+fn more_than_a_plan_can_hold_is_refused() {
+    let mut spec = rootless();
+    spec.process.args = vec!["x".repeat(1 << 20).into(); 17];
+    let error = compose(&spec, &host(false)).unwrap_err();
+    assert!(matches!(error, Error::PlanTooLong), "{error:?}");
+}
