@@ -6,6 +6,7 @@ pub struct Errno(pub i32);
 
 #[allow(missing_docs, reason = "the names of errno(3)")]
 impl Errno {
+    pub const EPERM: Self = Self(1);
     pub const ENOENT: Self = Self(2);
     pub const EINTR: Self = Self(4);
     pub const EAGAIN: Self = Self(11);

@@ -6,6 +6,9 @@
 //! ```
 //! Numbers are in native order: a plan never leaves the machine, nor the run, that made it.
 
+#[cfg(test)]
+mod tests;
+
 use core::ffi::CStr;
 
 use crate::step::Step;

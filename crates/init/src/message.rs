@@ -3,6 +3,9 @@
 //! Init sends records of [`Message::LENGTH`] bytes. The parent answers with packets of one byte:
 //! [`PROCEED`], the tutorial's boolean, or [`DESCRIPTOR`] with a mount's descriptor attached.
 
+#[cfg(test)]
+mod tests;
+
 /// The parent's word to go on; its boolean `true`.
 pub const PROCEED: u8 = 1;
 /// A detached mount comes with this packet, for the step that waits for one.

@@ -14,6 +14,9 @@ use core::ptr;
 
 use crate::errno::Errno;
 
+#[cfg(test)]
+mod tests;
+
 #[cfg_attr(target_arch = "x86_64", path = "sys/x86_64.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "sys/aarch64.rs")]
 mod arch;

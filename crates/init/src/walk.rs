@@ -15,6 +15,10 @@ const PLAN: i32 = 4;
 /// Instead of a step's index, when the plan itself is refused.
 const NO_STEP: u32 = u32::MAX;
 
+/// What init ends with when it fails: where the parent can't tell its end from the program's, this
+/// still says that the program is not to blame.
+const FAILURE: i32 = 125;
+
 /// The first Rust function of the program, called by `_start`.
 pub(crate) extern "C" fn entry() -> ! {
     let context = Context::new(CHANNEL);
@@ -22,7 +26,7 @@ pub(crate) extern "C" fn entry() -> ! {
         Ok((bytes, plan)) => walk(context, bytes, &plan),
         Err(errno) => {
             report(&context, NO_STEP, errno.into());
-            1
+            FAILURE
         }
     };
     sys::exit(status)
@@ -32,6 +36,10 @@ pub(crate) extern "C" fn entry() -> ! {
 fn prepare() -> Result<(&'static [u8], FlatPlan<'static>), Errno> {
     sys::close_on_exec(CHANNEL)?;
     sys::set_name(c"crabcan-init")?;
+    // What a terminal sends to the caller's process group, the caller hands on: it must not come
+    // here a second time, not even what was sent since this process was made.
+    sys::setsid()?;
+    sys::discard_pending_signals()?;
     let file = Fd(PLAN);
     let length = sys::stat(file.0)?.size as usize;
     if length > MAX_LENGTH {
@@ -46,7 +54,7 @@ fn prepare() -> Result<(&'static [u8], FlatPlan<'static>), Errno> {
 fn walk(mut context: Context, bytes: &'static [u8], plan: &FlatPlan<'_>) -> i32 {
     for (index, step) in (0..).zip(plan.steps()) {
         let done = match plan.fault() {
-            Some(fault) if fault.step == index && fault.errno == 0 => return 1,
+            Some(fault) if fault.step == index && fault.errno == 0 => return FAILURE,
             Some(fault) if fault.step == index => Err(Errno(fault.errno).into()),
             _ => perform(&mut context, &step),
         };
@@ -59,13 +67,13 @@ fn walk(mut context: Context, bytes: &'static [u8], plan: &FlatPlan<'_>) -> i32 
             }
             Err(failure) => {
                 report(&context, index, failure);
-                return 1;
+                return FAILURE;
             }
         }
     }
     // The last step of every plan never comes back.
     report(&context, NO_STEP, Errno::EINVAL.into());
-    1
+    FAILURE
 }
 
 /// Does a step; the pid of the copy that goes on, in the process that stays behind as reaper.
@@ -75,6 +83,8 @@ fn perform(context: &mut Context, step: &Step<'_>) -> Result<Option<i32>, Failur
             // The reaper reads them, however this program was started; the copy, which starts the
             // command, unblocks them again.
             sys::set_blocked_signals(u64::MAX)?;
+            // A program that ignores its children hands that on to this one.
+            sys::keep_children_that_ended()?;
             let pid = sys::fork_and_wait_for_exec()?;
             Ok((pid != 0).then_some(pid))
         }

@@ -2,19 +2,25 @@
 //! something in the foreground.
 
 use std::io::{self, IsTerminal, stderr, stdin, stdout};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags};
-use rustix::io::Errno;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Mode, OFlags, fstat, open};
+use rustix::io::{Errno, fcntl_dupfd_cloexec, retry_on_intr};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer};
 use rustix::termios::{
     OptionalActions, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 
 use crate::Error;
+use crate::signals::Signals;
 use crate::spec::Terminal;
 
 /// What a terminal hands over at once.
 const CHUNK: usize = 4096;
+
+/// The window's size has changed.
+pub(crate) const SIGWINCH: i32 = 28;
 
 /// The terminal that a container of this process should have: one of its own when standard input
 /// is a terminal, in the place of each standard descriptor that is one. See pty(7).
@@ -38,9 +44,16 @@ pub fn wanted() -> Option<Terminal> {
 #[must_use]
 pub struct Relay {
     master: OwnedFd,
+    /// The container's side, held so that the terminal is there while nobody in the container has
+    /// it open: a session can open its terminal again at any time.
+    _terminal: Option<OwnedFd>,
+    /// Where output goes: the caller's terminal, if it is still there.
+    output: Option<OwnedFd>,
     before: Termios,
     /// Typed, and not yet taken by the container.
     typed: Vec<u8>,
+    /// Said by the container, and not yet taken by the caller's terminal.
+    said: Vec<u8>,
     /// Whether more can be typed.
     input_open: bool,
     /// Whether the container's side may still say something.
@@ -62,14 +75,21 @@ impl Relay {
         let before = tcgetattr(stdin()).map_err(failed)?;
         let mut raw = before.clone();
         raw.make_raw();
-        tcsetattr(stdin(), OptionalActions::Drain, &raw).map_err(failed)?;
-        Ok(Self {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let relay = Self {
+            _terminal: ioctl_tiocgptpeer(&master, flags).ok(),
             master,
+            output: output(),
             before,
             typed: Vec::new(),
+            said: Vec::new(),
             input_open: true,
             output_open: true,
-        })
+        };
+        tcsetattr(stdin(), OptionalActions::Drain, &raw).map_err(failed)?;
+        // It may have changed before somebody was there to be told.
+        relay.resize();
+        Ok(relay)
     }
 
     /// Whether the caller's terminal is to be waited for: not once it is gone, and not while what
@@ -78,39 +98,51 @@ impl Relay {
         self.input_open && self.typed.is_empty()
     }
 
-    /// The container's side, and what to wait for there.
-    pub(crate) fn master(&self) -> PollFd<'_> {
-        let writing = if self.typed.is_empty() {
-            PollFlags::empty()
-        } else {
-            PollFlags::OUT
-        };
-        PollFd::from_borrowed_fd(self.master.as_fd(), PollFlags::IN | writing)
+    /// What to wait for, besides the caller's typing.
+    pub(crate) fn waits_for(&self) -> impl Iterator<Item = PollFd<'_>> {
+        let mut wanted = PollFlags::empty();
+        wanted.set(PollFlags::OUT, !self.typed.is_empty());
+        wanted.set(PollFlags::IN, self.said.is_empty());
+        let master = (self.output_open && !wanted.is_empty())
+            .then(|| PollFd::from_borrowed_fd(self.master.as_fd(), wanted));
+        let output = self.output.as_ref().filter(|_| !self.said.is_empty());
+        master
+            .into_iter()
+            .chain(output.map(|output| PollFd::new(output, PollFlags::OUT)))
     }
 
-    /// Whether the container's side is still to be listened to.
-    pub(crate) fn is_open(&self) -> bool {
-        self.output_open
-    }
-
-    /// Carries on what can be carried without waiting.
-    pub(crate) fn carry(&mut self, terminal: PollFlags, master: PollFlags) -> Result<(), Error> {
-        if self.reads_input() && !terminal.is_empty() {
+    /// Carries on what can be carried without waiting; `can_read` says that something was typed.
+    pub(crate) fn carry(&mut self, can_read: bool) -> Result<(), Error> {
+        if can_read && self.reads_input() {
             self.read_typed();
         }
-        if !self.typed.is_empty() {
-            self.write_typed()?;
-        }
-        if !master.is_empty() {
-            self.write_output()?;
-        }
+        self.write_typed()?;
+        self.read_said()?;
+        self.write_said();
         Ok(())
     }
 
-    /// Writes everything that the container has said and nobody has read: at its end.
-    pub(crate) fn drain(&mut self) -> Result<(), Error> {
-        while self.output_open && self.write_output()? {}
-        Ok(())
+    /// Writes everything that the container has said and nobody has read: at its end. Where the
+    /// caller's terminal takes nothing, a signal is a reason to give up.
+    pub(crate) fn drain(&mut self, signals: Option<&Signals>) -> Result<(), Error> {
+        loop {
+            self.read_said()?;
+            if self.said.is_empty() {
+                return Ok(());
+            }
+            if self.write_said() {
+                continue;
+            }
+            let signal = signals.map(|signals| PollFd::new(signals, PollFlags::IN));
+            let mut fds: Vec<_> = self.waits_for().chain(signal).collect();
+            match poll(&mut fds, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(poll_failed(errno)),
+            }
+            if !self.write_said() && signals.is_some_and(is_told_to_end) {
+                return Ok(());
+            }
+        }
     }
 
     /// Gives the container's terminal the size of the caller's.
@@ -135,6 +167,9 @@ impl Relay {
     }
 
     fn write_typed(&mut self) -> Result<(), Error> {
+        if self.typed.is_empty() {
+            return Ok(());
+        }
         match rustix::io::write(&self.master, &self.typed) {
             Ok(count) => drop(self.typed.drain(..count.min(self.typed.len()))),
             Err(Errno::INTR | Errno::AGAIN) => {}
@@ -144,23 +179,44 @@ impl Relay {
         Ok(())
     }
 
-    /// Copies one piece of output; whether there was any.
-    fn write_output(&mut self) -> Result<bool, Error> {
-        let mut buffer = [0; CHUNK];
-        match rustix::io::read(&self.master, &mut buffer) {
-            Ok(count) if count > 0 => {
-                write_all(buffer.get(..count).unwrap_or_default());
-                Ok(true)
-            }
-            Err(Errno::INTR) => Ok(true),
-            Err(Errno::AGAIN) => Ok(false),
-            // EIO: the last process has closed its side.
-            Ok(_) | Err(Errno::IO) => {
-                self.output_open = false;
-                Ok(false)
-            }
-            Err(errno) => Err(lost(errno)),
+    /// Takes one piece of output, once the one before is written.
+    fn read_said(&mut self) -> Result<(), Error> {
+        if !self.output_open || !self.said.is_empty() {
+            return Ok(());
         }
+        let mut buffer = [0; CHUNK];
+        match retry_on_intr(|| rustix::io::read(&self.master, &mut buffer)) {
+            Ok(count) if count > 0 => {
+                self.said
+                    .extend_from_slice(buffer.get(..count).unwrap_or_default());
+            }
+            Err(Errno::AGAIN) => {}
+            // EIO: the last process has closed its side.
+            Ok(_) | Err(Errno::IO) => self.output_open = false,
+            Err(errno) => return Err(lost(errno)),
+        }
+        Ok(())
+    }
+
+    /// Writes what the caller's terminal takes of the output; whether it took anything.
+    fn write_said(&mut self) -> bool {
+        if self.said.is_empty() {
+            return false;
+        }
+        let Some(output) = &self.output else {
+            self.said.clear();
+            return true;
+        };
+        match retry_on_intr(|| rustix::io::write(output, &self.said)) {
+            Ok(count) => drop(self.said.drain(..count.min(self.said.len()))),
+            Err(Errno::AGAIN) => return false,
+            // The terminal is gone, and with it everybody who would read this.
+            Err(_) => {
+                self.output = None;
+                self.said.clear();
+            }
+        }
+        true
     }
 }
 
@@ -172,6 +228,11 @@ impl Drop for Relay {
     }
 }
 
+/// Whether a signal has come that is not only about the window.
+fn is_told_to_end(signals: &Signals) -> bool {
+    std::iter::from_fn(|| signals.next().ok().flatten()).any(|signal| signal != SIGWINCH)
+}
+
 fn lost(errno: Errno) -> Error {
     Error::Terminal {
         doing: "relay the container's terminal",
@@ -179,24 +240,26 @@ fn lost(errno: Errno) -> Error {
     }
 }
 
-/// Writes to the caller's terminal, by whichever standard descriptor is one.
-fn write_all(mut bytes: &[u8]) {
-    let terminal = [
+/// The caller's terminal for output, by whichever standard descriptor is one: opened anew, because
+/// only then can writing be made not to wait without doing that to everybody else.
+fn output() -> Option<OwnedFd> {
+    let standard = [
         rustix::stdio::stdout(),
         rustix::stdio::stderr(),
         rustix::stdio::stdin(),
     ];
-    let Some(terminal) = terminal.into_iter().find(|descriptor| isatty(descriptor)) else {
-        return;
+    let terminal = standard.into_iter().find(|descriptor| isatty(descriptor))?;
+    // A multiplexer opened again is another terminal.
+    let multiplexer = rustix::fs::makedev(5, 2);
+    let is_multiplexer = fstat(terminal).is_ok_and(|stat| stat.st_rdev == multiplexer);
+    let path = format!("/proc/self/fd/{}", terminal.as_raw_fd());
+    let flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = match is_multiplexer {
+        false => open(path, flags, Mode::empty()).ok(),
+        true => None,
     };
-    while !bytes.is_empty() {
-        match rustix::io::write(terminal, bytes) {
-            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-            Err(Errno::INTR) => {}
-            // The terminal is gone, and with it everybody who would read this.
-            Err(_) => return,
-        }
-    }
+    // A terminal of somebody else's (su) can't be opened: then writing may wait.
+    opened.or_else(|| fcntl_dupfd_cloexec(terminal, 3).ok())
 }
 
 /// Where a wait went wrong.

@@ -11,6 +11,8 @@ use crate::launch;
 use crate::protocol::{Heard, Protocol};
 use crate::{Error, Plan};
 
+const SIGKILL: i32 = 9;
+
 /// A container that init has prepared, or that runs, or has ended.
 ///
 /// Dropping it kills everything in it and waits for that.
@@ -22,6 +24,7 @@ pub struct Container<'plan> {
     protocol: Protocol,
     console: Option<OwnedFd>,
     end: Option<ExitStatus>,
+    start_tried: bool,
 }
 
 impl<'plan> Container<'plan> {
@@ -56,6 +59,7 @@ impl<'plan> Container<'plan> {
             protocol,
             console: None,
             end: None,
+            start_tried: false,
         };
         container.prepare()?;
         log::debug!("Creation finished");
@@ -74,12 +78,25 @@ impl<'plan> Container<'plan> {
         self.console.take()
     }
 
-    /// Executes the program, and returns when it is there; see execve(2).
+    /// Executes the program, once, and returns when it is there; see execve(2).
     ///
     /// # Errors
     /// [`Error::Execute`] when it can't be executed (ENOENT, EACCES, ENOEXEC, …); the container has
-    /// ended then.
+    /// ended then. [`Error::StartedBefore`] when that was tried before.
     pub fn start(&mut self) -> Result<(), Error> {
+        if std::mem::replace(&mut self.start_tried, true) {
+            return Err(Error::StartedBefore);
+        }
+        let started = self.execute();
+        if started.is_err()
+            && let Err(error) = self.kill()
+        {
+            log::warn!("end what could not be started: {error}");
+        }
+        started
+    }
+
+    fn execute(&mut self) -> Result<(), Error> {
         const DOING: &str = "starting the program";
         let sent = self.protocol.proceed();
         match self.protocol.hear(DOING)? {
@@ -120,26 +137,27 @@ impl<'plan> Container<'plan> {
         if self.end.is_some() {
             return Ok(());
         }
-        let failed = |source| Error::Namespaces {
+        self.kill().map_err(|source| Error::Namespaces {
             doing: "remove the container",
             source,
-        };
-        self.child.kill().map_err(failed)?;
-        self.child.wait().map(drop).map_err(failed)
+        })
+    }
+
+    /// Kills everything in the container and waits for that.
+    fn kill(&mut self) -> Result<(), crabcan_ns::Error> {
+        self.child.kill()?;
+        match self.child.wait() {
+            // Somebody else in this program has reaped it: so it has ended.
+            Ok(_) | Err(crabcan_ns::Error::Reaped { .. }) => Ok(()),
+            Err(source) => Err(source),
+        }
     }
 
     /// Writes the id maps, lets init go on, sends the mounts it waits for, and hears it is ready.
     fn prepare(&mut self) -> Result<(), Error> {
         const DOING: &str = "preparing the container";
         if let Err(error) = launch::provide(self.plan, &self.child, &self.protocol) {
-            // A channel that is closed means that init has failed: its reason is the better one.
-            let Error::Channel {
-                source: crabcan_ipc::Error::Closed,
-                ..
-            } = error
-            else {
-                return Err(error);
-            };
+            return Err(self.not_provided(error, DOING));
         }
         loop {
             match self.protocol.hear(DOING)? {
@@ -147,6 +165,22 @@ impl<'plan> Container<'plan> {
                 Heard::Console(master) if self.console.is_none() => self.console = Some(master),
                 heard => return Err(self.unexpected(heard, DOING)),
             }
+        }
+    }
+
+    /// Why init could not be provided with what it needs. If it failed before, all that was done
+    /// for it was refused, and its own reason is the better one.
+    fn not_provided(&mut self, error: Error, doing: &'static str) -> Error {
+        // Ended by us or by itself: only now it is certain that nothing more is to be heard.
+        let (Ok(()), Ok(status)) = (self.child.kill(), self.child.wait()) else {
+            return error;
+        };
+        match self.protocol.hear(doing) {
+            Ok(heard @ Heard::Message(Message::Failed { .. })) => self.unexpected(heard, doing),
+            Ok(Heard::Closed) if status != ExitStatus::Signaled(SIGKILL) => {
+                Error::InitEnded { doing, status }
+            }
+            _ => error,
         }
     }
 
@@ -202,13 +236,21 @@ impl<'plan> Container<'plan> {
 
     /// Waits for init itself, whose end is the end of everything in the container.
     pub(crate) fn reap(&mut self) -> Result<ExitStatus, Error> {
+        const DOING: &str = "waiting for the program";
         let reaped = self.child.wait();
         let status = match (self.end, reaped) {
             (Some(end), _) => end,
+            // A reaper that ends by itself says how the program did: without that it has failed.
+            (None, Ok(status @ ExitStatus::Exited(_))) if self.plan.has_reaper() => {
+                return Err(Error::InitEnded {
+                    doing: DOING,
+                    status,
+                });
+            }
             (None, Ok(status)) => status,
             (None, Err(source)) => {
                 return Err(Error::Namespaces {
-                    doing: "wait for the container",
+                    doing: DOING,
                     source,
                 });
             }

@@ -122,6 +122,9 @@ pub enum Error {
         /// ENOENT and ENOTDIR: not found; everything else: not executable.
         source: io::Error,
     },
+    /// A container starts once, even if that failed.
+    #[error("the container was started before")]
+    StartedBefore,
     /// Init refused the plan: the two do not belong together.
     #[error("init refused its plan")]
     PlanRefused {

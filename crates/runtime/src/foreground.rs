@@ -2,13 +2,11 @@
 
 use crabcan_ns::ExitStatus;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
-use crate::console::{Relay, poll_failed};
+use crate::console::{Relay, SIGWINCH, poll_failed};
 use crate::signals::Signals;
 use crate::{Container, Error};
-
-const SIGWINCH: i32 = 28;
 
 /// Waits until the container has ended, hands on the signals that arrive meanwhile, and relays its
 /// terminal to the last byte.
@@ -24,7 +22,7 @@ pub fn wait(
     loop {
         let ready = ready(container, listening, signals, relay.as_deref())?;
         if let Some(relay) = relay.as_deref_mut() {
-            relay.carry(ready.terminal, ready.master)?;
+            relay.carry(ready.typed)?;
         }
         if ready.signal
             && let Some(signals) = signals
@@ -44,7 +42,7 @@ pub fn wait(
     }
     let status = container.reap()?;
     if let Some(relay) = relay {
-        relay.drain()?;
+        relay.drain(signals)?;
     }
     Ok(status)
 }
@@ -54,8 +52,7 @@ struct Ready {
     ended: bool,
     channel: bool,
     signal: bool,
-    terminal: PollFlags,
-    master: PollFlags,
+    typed: bool,
 }
 
 fn ready(
@@ -81,11 +78,10 @@ fn ready(
     };
     fds.push(PollFd::from_borrowed_fd(channel, input(listening)));
     fds.extend(signals.map(|signals| PollFd::new(signals, PollFlags::IN)));
-    let relay = relay.filter(|relay| relay.is_open());
     let stdin = rustix::stdio::stdin();
     let reads_input = relay.is_some_and(Relay::reads_input);
-    fds.extend(relay.map(Relay::master));
     fds.extend(reads_input.then(|| PollFd::from_borrowed_fd(stdin, PollFlags::IN)));
+    fds.extend(relay.into_iter().flat_map(Relay::waits_for));
     match poll(&mut fds, None) {
         Ok(_) | Err(Errno::INTR) => {}
         Err(errno) => return Err(poll_failed(errno)),
@@ -96,8 +92,7 @@ fn ready(
         ended: !next().is_empty(),
         channel: !next().is_empty() && listening,
         signal: signals.is_some() && !next().is_empty(),
-        master: next(),
-        terminal: next(),
+        typed: reads_input && !next().is_empty(),
     })
 }
 
@@ -107,7 +102,9 @@ fn is_readable(container: &Container<'_>) -> Result<bool, Error> {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    Ok(poll(&mut fds, Some(&at_once)).map_err(poll_failed)? > 0)
+    // Even this may be interrupted by a signal of the program's.
+    let ready = retry_on_intr(|| poll(&mut fds, Some(&at_once))).map_err(poll_failed)?;
+    Ok(ready > 0)
 }
 
 /// Hands every signal that has arrived to the container, the window's size to its terminal.

@@ -32,11 +32,13 @@ pub struct Signals {
 
 impl Signals {
     /// Blocks the signals in the calling thread, but for those that the caller was told to ignore
-    /// (`nohup`). See signalfd(2).
+    /// (`nohup`). See signalfd(2). An ignored SIGCHLD gets its default action, so that the kernel
+    /// keeps how the container ended.
     ///
     /// # Errors
     /// [`Error::Wait`] when the kernel refuses a descriptor (EMFILE).
     pub fn block() -> Result<Self, Error> {
+        sys::keep_ends_of_children();
         let failed = |errno: nix::errno::Errno| Error::Wait {
             doing: "take the signals",
             source: errno.into(),

@@ -1,4 +1,4 @@
-//! The one system call that no safe wrapper has.
+//! The system calls that no safe wrapper has.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
@@ -12,4 +12,16 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
     // SAFETY: zeroed at birth, so initialised whether or not the call filled it.
     let action = unsafe { action.assume_init() };
     answer == 0 && action.sa_sigaction == libc::SIG_IGN
+}
+
+/// Gives SIGCHLD its default action if it is ignored: then the kernel keeps how a child ended.
+pub(crate) fn keep_ends_of_children() {
+    if !is_ignored(libc::SIGCHLD) {
+        return;
+    }
+    let default = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: all zeroes are a whole structure: SIG_DFL, no flags, an empty mask.
+    let default = unsafe { default.assume_init() };
+    // SAFETY: no handler is taken away, since the signal is ignored, and none is set.
+    unsafe { libc::sigaction(libc::SIGCHLD, &raw const default, ptr::null_mut()) };
 }

@@ -11,6 +11,8 @@ use crate::logging;
 
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     let args = Args::read(arguments)?;
+    // What is wrong with the words is said alone, without a log before it.
+    let words = args.words()?;
     logging::start(args.level());
     log::info!("{args:?}");
     let mut plan = args.sandbox()?.terminal(console::wanted()).plan()?;
@@ -19,7 +21,7 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     }
     // Before anything of the container is there: from here on a signal is its, not ours.
     let signals = Signals::block()?;
-    let status = foreground(&plan, &signals, &args.words()?)?;
+    let status = foreground(&plan, &signals, &words)?;
     match status {
         ExitStatus::Exited(0) => log::debug!("Exit without any error, returning 0"),
         other => log::debug!(

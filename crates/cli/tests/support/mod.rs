@@ -155,6 +155,9 @@ fn read_to_end(mut from: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> 
     received
 }
 
+/// What the names of the tests' own directories begin with.
+const PREFIX: &str = "crabcan-e2e-";
+
 /// A directory of a test's own, removed with all that is in it.
 #[derive(Debug)]
 pub(crate) struct TempDir(PathBuf);
@@ -164,7 +167,7 @@ impl TempDir {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let pid = std::process::id();
-        let path = std::env::temp_dir().join(format!("crabcan-e2e-{pid}-{count}-{name}"));
+        let path = std::env::temp_dir().join(format!("{PREFIX}{pid}-{count}-{name}"));
         fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
         Self(path)
@@ -237,20 +240,27 @@ impl Leaks {
     }
 }
 
-impl Drop for Leaks {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            return;
-        }
-        // Others on this machine may be at work: only what stays counts.
+impl Leaks {
+    /// Looks at once, for a test of many runs.
+    #[track_caller]
+    pub(crate) fn check(&self, after: &str) {
+        // Others on this machine may be at work, and an orphan on its way out: what stays counts.
         let until = Instant::now() + GRACE;
         loop {
             let new = Traces::now().without(&self.before);
             if new.is_empty() {
                 return;
             }
-            assert!(Instant::now() < until, "left behind: {new:#?}");
+            assert!(Instant::now() < until, "left behind {after}: {new:#?}");
             thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Leaks {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.check("");
         }
     }
 }
@@ -331,19 +341,18 @@ fn parse_stat(pid: i32, stat: &str) -> Option<Process> {
     })
 }
 
-/// What crabcan may have made in the temporary directories.
+/// What crabcan may have made in the temporary directories; a test's own see to themselves.
 fn temporary_entries() -> BTreeSet<PathBuf> {
     let places = [Path::new("/tmp"), Path::new("/var/tmp")];
-    let own = std::env::temp_dir();
-    let places = places.into_iter().chain([own.as_path()]);
-    let entries = places
-        .filter_map(|place| fs::read_dir(place).ok())
-        .flatten();
-    let names = entries.flatten().map(|entry| entry.path());
-    names
+    let temporary = std::env::temp_dir();
+    let places = places.into_iter().chain([temporary.as_path()]);
+    let entries = places.filter_map(|place| fs::read_dir(place).ok());
+    let own = format!("{PREFIX}{}-", std::process::id());
+    let paths = entries.flatten().flatten().map(|entry| entry.path());
+    paths
         .filter(|path| {
-            let name = path.file_name().unwrap_or_default();
-            name.to_string_lossy().contains("crabcan")
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.contains("crabcan") && !name.starts_with(&own)
         })
         .collect()
 }

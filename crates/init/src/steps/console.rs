@@ -25,7 +25,11 @@ pub(super) fn open(channel: i32, rows: u32, columns: u32) -> Result<Fd, Errno> {
     let mut unlocked = 0i32;
     sys::ioctl_with(master.0, TIOCSPTLCK, &mut unlocked)?;
     let flags = (sys::O_RDWR | sys::O_NOCTTY | sys::O_CLOEXEC) as usize;
-    let terminal = Fd(sys::ioctl(master.0, TIOCGPTPEER, flags)? as i32);
+    let mut terminal = Fd(sys::ioctl(master.0, TIOCGPTPEER, flags)? as i32);
+    if terminal.0 < 3 {
+        // The caller had closed a standard descriptor: the number is to be a copy's.
+        terminal = sys::dup_above_standard(&terminal)?;
+    }
     if rows != 0 && columns != 0 {
         let mut size = [rows as u16, columns as u16, 0, 0];
         sys::ioctl_with(terminal.0, TIOCSWINSZ, &mut size)?;
@@ -34,10 +38,14 @@ pub(super) fn open(channel: i32, rows: u32, columns: u32) -> Result<Fd, Errno> {
     Ok(terminal)
 }
 
-/// Leaves the caller's session, so that nothing here can type into its terminal, and takes the
-/// container's terminal as the new session's.
+/// Leads a session, so that nothing here can type into the caller's terminal, and takes the
+/// container's terminal as the session's.
 pub(super) fn session(console: Option<(Fd, u32)>) -> Result<(), Errno> {
-    sys::setsid()?;
+    match sys::setsid() {
+        // Init itself leads one since its first moment; a copy of it must begin its own.
+        Ok(()) | Err(Errno::EPERM) => {}
+        Err(errno) => return Err(errno),
+    }
     let Some((terminal, descriptors)) = console else {
         return Ok(());
     };

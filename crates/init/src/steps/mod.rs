@@ -77,14 +77,7 @@ impl Context {
             | Step::Bind { .. }
             | Step::Mask { .. }
             | Step::ReadOnly { .. } => self.mount_step(step),
-            Step::Console {
-                descriptors,
-                rows,
-                columns,
-            } => {
-                self.console = Some((console::open(self.channel, rows, columns)?, descriptors));
-                Ok(())
-            }
+            Step::Console { .. } => self.open_console(step),
             Step::WorkingDirectory { target } => process::working_directory(target),
             Step::ResourceLimit {
                 resource,
@@ -115,6 +108,19 @@ impl Context {
             }
         }
         .map_err(Failure::from)
+    }
+
+    fn open_console(&mut self, step: &Step<'_>) -> Result<(), Errno> {
+        let Step::Console {
+            descriptors,
+            rows,
+            columns,
+        } = *step
+        else {
+            return Err(Errno::EINVAL);
+        };
+        self.console = Some((console::open(self.channel, rows, columns)?, descriptors));
+        Ok(())
     }
 
     /// Waits for the parent's word; its end, or another word, is an error.

@@ -101,6 +101,7 @@ pub(crate) mod nr {
     pub(crate) const MUNMAP: usize = 215;
     pub(crate) const RT_SIGACTION: usize = 134;
     pub(crate) const RT_SIGPROCMASK: usize = 135;
+    pub(crate) const RT_SIGTIMEDWAIT: usize = 137;
     pub(crate) const IOCTL: usize = 29;
     pub(crate) const SOCKET: usize = 198;
     pub(crate) const SENDMSG: usize = 211;

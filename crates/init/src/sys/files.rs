@@ -10,10 +10,10 @@ use super::{
 use crate::errno::Errno;
 
 #[repr(C)]
-struct OpenHow {
-    flags: u64,
-    mode: u64,
-    resolve: u64,
+pub(super) struct OpenHow {
+    pub(super) flags: u64,
+    pub(super) mode: u64,
+    pub(super) resolve: u64,
 }
 
 pub(crate) fn openat2(
@@ -80,15 +80,15 @@ pub(crate) struct Stat {
 
 /// `struct statx`, of which four fields are read.
 #[repr(C)]
-struct Statx {
-    before_mode: [u8; 28],
-    mode: u16,
-    between: [u8; 10],
-    size: u64,
-    before_device: [u8; 80],
-    device_major: u32,
-    device_minor: u32,
-    rest: [u8; 120],
+pub(super) struct Statx {
+    pub(super) before_mode: [u8; 28],
+    pub(super) mode: u16,
+    pub(super) between: [u8; 10],
+    pub(super) size: u64,
+    pub(super) before_device: [u8; 80],
+    pub(super) device_major: u32,
+    pub(super) device_minor: u32,
+    pub(super) rest: [u8; 120],
 }
 
 pub(crate) fn stat(number: i32) -> Result<Stat, Errno> {

@@ -2,7 +2,7 @@
 
 use core::mem::size_of;
 
-use super::{call, fd, nr};
+use super::{Fd, call, fd, new_fd, nr};
 use crate::errno::Errno;
 
 // Not inlined: every scope that owns a descriptor has a call of it.
@@ -14,6 +14,12 @@ pub(crate) fn close(number: i32) {
 
 pub(crate) fn dup_onto(from: i32, to: i32) -> Result<(), Errno> {
     call(nr::DUP3, [fd(from), fd(to), 0]).map(drop)
+}
+
+/// A second descriptor, with a number above the standard ones.
+pub(crate) fn dup_above_standard(from: &Fd) -> Result<Fd, Errno> {
+    const F_DUPFD_CLOEXEC: usize = 1030;
+    call(nr::FCNTL, [fd(from.0), F_DUPFD_CLOEXEC, 3]).map(new_fd)
 }
 
 /// Sets close-on-exec.

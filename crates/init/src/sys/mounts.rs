@@ -32,11 +32,11 @@ pub(crate) fn move_mount(from: i32, dir: i32, path: &CStr) -> Result<(), Errno> 
 
 /// `struct mount_attr` of mount_setattr(2).
 #[repr(C)]
-struct MountAttr {
-    set: u64,
-    clear: u64,
-    propagation: u64,
-    user_namespace: u64,
+pub(super) struct MountAttr {
+    pub(super) set: u64,
+    pub(super) clear: u64,
+    pub(super) propagation: u64,
+    pub(super) user_namespace: u64,
 }
 
 pub(crate) fn mount_setattr(mount: i32, set: u64, recursive: bool) -> Result<(), Errno> {

@@ -28,6 +28,31 @@ pub(crate) fn default_signal_actions() {
     }
 }
 
+/// Gives the end of a child its default action, which is to wait until it is reaped.
+pub(crate) fn keep_children_that_ended() -> Result<(), Errno> {
+    const SIGCHLD: usize = 17;
+    let default = [0usize; 4];
+    call(
+        nr::RT_SIGACTION,
+        [SIGCHLD, address(&default), 0, size_of::<u64>()],
+    )
+    .map(drop)
+}
+
+/// Forgets the blocked signals that wait for this process.
+pub(crate) fn discard_pending_signals() -> Result<(), Errno> {
+    let all = u64::MAX;
+    let at_once = [0u64; 2];
+    let args = [address(&all), 0, address(&at_once), size_of::<u64>()];
+    loop {
+        match call(nr::RT_SIGTIMEDWAIT, args) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return Ok(()),
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
 /// A descriptor from which every signal can be read; all are blocked already.
 pub(crate) fn signalfd() -> Result<Fd, Errno> {
     let all = u64::MAX;
@@ -41,10 +66,10 @@ pub(crate) fn signalfd() -> Result<Fd, Errno> {
 }
 
 #[repr(C)]
-struct PollFd {
-    fd: i32,
-    events: i16,
-    revents: i16,
+pub(super) struct PollFd {
+    pub(super) fd: i32,
+    pub(super) events: i16,
+    pub(super) revents: i16,
 }
 
 /// Waits until one of two descriptors can be read or its peer is gone; which of them is so.
@@ -84,9 +109,9 @@ pub(crate) fn peer_is_gone(socket: i32) -> Result<bool, Errno> {
 
 /// `struct signalfd_siginfo`, of which one field is read.
 #[repr(C)]
-struct SignalInfo {
-    signal: u32,
-    rest: [u8; 124],
+pub(super) struct SignalInfo {
+    pub(super) signal: u32,
+    pub(super) rest: [u8; 124],
 }
 
 /// Reads one signal's number from a signal descriptor.

@@ -20,37 +20,37 @@ pub(crate) fn datagram_socket() -> Result<Fd, Errno> {
 }
 
 #[repr(C)]
-struct IoVec {
-    base: usize,
-    length: usize,
+pub(super) struct IoVec {
+    pub(super) base: usize,
+    pub(super) length: usize,
 }
 
 #[repr(C)]
-struct MsgHdr {
-    name: usize,
-    name_length: u32,
-    iov: usize,
-    iov_count: usize,
-    control: usize,
-    control_length: usize,
-    flags: i32,
+pub(super) struct MsgHdr {
+    pub(super) name: usize,
+    pub(super) name_length: u32,
+    pub(super) iov: usize,
+    pub(super) iov_count: usize,
+    pub(super) control: usize,
+    pub(super) control_length: usize,
+    pub(super) flags: i32,
 }
 
 /// `struct cmsghdr` with room for one descriptor.
 #[repr(C)]
 #[derive(Default)]
-struct Control {
-    length: usize,
-    level: i32,
-    kind: i32,
-    fd: i32,
-    padding: i32,
+pub(super) struct Control {
+    pub(super) length: usize,
+    pub(super) level: i32,
+    pub(super) kind: i32,
+    pub(super) fd: i32,
+    pub(super) padding: i32,
 }
 
 const SOL_SOCKET: i32 = 1;
 const SCM_RIGHTS: i32 = 1;
 // Exactly one descriptor: with the trailing padding the kernel would install a second one.
-const CONTROL_LENGTH: usize = 20;
+pub(super) const CONTROL_LENGTH: usize = 20;
 
 fn message(iov: &IoVec, control: Option<&mut Control>) -> MsgHdr {
     let (control, control_length) = control.map_or((0, 0), |c| (address_mut(c), CONTROL_LENGTH));

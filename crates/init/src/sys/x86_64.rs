@@ -106,6 +106,7 @@ pub(crate) mod nr {
     pub(crate) const MUNMAP: usize = 11;
     pub(crate) const RT_SIGACTION: usize = 13;
     pub(crate) const RT_SIGPROCMASK: usize = 14;
+    pub(crate) const RT_SIGTIMEDWAIT: usize = 128;
     pub(crate) const IOCTL: usize = 16;
     pub(crate) const SOCKET: usize = 41;
     pub(crate) const SENDMSG: usize = 46;

@@ -1,0 +1,116 @@
+//! The kernel's interface, compared with what the crate `libc` says of it.
+
+use core::mem::{offset_of, size_of};
+
+use super::files::{OpenHow, Statx};
+use super::mounts::MountAttr;
+use super::signals::{PollFd, SignalInfo};
+use super::sockets::{CONTROL_LENGTH, Control, IoVec, MsgHdr};
+use super::{common_nr, nr};
+
+macro_rules! same_numbers {
+    ($($module:ident::$name:ident = $theirs:ident),* $(,)?) => {
+        $(assert_eq!($module::$name, libc::$theirs as usize, stringify!($name));)*
+    };
+}
+
+#[test]
+fn the_numbers_of_system_calls() {
+    same_numbers!(
+        nr::READ = SYS_read,
+        nr::CLOSE = SYS_close,
+        nr::MMAP = SYS_mmap,
+        nr::MUNMAP = SYS_munmap,
+        nr::RT_SIGACTION = SYS_rt_sigaction,
+        nr::RT_SIGPROCMASK = SYS_rt_sigprocmask,
+        nr::IOCTL = SYS_ioctl,
+        nr::SOCKET = SYS_socket,
+        nr::SENDMSG = SYS_sendmsg,
+        nr::RECVMSG = SYS_recvmsg,
+        nr::CLONE = SYS_clone,
+        nr::EXECVE = SYS_execve,
+        nr::WAIT4 = SYS_wait4,
+        nr::KILL = SYS_kill,
+        nr::FCNTL = SYS_fcntl,
+        nr::UMASK = SYS_umask,
+        nr::GETCWD = SYS_getcwd,
+        nr::CHDIR = SYS_chdir,
+        nr::FCHDIR = SYS_fchdir,
+        nr::SETSID = SYS_setsid,
+        nr::SETGROUPS = SYS_setgroups,
+        nr::SETRESUID = SYS_setresuid,
+        nr::SETRESGID = SYS_setresgid,
+        nr::CAPGET = SYS_capget,
+        nr::CAPSET = SYS_capset,
+        nr::FSTATFS = SYS_fstatfs,
+        nr::PIVOT_ROOT = SYS_pivot_root,
+        nr::PRCTL = SYS_prctl,
+        nr::MOUNT = SYS_mount,
+        nr::UMOUNT2 = SYS_umount2,
+        nr::SETHOSTNAME = SYS_sethostname,
+        nr::EXIT_GROUP = SYS_exit_group,
+        nr::OPENAT = SYS_openat,
+        nr::MKDIRAT = SYS_mkdirat,
+        nr::MKNODAT = SYS_mknodat,
+        nr::SYMLINKAT = SYS_symlinkat,
+        nr::FACCESSAT = SYS_faccessat,
+        nr::PPOLL = SYS_ppoll,
+        nr::SIGNALFD4 = SYS_signalfd4,
+        nr::DUP3 = SYS_dup3,
+        nr::PRLIMIT64 = SYS_prlimit64,
+        nr::STATX = SYS_statx,
+        common_nr::OPEN_TREE = SYS_open_tree,
+        common_nr::MOVE_MOUNT = SYS_move_mount,
+        common_nr::FSOPEN = SYS_fsopen,
+        common_nr::FSCONFIG = SYS_fsconfig,
+        common_nr::FSMOUNT = SYS_fsmount,
+        common_nr::OPENAT2 = SYS_openat2,
+        common_nr::MOUNT_SETATTR = SYS_mount_setattr,
+    );
+}
+
+#[test]
+fn the_flags_of_open() {
+    let theirs = |flag: i32| flag as u64;
+    assert_eq!(super::O_RDWR, theirs(libc::O_RDWR));
+    assert_eq!(super::O_NOCTTY, theirs(libc::O_NOCTTY));
+    assert_eq!(super::O_CLOEXEC, theirs(libc::O_CLOEXEC));
+    assert_eq!(super::O_PATH, theirs(libc::O_PATH));
+    assert_eq!(super::O_DIRECTORY, theirs(libc::O_DIRECTORY));
+    assert_eq!(super::O_NOFOLLOW, theirs(libc::O_NOFOLLOW));
+}
+
+#[test]
+fn the_structures() {
+    assert_eq!(size_of::<Statx>(), size_of::<libc::statx>());
+    assert_eq!(offset_of!(Statx, mode), offset_of!(libc::statx, stx_mode));
+    assert_eq!(offset_of!(Statx, size), offset_of!(libc::statx, stx_size));
+    let major = offset_of!(libc::statx, stx_rdev_major);
+    assert_eq!(offset_of!(Statx, device_major), major);
+    let minor = offset_of!(libc::statx, stx_rdev_minor);
+    assert_eq!(offset_of!(Statx, device_minor), minor);
+    assert_eq!(size_of::<OpenHow>(), size_of::<libc::open_how>());
+    assert_eq!(size_of::<MountAttr>(), size_of::<libc::mount_attr>());
+    assert_eq!(size_of::<PollFd>(), size_of::<libc::pollfd>());
+    assert_eq!(size_of::<SignalInfo>(), size_of::<libc::signalfd_siginfo>());
+    assert_eq!(size_of::<IoVec>(), size_of::<libc::iovec>());
+    assert_eq!(size_of::<MsgHdr>(), size_of::<libc::msghdr>());
+    let control = offset_of!(libc::msghdr, msg_control);
+    assert_eq!(offset_of!(MsgHdr, control), control);
+    let flags = offset_of!(libc::msghdr, msg_flags);
+    assert_eq!(offset_of!(MsgHdr, flags), flags);
+    assert_eq!(
+        offset_of!(Control, fd),
+        size_of::<libc::cmsghdr>(),
+        "no padding before the descriptor"
+    );
+    assert_eq!(CONTROL_LENGTH, size_of::<libc::cmsghdr>() + 4);
+}
+
+#[test]
+fn device_numbers() {
+    for (major, minor) in [(1, 3), (5, 2), (259, 0x8_0001), (0xfff, 0xf_ffff)] {
+        let ours = super::make_device(major, minor);
+        assert_eq!(ours, libc::makedev(major, minor), "{major}:{minor}");
+    }
+}
