@@ -13,7 +13,14 @@ fn strings(bytes: &'static [u8]) -> Strings<'static> {
 
 /// The samples, in the order of [`Step::NAMES`].
 pub(crate) fn samples() -> Samples {
-    let parts = [isolation(), roots(), mounts(), privileges(), program()];
+    let parts = [
+        isolation(),
+        roots(),
+        mounts(),
+        covers(),
+        privileges(),
+        program(),
+    ];
     parts.into_iter().flatten().collect()
 }
 
@@ -107,6 +114,11 @@ fn mounts() -> Samples {
             },
             "bind /dev/null on /dev/null if it is there (noexec,strictatime; device 1:3)",
         ),
+    ]
+}
+
+fn covers() -> Samples {
+    vec![
         (
             Step::Mask {
                 target: c"/proc/kcore",
