@@ -1,6 +1,7 @@
 //! What the user typed, and what it came to mean.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -10,7 +11,7 @@ use crabcan_runtime::Sandbox;
 use log::LevelFilter;
 
 /// Run a command in a sandbox: isolated by default, without a daemon and without root.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "crabcan", version, max_term_width = 100)]
 #[command(override_usage = "crabcan [OPTIONS] -- CMD [ARG]...\n       \
     crabcan [OPTIONS] --command 'CMD [ARG]...'\n       \
@@ -49,6 +50,39 @@ pub(crate) struct Args {
     /// The command and its arguments
     #[arg(last = true, value_name = "CMD")]
     words: Vec<OsString>,
+}
+
+impl fmt::Debug for Args {
+    /// What was given, and nothing of what was not.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut args = f.debug_struct("Args");
+        args.field("debug", &self.debug);
+        if let Some(command) = &self.command {
+            args.field("command", command);
+        }
+        if let Some(uid) = &self.uid {
+            args.field("uid", uid);
+        }
+        if let Some(directory) = &self.mount_dir {
+            args.field("mount_dir", directory);
+        }
+        if !self.add.is_empty() {
+            args.field("add", &self.add);
+        }
+        if let Some(name) = &self.hostname {
+            args.field("hostname", name);
+        }
+        if self.userns != UserNamespace::Private {
+            args.field("userns", &self.userns);
+        }
+        if self.as_pid_1 {
+            args.field("as_pid_1", &true);
+        }
+        if !self.words.is_empty() {
+            args.field("words", &self.words);
+        }
+        args.finish()
+    }
 }
 
 const AFTER_HELP: &str = "\

@@ -152,6 +152,9 @@ fn step_hint(step: &str, errno: Errno) -> Option<String> {
             "the outer /proc is partly covered, as in an unprivileged container: \
              then the kernel allows no new one"
         }
+        Errno::EINVAL if step.starts_with("mount proc") => {
+            "the root has something else where the directory /proc must be"
+        }
         Errno::EPERM if step.contains("overlay") => {
             "an overlay made by an ordinary user needs Linux 5.11"
         }

@@ -18,7 +18,7 @@ pub struct Host {
     pub uid: u32,
     /// The effective group id.
     pub gid: u32,
-    /// Whether the caller holds the privileges of root: mounts, and any ids.
+    /// Whether the caller holds the privileges of the host's root: mounts, and any ids.
     pub privileged: bool,
     /// The kernel's release, as uname(2) says.
     pub release: String,
@@ -38,7 +38,7 @@ impl Host {
         Ok(Self {
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
-            privileged: effective & ROOT == ROOT,
+            privileged: effective & ROOT == ROOT && has_every_id("uid") && has_every_id("gid"),
             release: uname().release().to_string_lossy().into_owned(),
         })
     }
@@ -59,6 +59,13 @@ impl Host {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether this user namespace has all ids of the host. The root of another one has nothing to give
+/// away: its sandboxes are those of an ordinary user.
+fn has_every_id(kind: &str) -> bool {
+    let map = std::fs::read_to_string(format!("/proc/self/{kind}_map"));
+    map.is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]))
 }
 
 /// The first two numbers of a release such as `5.10.0-28-amd64`.

@@ -189,6 +189,9 @@ impl Composer<'_> {
             if !self.spec.linux.makes(Namespace::Uts) {
                 return Err(Error::invalid("hostname", "needs a uts namespace"));
             }
+            if name.is_empty() {
+                return Err(Error::invalid("hostname", "is empty"));
+            }
             if name.len() > 64 {
                 return Err(Error::invalid("hostname", "is longer than 64 bytes"));
             }
@@ -240,7 +243,7 @@ impl Composer<'_> {
         if self.spec.extension.default_dev {
             let gids = self.spec.linux.gid_mappings.as_ref();
             let mut options = DevOptions::default();
-            let mapped = gids.is_none_or(|gids| gids.outside(TTY_GID).is_some());
+            let mapped = gids.map_or(self.host.privileged, |gids| gids.outside(TTY_GID).is_some());
             options.tty_gid = mapped.then_some(TTY_GID);
             device::push_dev(&mut self.writer, &options).map_err(rootfs("/dev"))?;
         }

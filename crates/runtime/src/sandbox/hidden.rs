@@ -115,7 +115,7 @@ fn view(
     let start = match working_directory {
         None => "/".into(),
         Some(path) => {
-            if path == Path::new("/") || places.iter().any(|place| place.path() == path) {
+            if places.iter().any(|place| place.path() == path) {
                 log::debug!(
                     "{} itself is not shown: the command starts in an empty directory there",
                     path.display()
