@@ -35,7 +35,8 @@ pub enum Message {
         /// [`Message::NO_INTERPRETER`] when the file is there but not what runs it.
         detail: u32,
     },
-    /// The program runs (said by the reaper; without one, the channel's end says so).
+    /// The program runs, or `Failed` was said before (by the reaper; without one, the channel's
+    /// end says so).
     Started,
     /// The command ended (said by the reaper).
     Ended(End),

@@ -148,14 +148,14 @@ fn a_failure_below_the_reaper_names_its_step() {
 fn the_reaper_hands_on_signals() {
     let mut init = Init::start(&script(
         REAPER,
-        "trap 'exit 9' TERM; echo ready; while :; do sleep 0.02; done",
+        "trap 'exit 9' TERM; echo ready; for i in 1 2 3 4 5 6 7 8 9; do sleep 0.2; done",
     ));
     init.proceed();
     assert_eq!(init.line(), "ready");
     init.signal(Signal::SIGTERM);
     assert_eq!(init.message(), Some(Message::Started));
     assert_eq!(init.message(), Some(Message::Ended(End::Code(9))));
-    let mut init = Init::start(&script(REAPER, "echo ready; exec sleep 100"));
+    let mut init = Init::start(&script(REAPER, "echo ready; exec sleep 30"));
     init.proceed();
     assert_eq!(init.line(), "ready");
     init.signal(Signal::SIGHUP);
@@ -165,7 +165,7 @@ fn the_reaper_hands_on_signals() {
 
 #[test]
 fn the_end_of_the_channel_ends_the_command() {
-    let mut init = Init::start(&script(REAPER, "echo ready; exec sleep 100"));
+    let mut init = Init::start(&script(REAPER, "echo ready; exec sleep 30"));
     init.proceed();
     assert_eq!(init.line(), "ready");
     init.close_channel();
@@ -176,7 +176,7 @@ fn the_end_of_the_channel_ends_the_command() {
 
 #[test]
 fn a_waiting_reaper_remembers_nothing_of_the_plan() {
-    let mut init = Init::start(&script(REAPER, "echo ready; exec sleep 100"));
+    let mut init = Init::start(&script(REAPER, "echo ready; exec sleep 30"));
     init.proceed();
     assert_eq!(init.line(), "ready");
     assert_eq!(init.message(), Some(Message::Started));
