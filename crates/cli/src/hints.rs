@@ -138,7 +138,7 @@ fn namespaces_hint(errno: Errno) -> Option<String> {
         Errno::EPERM => "the host, or the container this runs in, forbids new namespaces",
         Errno::EAGAIN => "too many processes: RLIMIT_NPROC or a pids limit is reached",
         Errno::ENOSYS => {
-            "a seccomp filter of an outer container, or an old kernel, hides clone3(2)"
+            "a seccomp filter of an outer container, or an old kernel, hides a system call: docs/kernel-features.md"
         }
         _ => return None,
     };
@@ -155,7 +155,13 @@ fn step_hint(step: &str, errno: Errno) -> Option<String> {
         Errno::EPERM if step.contains("overlay") => {
             "an overlay made by an ordinary user needs Linux 5.11"
         }
-        Errno::ENOSYS => "this kernel lacks a system call of that step (docs/kernel-features.md)",
+        Errno::ENOSYS => {
+            "this kernel lacks a system call of that step: attributes of mounts need Linux 5.12 \
+             (docs/kernel-features.md)"
+        }
+        Errno::EINVAL if step.starts_with("take an overlay") => {
+            "there may be mounts below that directory, which an ordinary user's overlay can't hide"
+        }
         Errno::EROFS if step.starts_with("bind") => {
             "the host's root is read-only and is not changed: choose a destination that is there, \
              or one below /tmp, /run or /mnt"

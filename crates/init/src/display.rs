@@ -68,6 +68,7 @@ impl Display for Step<'_> {
             | Self::Mask { .. }
             | Self::ReadOnly { .. } => self.mount_in_words(f),
             Self::WorkingDirectory { target } => write!(f, "go to the directory {}", Text(target)),
+            Self::SessionKeyring {} => f.write_str("take an empty session keyring"),
             Self::ResourceLimit { .. }
             | Self::NoNewPrivileges {}
             | Self::Bounding { .. }

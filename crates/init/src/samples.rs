@@ -1,6 +1,9 @@
 //! One step of each kind, with what it is called in words: for the tests of the format and of
 //! the words. The tests fail when a kind has no sample here.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use crate::format::{Groups, Strings};
 use crate::step::{Step, TARGET_CREATE, TARGET_NO_SYMLINKS, TARGET_OPTIONAL};
 
@@ -9,8 +12,22 @@ fn strings(bytes: &'static [u8]) -> Strings<'static> {
 }
 
 /// The samples, in the order of [`Step::NAMES`].
-pub(crate) fn samples() -> [(Step<'static>, &'static str); 27] {
-    [
+pub(crate) fn samples() -> Samples {
+    let parts = [
+        isolation(),
+        roots(),
+        mounts(),
+        covers(),
+        privileges(),
+        program(),
+    ];
+    parts.into_iter().flatten().collect()
+}
+
+type Samples = Vec<(Step<'static>, &'static str)>;
+
+fn isolation() -> Samples {
+    vec![
         (Step::AwaitIdMaps {}, "wait for the id maps"),
         (Step::NotDumpable {}, "make init untraceable (not dumpable)"),
         (
@@ -33,6 +50,11 @@ pub(crate) fn samples() -> [(Step<'static>, &'static str); 27] {
             Step::Propagation { flags: 0x44000 },
             "make all mounts private",
         ),
+    ]
+}
+
+fn roots() -> Samples {
+    vec![
         (
             Step::Root {
                 source: c"/srv/root",
@@ -50,6 +72,11 @@ pub(crate) fn samples() -> [(Step<'static>, &'static str); 27] {
             },
             "take an overlay of /srv/root as the root (nosuid)",
         ),
+    ]
+}
+
+fn mounts() -> Samples {
+    vec![
         (
             Step::Directory {
                 target: c"/dev/pts",
@@ -87,6 +114,11 @@ pub(crate) fn samples() -> [(Step<'static>, &'static str); 27] {
             },
             "bind /dev/null on /dev/null if it is there (noexec,strictatime; device 1:3)",
         ),
+    ]
+}
+
+fn covers() -> Samples {
+    vec![
         (
             Step::Mask {
                 target: c"/proc/kcore",
@@ -116,6 +148,11 @@ pub(crate) fn samples() -> [(Step<'static>, &'static str); 27] {
             Step::WorkingDirectory { target: c"/x" },
             "go to the directory /x",
         ),
+    ]
+}
+
+fn privileges() -> Samples {
+    vec![
         (
             Step::ResourceLimit {
                 resource: 7,
@@ -124,6 +161,7 @@ pub(crate) fn samples() -> [(Step<'static>, &'static str); 27] {
             },
             "limit RLIMIT_NOFILE to 64:unlimited",
         ),
+        (Step::SessionKeyring {}, "take an empty session keyring"),
         (
             Step::NoNewPrivileges {},
             "refuse new privileges (no_new_privs)",
@@ -148,6 +186,11 @@ pub(crate) fn samples() -> [(Step<'static>, &'static str); 27] {
             Step::ParentDeathSignal { signal: 9 },
             "ask for signal 9 at the parent's end",
         ),
+    ]
+}
+
+fn program() -> Samples {
+    vec![
         (Step::Ready {}, "tell the parent that everything is ready"),
         (
             Step::Reaper {},
@@ -175,5 +218,6 @@ static GROUPS: [u8; 8] = {
 
 #[test]
 fn there_is_a_sample_of_every_step() {
-    assert_eq!(samples().map(|(step, _)| step.name()), Step::NAMES);
+    let names: Vec<_> = samples().iter().map(|(step, _)| step.name()).collect();
+    assert_eq!(names, Step::NAMES);
 }

@@ -182,6 +182,9 @@ steps! {
         /// The hard limit.
         hard: u64,
     }
+    /// Take an empty session keyring, so that the caller's keys are not the container's
+    /// (keyctl(2)). A kernel without keyrings has none to take.
+    SessionKeyring = 28 {}
     /// Refuse new privileges by execve(2) for ever.
     NoNewPrivileges = 20 {}
     /// Drop capabilities from the bounding set.

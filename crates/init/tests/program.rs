@@ -64,7 +64,7 @@ fn a_damaged_plan_is_refused_and_nothing_is_done() {
         let mut init = Init::start(bytes);
         assert_eq!(init.message(), failed(NO_STEP, Errno::EINVAL, 0));
         assert_eq!(init.message(), None);
-        assert_eq!((init.output().as_str(), init.code()), ("", Some(1)));
+        assert_eq!((init.output().as_str(), init.code()), ("", Some(125)));
     }
 }
 
@@ -72,7 +72,7 @@ fn a_damaged_plan_is_refused_and_nothing_is_done() {
 fn a_plan_without_a_program_fails() {
     let mut init = Init::start(&plan(&[Step::NoNewPrivileges {}]));
     assert_eq!(init.message(), failed(NO_STEP, Errno::EINVAL, 0));
-    assert_eq!(init.code(), Some(1));
+    assert_eq!(init.code(), Some(125));
 }
 
 #[test]
@@ -82,19 +82,19 @@ fn without_its_word_nothing_is_executed() {
         assert_eq!(init.message(), Some(Message::Ready));
         init.send(word);
         assert_eq!(init.message(), failed(0, Errno::EPROTO, 0));
-        assert_eq!((init.output().as_str(), init.code()), ("", Some(1)));
+        assert_eq!((init.output().as_str(), init.code()), ("", Some(125)));
     }
     let mut init = Init::start(&script(&[], "echo executed"));
     assert_eq!(init.message(), Some(Message::Ready));
     init.close_channel();
-    assert_eq!((init.output().as_str(), init.code()), ("", Some(1)));
+    assert_eq!((init.output().as_str(), init.code()), ("", Some(125)));
 }
 
 #[test]
 fn a_program_that_is_not_there() {
     let mut init = Init::start(&plan(&[exec(b"/no/such\0/nor/this\0", b"x\0")]));
     assert_eq!(init.message(), failed(0, Errno::ENOENT, 0));
-    assert_eq!(init.code(), Some(1));
+    assert_eq!(init.code(), Some(125));
 }
 
 #[test]
@@ -207,11 +207,11 @@ fn a_fault_is_made_on_purpose() {
         let fault = Some(Fault { step, errno: 28 });
         let mut init = Init::start(&plan_with(&steps, fault));
         assert_eq!(init.message(), failed(step, Errno::ENOSPC, 0));
-        assert_eq!((init.output().as_str(), init.code()), ("", Some(1)));
+        assert_eq!((init.output().as_str(), init.code()), ("", Some(125)));
         let silent = Some(Fault { step, errno: 0 });
         let mut init = Init::start(&plan_with(&steps, silent));
         assert_eq!(init.message(), None);
-        assert_eq!((init.output().as_str(), init.code()), ("", Some(1)));
+        assert_eq!((init.output().as_str(), init.code()), ("", Some(125)));
     }
 }
 

@@ -229,6 +229,8 @@ impl<'plan> Container<'plan> {
                 });
                 Ok(true)
             }
+            // Left behind by a start that failed: the reaper goes on once its child is gone.
+            Heard::Message(Message::Started) => Ok(true),
             Heard::Closed => Ok(false),
             heard => Err(self.unexpected(heard, DOING)),
         }

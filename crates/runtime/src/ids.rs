@@ -55,7 +55,7 @@ pub(crate) fn take() -> Result<IdRange, Error> {
             });
         }
     }
-    Err(failed(io::Error::from(io::ErrorKind::ResourceBusy)))
+    Err(failed(io::Error::from_raw_os_error(libc::EBUSY)))
 }
 
 /// Ranges of [`COUNT`] from root's lines in `/etc/subuid` and `/etc/subgid`, else the documented.

@@ -49,7 +49,7 @@ fn make_the_header_fit(plan: &mut [u8]) {
 fn every_step_is_read_as_it_was_written() {
     let flat = plan_of_all();
     let plan = FlatPlan::parse(&flat).unwrap();
-    assert!(plan.steps().eq(samples().map(|(step, _)| step)));
+    assert!(plan.steps().eq(samples().into_iter().map(|(step, _)| step)));
     assert_eq!(plan.fault(), None);
     assert_eq!(written_again(&plan), flat);
     for (step, _) in samples() {

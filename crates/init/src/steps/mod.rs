@@ -84,6 +84,7 @@ impl Context {
                 soft,
                 hard,
             } => sys::setrlimit(resource, soft, hard),
+            Step::SessionKeyring {} => process::session_keyring(),
             Step::NoNewPrivileges {} => process::no_new_privileges(),
             Step::Bounding { keep } => capability::bounding(keep),
             Step::Capabilities {

@@ -70,6 +70,14 @@ pub(super) fn working_directory(path: &CStr) -> Result<(), Errno> {
     }
 }
 
+/// Leaves the caller's session keyring, with every key in it, for an empty one.
+pub(super) fn session_keyring() -> Result<(), Errno> {
+    match sys::join_session_keyring() {
+        Err(Errno::ENOSYS) => Ok(()),
+        other => other,
+    }
+}
+
 pub(super) fn no_new_privileges() -> Result<(), Errno> {
     sys::prctl(PR_SET_NO_NEW_PRIVS, [1, 0, 0, 0]).map(drop)
 }

@@ -128,6 +128,7 @@ pub(crate) mod nr {
     pub(crate) const UMOUNT2: usize = 39;
     pub(crate) const SETHOSTNAME: usize = 161;
     pub(crate) const EXIT_GROUP: usize = 94;
+    pub(crate) const KEYCTL: usize = 219;
     pub(crate) const OPENAT: usize = 56;
     pub(crate) const MKDIRAT: usize = 34;
     pub(crate) const MKNODAT: usize = 33;

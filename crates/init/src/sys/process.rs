@@ -88,6 +88,12 @@ pub(crate) fn setrlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno
     call(nr::PRLIMIT64, [0, resource as usize, address(&limit), 0]).map(drop)
 }
 
+/// A new session keyring without a name, in place of the inherited one.
+pub(crate) fn join_session_keyring() -> Result<(), Errno> {
+    const KEYCTL_JOIN_SESSION_KEYRING: usize = 1;
+    call(nr::KEYCTL, [KEYCTL_JOIN_SESSION_KEYRING, 0]).map(drop)
+}
+
 pub(crate) fn setsid() -> Result<(), Errno> {
     call(nr::SETSID, []).map(drop)
 }

@@ -33,6 +33,7 @@ fn the_numbers_of_system_calls() {
         nr::KILL = SYS_kill,
         nr::FCNTL = SYS_fcntl,
         nr::UMASK = SYS_umask,
+        nr::KEYCTL = SYS_keyctl,
         nr::GETCWD = SYS_getcwd,
         nr::CHDIR = SYS_chdir,
         nr::FCHDIR = SYS_fchdir,

@@ -321,6 +321,10 @@ impl Composer<'_> {
             })?;
         }
         self.set_ids(user)?;
+        if self.spec.extension.session_keyring {
+            // After the ids, so that the container's own user owns it.
+            self.push(&Step::SessionKeyring {})?;
+        }
         let capabilities = capabilities.unwrap_or_else(Capabilities::none);
         capabilities
             .check()

@@ -162,6 +162,7 @@ impl Sandbox {
                 root_attributes: MountAttributes::NOSUID | MountAttributes::NODEV,
                 idmap_root: ids.is_some() && self.root.is_some(),
                 default_dev: true,
+                session_keyring: true,
                 ..Extension::default()
             },
             ..Spec::default()

@@ -58,6 +58,8 @@ pub struct Extension {
     pub reaper: bool,
     /// `/dev` is made with the default devices, links and file systems, before the mounts.
     pub default_dev: bool,
+    /// The program gets an empty session keyring instead of the caller's, with its keys.
+    pub session_keyring: bool,
     /// The kernel kills the program when the thread that made the container ends.
     pub parent_death_signal: Option<i32>,
 }

@@ -126,8 +126,8 @@ fn the_smallest_container_of_root_has_no_maps() {
     assert!(steps.contains(&"take the ids 0:0 (no groups)".into()));
 }
 
-#[test]
-fn everything_that_can_be_asked_for_is_done() {
+/// A container with everything that can be asked for.
+fn rich() -> Spec {
     let mut spec = rootless();
     spec.hostname = Some("shore".into());
     spec.linux.rootfs_propagation = Some(Propagation::Slave);
@@ -159,7 +159,13 @@ fn everything_that_can_be_asked_for_is_done() {
     spec.extension.reaper = true;
     spec.extension.default_dev = true;
     spec.extension.parent_death_signal = Some(9);
-    let steps = steps(&spec, false);
+    spec.extension.session_keyring = true;
+    spec
+}
+
+#[test]
+fn everything_that_can_be_asked_for_is_done() {
+    let steps = steps(&rich(), false);
     // Mounts, the pivot, the privileges, the program: never in another order.
     let expected = [
         "wait for the id maps",
@@ -177,6 +183,7 @@ fn everything_that_can_be_asked_for_is_done() {
         "make the root read-only",
         "enter the root (pivot_root)",
         "limit",
+        "take an empty session keyring",
         "keep no capability in the bounding set",
         "set capabilities",
         "refuse new privileges",
