@@ -142,6 +142,21 @@ fn short_output_of_a_short_command_is_never_lost() {
     }
 }
 
+/// As much as fits into the terminal was said, and the container gone, before crabcan could look.
+#[test]
+fn output_that_waits_at_the_end_is_read_to_the_last_byte() {
+    let script = "echo ready; sleep 0.3; head -c 8000 /dev/zero | tr '\\0' x; printf end; exit 3";
+    let mut terminal = Terminal::script(script);
+    terminal.expect("ready\r\n");
+    kill(terminal.pid(), Signal::SIGSTOP).unwrap();
+    thread::sleep(Duration::from_millis(1000));
+    kill(terminal.pid(), Signal::SIGCONT).unwrap();
+    assert_eq!(terminal.code(), 3);
+    let expected = format!("ready\r\n{}end", "x".repeat(8000));
+    assert_eq!(terminal.output.len(), expected.len());
+    assert!(terminal.output == expected.as_bytes());
+}
+
 /// For a moment nobody had the terminal open, but it is still the session's.
 #[test]
 fn output_of_a_terminal_that_was_closed_and_opened_again_arrives() {

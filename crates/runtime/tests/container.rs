@@ -8,6 +8,7 @@
 
 mod alone;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use alone::{alone, children, descriptors, is_running, long_time, until};
 use crabcan_runtime::{Container, Error, ExitStatus, Sandbox};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
@@ -193,6 +194,35 @@ fn a_signal_reaches_the_command() {
                 container.remove().unwrap();
             }
         });
+    });
+}
+
+/// What a terminal sends to the caller's process group while init is still a part of that belongs
+/// to the caller, who hands it on or does not.
+#[test]
+fn signals_to_the_callers_group_are_not_kept_for_the_command() {
+    let name = "signals_to_the_callers_group_are_not_kept_for_the_command";
+    let ignoring = ["env", "--ignore-signal=USR1"];
+    alone::with(name, alone::LIMIT, &ignoring, || {
+        let own = Pid::from_raw(0);
+        nix::unistd::setpgid(own, own).unwrap();
+        let plan = Sandbox::new("sleep").arg("0.05").plan().unwrap();
+        for _ in 0..10 {
+            let created = AtomicBool::new(false);
+            let mut container = thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !created.load(Ordering::Relaxed) {
+                        killpg(own, Signal::SIGUSR1).unwrap();
+                        thread::sleep(Duration::from_micros(50));
+                    }
+                });
+                let container = Container::create(&plan).unwrap();
+                created.store(true, Ordering::Relaxed);
+                container
+            });
+            container.start().unwrap();
+            assert_eq!(container.wait().unwrap(), ExitStatus::Exited(0));
+        }
     });
 }
 
