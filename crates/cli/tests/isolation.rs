@@ -433,3 +433,45 @@ fn the_callers_resource_limits_stay_and_are_the_commands() {
     assert_eq!(parts[0], parts[1]);
     assert_eq!(parts[0], parts[2]);
 }
+
+/// The caller's session keyring, which every child inherits, may hold tickets and passphrases.
+#[test]
+#[allow(unsafe_code, reason = "no crate here wraps keyctl(2) and add_key(2)")]
+fn keys_of_the_callers_session_stay_outside() {
+    let _leaks = Leaks::watch();
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
+    const KEY_SPEC_SESSION_KEYRING: libc::c_long = -3;
+    // SAFETY: a null name asks for a keyring without one; this thread alone gets it.
+    let session = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            KEYCTL_JOIN_SESSION_KEYRING,
+            std::ptr::null::<u8>(),
+        )
+    };
+    assert!(session > 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: three strings that live longer than the call, the last with its length.
+    let key = unsafe {
+        libc::syscall(
+            libc::SYS_add_key,
+            c"user".as_ptr(),
+            c"crabcan-secret".as_ptr(),
+            c"pearl".as_ptr(),
+            5,
+            KEY_SPEC_SESSION_KEYRING,
+        )
+    };
+    assert!(key > 0, "{}", std::io::Error::last_os_error());
+    let keys = |mut command: Command| String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let mut outside = Command::new("cat");
+    outside.arg("/proc/keys");
+    assert!(
+        keys(outside).contains("crabcan-secret"),
+        "the test's own key"
+    );
+    for options in [&[][..], &["--as-pid-1"], &["--uid", "0"]] {
+        let inside = keys(shell(options, "echo keys; cat /proc/keys"));
+        assert!(inside.starts_with("keys"), "{inside}");
+        assert!(!inside.contains("crabcan-secret"), "{inside}");
+    }
+}
