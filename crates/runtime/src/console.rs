@@ -86,7 +86,7 @@ impl Relay {
             input_open: true,
             output_open: true,
         };
-        tcsetattr(stdin(), OptionalActions::Drain, &raw).map_err(failed)?;
+        tcsetattr(stdin(), OptionalActions::Now, &raw).map_err(failed)?;
         // It may have changed before somebody was there to be told.
         relay.resize();
         Ok(relay)
@@ -222,7 +222,8 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        if let Err(errno) = tcsetattr(stdin(), OptionalActions::Drain, &self.before) {
+        // At once: waiting for a terminal that takes no output would be waiting for ever.
+        if let Err(errno) = tcsetattr(stdin(), OptionalActions::Now, &self.before) {
             log::warn!("restore the terminal: {errno}");
         }
     }
