@@ -165,7 +165,7 @@ fn step_hint(step: &str, errno: Errno) -> Option<String> {
         Errno::EINVAL if step.starts_with("take an overlay") => {
             "there may be mounts below that directory, which an ordinary user's overlay can't hide"
         }
-        Errno::EROFS if step.starts_with("bind") => {
+        Errno::EROFS if step.starts_with("make the mount point") => {
             "the host's root is read-only and is not changed: choose a destination that is there, \
              or one below /tmp, /run or /mnt"
         }

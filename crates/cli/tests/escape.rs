@@ -161,6 +161,13 @@ fn nothing_is_made_in_the_source_of_another_addition() {
         bash(&root, &options, "echo started").failure(125);
         assert_eq!(listing(host.path()), before);
     }
+    // Nor by a detour: the link leads to the first destination once that is there.
+    let [_, root] = &roots();
+    symlink("data", root.directory().join("link")).unwrap();
+    let first_in_root = format!("{}:/data", host.text());
+    let options = ["-a", &first_in_root, "-a", "/etc:/link/new"];
+    bash(root, &options, "echo started").failure(125);
+    assert_eq!(listing(host.path()), before);
     // Where it is there already, it is mounted on and not changed.
     host.directory("new");
     let before = listing(host.path());

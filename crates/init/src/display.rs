@@ -61,7 +61,7 @@ impl Display for Step<'_> {
             | Self::OverlayRoot { .. }
             | Self::RootAttributes { .. }
             | Self::Pivot {} => self.root_in_words(f),
-            Self::Directory { .. }
+            Self::MountPoint { .. }
             | Self::Symlink { .. }
             | Self::Mount { .. }
             | Self::Bind { .. }
@@ -122,8 +122,9 @@ impl Step<'_> {
 
     fn mount_in_words(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Directory { target, mode } => {
-                write!(f, "make the directory {} ({mode:o})", Text(target))
+            Self::MountPoint { target, directory } => {
+                let kind = if directory { "a directory" } else { "a file" };
+                write!(f, "make the mount point {} ({kind})", Text(target))
             }
             Self::Symlink { text, target } => {
                 write!(

@@ -78,11 +78,11 @@ fn roots() -> Samples {
 fn mounts() -> Samples {
     vec![
         (
-            Step::Directory {
-                target: c"/dev/pts",
-                mode: 0o755,
+            Step::MountPoint {
+                target: c"/srv/data",
+                directory: true,
             },
-            "make the directory /dev/pts (755)",
+            "make the mount point /srv/data (a directory)",
         ),
         (
             Step::Symlink {

@@ -96,12 +96,12 @@ steps! {
         /// `MOUNT_ATTR_*` to set.
         attributes: u64,
     }
-    /// Make a directory and those above it.
-    Directory = 9 {
+    /// Make what something is to be mounted on, and the directories above it, if it is missing.
+    MountPoint = 9 {
         /// Its path beneath the root.
         target: &'a CStr,
-        /// Its permission bits.
-        mode: u32,
+        /// Whether it is a directory (0755), or an empty file.
+        directory: bool,
     }
     /// Make a symbolic link.
     Symlink = 10 {

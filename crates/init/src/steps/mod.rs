@@ -71,7 +71,7 @@ impl Context {
             | Step::OverlayRoot { .. }
             | Step::RootAttributes { .. }
             | Step::Pivot {} => self.root_step(step),
-            Step::Directory { .. }
+            Step::MountPoint { .. }
             | Step::Symlink { .. }
             | Step::Mount { .. }
             | Step::Bind { .. }

@@ -21,7 +21,7 @@ impl Context {
     pub(super) fn mount_step(&self, step: &Step<'_>) -> Result<(), Errno> {
         let root = self.root()?;
         match *step {
-            Step::Directory { target, mode } => beneath::make_directory(root, target, mode),
+            Step::MountPoint { target, directory } => make_mount_point(root, target, directory),
             Step::Symlink { text, target } => beneath::make_symlink(root, text, target),
             Step::Mount {
                 fstype,
@@ -120,16 +120,21 @@ fn is_directory(file: &Fd) -> Result<bool, Errno> {
     Ok(sys::stat(file.0)?.mode & S_IFMT == S_IFDIR)
 }
 
+/// Makes what something is to be mounted on; what is there already is left as it is.
+fn make_mount_point(root: i32, target: &CStr, directory: bool) -> Result<(), Errno> {
+    if directory {
+        beneath::make_directory(root, target, 0o755)
+    } else {
+        beneath::make_file(root, target)
+    }
+}
+
 /// Attaches a detached mount at a path beneath the root.
 fn attach(mount: &Fd, root: i32, target: &CStr, flags: u32) -> Result<(), Errno> {
     let no_symlinks = flags & TARGET_NO_SYMLINKS != 0;
     let place = match beneath::open(root, target, no_symlinks) {
         Err(Errno::ENOENT) if flags & TARGET_CREATE != 0 => {
-            if is_directory(mount)? {
-                beneath::make_directory(root, target, 0o755)?;
-            } else {
-                beneath::make_file(root, target)?;
-            }
+            make_mount_point(root, target, is_directory(mount)?)?;
             beneath::open(root, target, no_symlinks)?
         }
         Err(Errno::ENOENT) if flags & TARGET_OPTIONAL != 0 => return Ok(()),

@@ -1,27 +1,21 @@
 //! From a specification to the steps, in the order that the security of init needs
 //! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
 
+mod mounts;
 mod program;
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
 use crabcan_caps::Capabilities;
 use crabcan_init::format::{Groups, Strings};
 use crabcan_init::{PlanWriter, Step, TooLong};
 use crabcan_ns::{IdMapWriter, Namespace, Namespaces};
-use crabcan_rootfs::device::{self, DevOptions};
-use crabcan_rootfs::options::Scope;
-use crabcan_rootfs::{
-    Bind, MountAttributes, MountOptions, NewMount, Propagation, Root, Target, mask, pivot,
-};
+use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
 
 use self::program::{candidates, strings};
 use super::{IdMaps, MountToSend, Plan, c_string};
-use crate::spec::{Mount, Process, Spec, User};
+use crate::spec::{Process, Spec, User};
 use crate::{Error, Host};
-
-/// The group that owns terminals, on every distribution.
-const TTY_GID: u32 = 5;
 
 impl From<TooLong> for Error {
     fn from(_: TooLong) -> Self {
@@ -239,55 +233,6 @@ impl Composer<'_> {
         step.push(&mut self.writer).map_err(rootfs("root.path"))
     }
 
-    fn mounts(&mut self) -> Result<(), Error> {
-        if self.spec.extension.default_dev {
-            let gids = self.spec.linux.gid_mappings.as_ref();
-            let mut options = DevOptions::default();
-            let mapped = gids.map_or(self.host.privileged, |gids| gids.outside(TTY_GID).is_some());
-            options.tty_gid = mapped.then_some(TTY_GID);
-            device::push_dev(&mut self.writer, &options).map_err(rootfs("/dev"))?;
-        }
-        for (index, mount) in self.spec.mounts.iter().enumerate() {
-            self.mount(&format!("mounts[{index}]"), mount)?;
-        }
-        Ok(())
-    }
-
-    fn mount(&mut self, field: &str, mount: &Mount) -> Result<(), Error> {
-        check_absolute(&format!("{field}.destination"), &mount.destination)?;
-        let options = MountOptions::parse(mount.options.iter().map(String::as_str));
-        let mut target = Target::new(&mount.destination);
-        if mount.create {
-            target = target.create();
-        }
-        if mount.no_symlinks {
-            target = target.no_symlinks();
-        }
-        let Some(scope) = options.bind else {
-            let new = NewMount::new(&mount.fstype, target).source(mount.source.to_string_lossy());
-            return new
-                .parsed(&options)
-                .push(&mut self.writer)
-                .map_err(rootfs(field));
-        };
-        check_bind(field, &options)?;
-        let source = PathBuf::from(&mount.source);
-        let mut bind = Bind::new(&source, target).attributes(options.attributes.set);
-        if scope == Scope::Mount {
-            bind = bind.without_submounts();
-        }
-        if self.parent_mounts {
-            self.mounts_to_send.push(MountToSend {
-                source,
-                recursive: scope == Scope::Tree,
-                attributes: options.attributes.set,
-                idmap: options.id_map.is_some(),
-            });
-            bind = bind.received();
-        }
-        bind.push(&mut self.writer).map_err(rootfs(field))
-    }
-
     /// What is hidden or made read-only once everything is mounted, and the pivot.
     fn covers(&mut self) -> Result<(), Error> {
         let linux = &self.spec.linux;
@@ -399,23 +344,6 @@ fn check_absolute(field: &str, path: &Path) -> Result<(), Error> {
         ));
     }
     Ok(())
-}
-
-/// Refuses for a bind mount what would not be done to it: a misspelt `ro` is the file system's own
-/// word, and a bind mount has no file system to say it to.
-fn check_bind(field: &str, options: &MountOptions) -> Result<(), Error> {
-    let mut done = MountOptions::default();
-    done.bind = options.bind;
-    done.attributes = options.attributes;
-    done.id_map = options.id_map;
-    if *options == done {
-        return Ok(());
-    }
-    let field = format!("{field}.options");
-    Err(match options.data.first() {
-        Some(word) => Error::invalid(field, format!("\"{word}\" is no option of a bind mount")),
-        None => Error::invalid(field, "one of them can't be applied to a bind mount"),
-    })
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use crabcan_rootfs::{MountAttributes, RootFd, mask};
 
 use crate::ids::{self, IdRange};
 use crate::spec::{
-    Extension, Linux, Mount, NamespaceRequest, Process, ResourceLimit, Root, Spec, Terminal, User,
+    Extension, Linux, Mount, MountPoint, NamespaceRequest, Process, ResourceLimit, Root, Spec,
+    Terminal, User,
 };
 use crate::{Container, Error, Host, Plan, hostname};
 
@@ -262,23 +263,21 @@ impl Sandbox {
     }
 
     fn added_mounts(&self, idmap: bool) -> Vec<Mount> {
-        let mut mounts = Vec::new();
-        for (index, (source, destination)) in self.added.iter().enumerate() {
-            // A mount point below another source would be made in it, on the host.
-            let earlier = self.added.get(..index).unwrap_or_default();
-            let below = earlier
-                .iter()
-                .any(|(_, other)| destination.starts_with(other));
-            let mut options = vec!["rbind", "rw", "nosuid", "nodev"];
-            if idmap {
-                options.push("ridmap");
-            }
-            mounts.push(Mount {
-                create: !below,
+        let mut options = vec!["rbind", "rw", "nosuid", "nodev"];
+        options.extend(idmap.then_some("ridmap"));
+        let added = self.added.iter().map(|(source, destination)| {
+            let directory = source.is_dir();
+            let kind = if directory {
+                MountPoint::Directory
+            } else {
+                MountPoint::File
+            };
+            Mount {
+                create: Some(kind),
                 ..mount(destination, "none", source.as_os_str(), &options)
-            });
-        }
-        mounts
+            }
+        });
+        added.collect()
     }
 
     /// A directory as the root: written through if nothing must be made in it.
@@ -348,7 +347,7 @@ fn mount(destination: impl Into<PathBuf>, fstype: &str, source: &OsStr, options:
         fstype: fstype.into(),
         source: source.to_owned(),
         options: options.iter().map(|option| (*option).to_owned()).collect(),
-        create: false,
+        create: None,
         no_symlinks: false,
     }
 }
@@ -358,7 +357,7 @@ fn proc_mount() -> Mount {
     let options = ["nosuid", "noexec", "nodev"];
     Mount {
         no_symlinks: true,
-        create: true,
+        create: Some(MountPoint::Directory),
         ..mount("/proc", "proc", OsStr::new("proc"), &options)
     }
 }
@@ -379,7 +378,7 @@ fn host_root(spec: &mut Spec, user: &User) -> Result<(), Error> {
                 options.extend(own.then_some(owner).into_iter().flatten());
                 Mount {
                     options,
-                    create: true,
+                    create: Some(MountPoint::Directory),
                     ..shown
                 }
             }
@@ -387,7 +386,7 @@ fn host_root(spec: &mut Spec, user: &User) -> Result<(), Error> {
                 let options = ["rbind", "ro", "nosuid", "nodev"].map(String::from).into();
                 Mount {
                     options,
-                    create: true,
+                    create: Some(MountPoint::Directory),
                     source: path.into(),
                     ..shown
                 }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use crabcan_rootfs::MountAttributes;
 
 pub use linux::{Linux, NamespaceRequest};
-pub use mount::Mount;
+pub use mount::{Mount, MountPoint};
 pub use process::{Process, ResourceLimit, Terminal, User};
 
 /// The whole description of a container.

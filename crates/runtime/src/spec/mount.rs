@@ -14,8 +14,17 @@ pub struct Mount {
     pub source: OsString,
     /// The options, as in the specification.
     pub options: Vec<String>,
-    /// A missing destination is made, with the directories above it.
-    pub create: bool,
+    /// What a missing destination is made as, with the directories above it.
+    pub create: Option<MountPoint>,
     /// The destination must not be reached through a symbolic link.
     pub no_symlinks: bool,
+}
+
+/// What something is mounted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MountPoint {
+    /// A directory.
+    Directory,
+    /// An empty file.
+    File,
 }

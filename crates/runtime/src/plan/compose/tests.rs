@@ -13,7 +13,9 @@ use crabcan_caps::{Capabilities, Capability};
 use crabcan_ns::IdMap;
 
 use super::*;
-use crate::spec::{Linux, NamespaceRequest, ResourceLimit, Root as SpecRoot, Terminal};
+use crate::spec::{
+    Linux, Mount, MountPoint, NamespaceRequest, ResourceLimit, Root as SpecRoot, Terminal,
+};
 
 const ALL: [Namespace; 7] = [
     Namespace::Mount,
@@ -76,7 +78,7 @@ fn bind(source: &str, options: &[&str]) -> Mount {
         fstype: "none".into(),
         source: source.into(),
         options: options.iter().map(|option| (*option).into()).collect(),
-        create: true,
+        create: Some(MountPoint::Directory),
         no_symlinks: false,
     }
 }
@@ -141,7 +143,7 @@ fn rich() -> Spec {
             fstype: "proc".into(),
             source: "proc".into(),
             options: vec!["nosuid".into()],
-            create: false,
+            create: None,
         },
         bind("/host/data", &["rbind", "ro", "nodev"]),
     ];
