@@ -38,6 +38,10 @@ pub(crate) fn ci(all: bool) -> Result<()> {
         command.args(["doc", "--workspace", "--no-deps"]);
         succeed(command.env("RUSTDOCFLAGS", "-D warnings"))
     });
+    // Its own build script compiles a second program: from the package's files alone.
+    parts.run("package crabcan-init", || {
+        succeed(cargo()?.args(["package", "--quiet", "-p", "crabcan-init", "--allow-dirty"]))
+    });
     parts.run("test", || test::test(&[]));
     if complete {
         parts.run("suites that need packages", external::suites);
