@@ -5,6 +5,7 @@
 //! instruction first, makes every jump's length known when it is written.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::Error;
 use crate::filter::{Instruction, MAX_INSTRUCTIONS};
@@ -70,11 +71,37 @@ const CARRY: u32 = 48;
 /// A graph with more nodes would never become a program that the kernel takes.
 const MAX_NODES: usize = 1 << 16;
 
+/// A quick hash; a profile chosen to collide only slows down its own compilation.
+#[derive(Debug, Default)]
+struct Mixer(u64);
+
+impl Hasher for Mixer {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        let mixed = (self.0.rotate_left(5) ^ u64::from(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+
+    fn write_isize(&mut self, word: isize) {
+        // The discriminants of enums.
+        self.write_u32(word as u32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// The graph.
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
     nodes: Vec<Node>,
-    known: HashMap<Node, NodeId>,
+    known: HashMap<Node, NodeId, BuildHasherDefault<Mixer>>,
 }
 
 impl Graph {
@@ -302,10 +329,6 @@ impl Writer {
     /// A nearer place that leads to the same: another copy of an answer, or a long jump.
     fn stop(&mut self, node: NodeId, place: usize, nodes: &[Node]) -> usize {
         if let Node::Return(value) = nodes[node.0 as usize] {
-            let nearer = self.places[node.0 as usize].start;
-            if nearer > place && self.backwards.len() - nearer < FAR {
-                return nearer;
-            }
             let copy = self.give(value);
             self.places[node.0 as usize] = copy;
             return copy.start;

@@ -230,7 +230,7 @@ impl Plain {
 fn random_profiles_mean_what_they_say() {
     let mut random = Random(0x0dd_ba11);
     let mut compared = 0u64;
-    for round in 0..150 {
+    for round in 0..60 {
         let plain = Plain::random(&mut random);
         let filter = match plain.profile().compile() {
             Ok(filter) => filter,
@@ -276,7 +276,7 @@ fn random_profiles_mean_what_they_say() {
             }
         }
     }
-    assert!(compared > 100_000, "{compared}");
+    assert!(compared > 50_000, "{compared}");
 }
 
 #[test]

@@ -276,7 +276,7 @@ fn all_flags() {
     assert_eq!(flags & libc::FD_CLOEXEC, libc::FD_CLOEXEC);
 }
 
-/// getpgid of x86 by `int 0x80`; `None` where the kernel has no such entry (it would fault).
+/// getpgid of x86 by `int 0x80`, as 32-bit programs enter the kernel.
 #[cfg(target_arch = "x86_64")]
 fn getpgid_x86() -> i32 {
     let answer: i32;
@@ -298,7 +298,7 @@ fn x86() {
         return;
     }
     no_new_privileges().unwrap();
-    // 132 is getpgid on x86, and shmat's neighbour on x86_64.
+
     let profile = Profile::new(Action::Allow)
         .architectures([Architecture::X86, Architecture::X86_64])
         .rule(Rule::new(Action::Errno(77), ["getpgid"]));
