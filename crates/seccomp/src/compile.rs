@@ -1,0 +1,120 @@
+//! From a profile to a program: the architectures, and a tree over the numbers of each.
+
+use crate::architecture::X32_BIT;
+use crate::filter::UnknownName;
+use crate::policy::{self, Named, Start};
+use crate::program::{Ask, Graph, NodeId, Word};
+use crate::{Action, Architecture, Error, Filter, Profile};
+
+/// What a debugger sets to have a call skipped. It has x32's bit, but is no call of x32.
+const SKIPPED: u32 = u32::MAX;
+
+impl Profile {
+    /// Makes the kernel's program of the profile.
+    ///
+    /// # Errors
+    /// [`Error::Rule`] and [`Error::Default`] for what makes no sense, [`Error::Native`] when the
+    /// profile has no architecture and this machine's is not known, [`Error::TooLong`] for more than
+    /// 4096 instructions. A name that is no system call's is no error, see [`Filter::unknown`].
+    pub fn compile(&self) -> Result<Filter, Error> {
+        self.check()?;
+        let mut unknown = Vec::new();
+        let named = Named::new(self, |rule, name| {
+            unknown.push(UnknownName {
+                rule,
+                name: name.to_owned(),
+            });
+        });
+        let mut graph = Graph::default();
+        let mut root = graph.give(Action::KillProcess.to_return());
+        let mut depth = 0;
+        // Each is put in front of those before, so the one that is asked first comes last.
+        for audit in self.audits()?.into_iter().rev() {
+            let starts = self.starts(&mut graph, &named, audit)?;
+            let (tree, levels) = tree(&mut graph, &starts);
+            depth = depth.max(levels);
+            root = graph.fork(Word::ARCHITECTURE, Ask::Eq(audit), tree, root);
+            graph.check()?;
+        }
+        let program = graph.write(root)?;
+        let notifies = self.actions().any(|action| action == Action::Notify);
+        Ok(Filter::new(program, self.flags, unknown, notifies, depth))
+    }
+
+    /// Every action that the profile can come to.
+    fn actions(&self) -> impl Iterator<Item = Action> {
+        std::iter::once(self.default).chain(self.rules.iter().map(|rule| rule.action))
+    }
+
+    /// The architectures as the kernel tells them apart, the native one first.
+    fn audits(&self) -> Result<Vec<u32>, Error> {
+        let native = Architecture::native();
+        let mut audits = Vec::new();
+        if self.architectures.is_empty() {
+            audits.push(native.ok_or(Error::Native)?.audit());
+        }
+        let native = native.map(Architecture::audit);
+        let all = self.architectures.iter().map(|one| one.audit());
+        let first = all.clone().filter(|audit| Some(*audit) == native);
+        for audit in first.chain(all) {
+            if !audits.contains(&audit) {
+                audits.push(audit);
+            }
+        }
+        Ok(audits)
+    }
+
+    /// The ranges of what the kernel calls one architecture; two of ours for x86_64.
+    fn starts(&self, graph: &mut Graph, named: &Named, audit: u32) -> Result<Vec<Start>, Error> {
+        let native = Architecture::native().into_iter();
+        let mut ours: Vec<Architecture> = self.architectures.clone();
+        if ours.is_empty() {
+            ours.extend(native);
+        }
+        ours.retain(|one| one.audit() == audit);
+        if audit != Architecture::X86_64.audit() {
+            let one = ours.first().copied().ok_or(Error::Native)?;
+            return policy::ranges(graph, self, named, one);
+        }
+        let kill = graph.give(Action::KillProcess.to_return());
+        let mut starts = vec![(0, kill)];
+        let mut skipped = kill;
+        if ours.contains(&Architecture::X86_64) {
+            starts = policy::ranges(graph, self, named, Architecture::X86_64)?;
+            skipped = graph.give(self.default.to_return());
+            starts.retain(|(from, _)| *from < X32_BIT);
+        }
+        if ours.contains(&Architecture::X32) {
+            let x32 = policy::ranges(graph, self, named, Architecture::X32)?;
+            let before = x32.partition_point(|(from, _)| *from <= X32_BIT) - 1;
+            policy::begin(&mut starts, X32_BIT, x32[before].1);
+            for (from, node) in &x32[before + 1..] {
+                policy::begin(&mut starts, *from, *node);
+            }
+        } else {
+            policy::begin(&mut starts, X32_BIT, kill);
+        }
+        policy::begin(&mut starts, SKIPPED, skipped);
+        Ok(starts)
+    }
+}
+
+/// A balanced tree over the ranges, and how many questions it asks at most.
+fn tree(graph: &mut Graph, starts: &[Start]) -> (NodeId, u32) {
+    match starts {
+        [] => (graph.give(Action::KillProcess.to_return()), 0),
+        [(_, only)] => (*only, 0),
+        // One number that differs from both sides is found by one question.
+        [(_, side), (number, middle), (after, other)] if side == other && after - number == 1 => {
+            let node = graph.fork(Word::NUMBER, Ask::Eq(*number), *middle, *side);
+            (node, 1)
+        }
+        _ => {
+            let (below, above) = starts.split_at(starts.len() / 2);
+            let (no, left) = tree(graph, below);
+            let (yes, right) = tree(graph, above);
+            let node = graph.fork(Word::NUMBER, Ask::Ge(above[0].0), yes, no);
+            (node, 1 + left.max(right))
+        }
+    }
+}
