@@ -115,7 +115,9 @@ fn view(
     let start = match working_directory {
         None => "/".into(),
         Some(path) => {
-            if places.iter().any(|place| place.path() == path) {
+            if path == Path::new("/") {
+                log::debug!("the command starts in the sandbox's own /");
+            } else if places.iter().any(|place| place.path() == path) {
                 log::debug!(
                     "{} itself is not shown: the command starts in an empty directory there",
                     path.display()
