@@ -64,6 +64,25 @@ fn a_container_of_the_hosts_root() {
     assert_eq!(printed, expected);
 }
 
+/// The kernel's own file systems are those of the container's namespaces, and can't be written to.
+#[test]
+fn sysfs_and_cgroups_are_the_containers_own() {
+    let mut plan = plan(&host_root(MountAttributes::RDONLY));
+    NewMount::sysfs("/sys").push(&mut plan).unwrap();
+    NewMount::cgroup2("/sys/fs/cgroup").push(&mut plan).unwrap();
+    NewMount::proc("/proc").push(&mut plan).unwrap();
+    push_pivot(&mut plan).unwrap();
+    let script = r#"
+        ls /sys/class/net
+        grep -c . /sys/fs/cgroup/cgroup.controllers | grep -c .
+        stat -f -c %T /sys /sys/fs/cgroup
+        grep -E ' /sys(/fs/cgroup)? ' /proc/self/mountinfo | cut -d' ' -f4,5,6 | tail -n 2
+    "#;
+    let flags = "ro,nosuid,nodev,noexec,relatime";
+    let expected = format!("lo\n1\nsysfs\ncgroup2fs\n/ /sys {flags}\n/ /sys/fs/cgroup {flags}\n");
+    assert_eq!(run(plan, script).unwrap(), expected);
+}
+
 /// What can be seen above the root, and which mounts there are.
 const LOOK_OUT: &str = "cut -d' ' -f5 /proc/self/mountinfo | sort; ls /.. /../..";
 

@@ -76,7 +76,14 @@ pub(crate) fn run_sending(
     // Standard input is the channel's end until the shell puts it where init looks for it.
     let launch = r#"exec "$0" 3<&0 0</dev/null 4<"$1""#;
     let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "--ipc", "--net"])
+        .args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "--ipc",
+            "--net",
+            "--cgroup",
+        ])
         .args(["--pid", "--fork", "--propagation", "unchanged"])
         .args(["--", "/bin/sh", "-c", launch])
         .args([&program, &blob])
