@@ -162,3 +162,6 @@ fn invalid(field: &str, reason: &str) -> Error {
 fn of_profile(source: crabcan_seccomp::Error) -> Error {
     Error::Seccomp { source }
 }
+
+#[cfg(test)]
+mod tests;
