@@ -6,7 +6,7 @@ use crabcan_seccomp::json::{EngineProfile, Resolved, Seccomp, Target};
 use crabcan_seccomp::{Action, Architecture, Decision, Error, Filter, Profile, Route};
 
 use crate::interpreter::{Call, run};
-use crate::plain::Random;
+use crate::plain::{Random, seen};
 
 /// Looks at one input. Panics at a finding; says whether a filter came of it.
 pub(crate) fn examine(bytes: &[u8]) -> bool {
@@ -92,7 +92,8 @@ fn answers(profile: &Profile, filter: &Filter, architecture: Architecture) {
             if is_multiplexer(&decision) {
                 continue;
             }
-            let expected = decided(&decision, &call.arguments).to_return();
+            let arguments = seen(architecture, call.arguments);
+            let expected = decided(&decision, &arguments).to_return();
             let little_endian = architecture.little_endian();
             let (found, _) = run(filter.instructions(), &call, little_endian);
             assert_eq!(found, expected, "round {round} of {decision}: {call:x?}");
