@@ -14,14 +14,14 @@ use std::{env, fs, process, thread};
 
 /// How long one execution may take before it counts as hanging.
 const HANG: Duration = Duration::from_secs(10);
-/// How many executions an ordinary run of the tests has.
-const FEW: u64 = 3000;
+/// How many executions an ordinary run of the tests has at most, and how long it takes at most.
+const FEW: (u64, Duration) = (3000, Duration::from_secs(1));
 /// No input grows above this, in bytes.
 const LONGEST: usize = 64 << 10;
 /// How many inputs are kept.
 const MOST: usize = 4096;
 
-/// Runs a target on mutations of the corpus: `CRABCAN_FUZZ_SECONDS` long, or a few thousand times.
+/// Runs a target on mutations of the corpus: `CRABCAN_FUZZ_SECONDS` long, or a second at most.
 /// `words` are pieces that inputs are made of.
 pub(crate) fn fuzz(name: &str, corpus: &[&[u8]], words: &[&str], target: impl Fn(&[u8]) -> u64) {
     let number = |variable| {
@@ -30,10 +30,7 @@ pub(crate) fn fuzz(name: &str, corpus: &[&[u8]], words: &[&str], target: impl Fn
             .map(|text| text.parse::<u64>().unwrap())
     };
     let seed = number("CRABCAN_FUZZ_SEED").unwrap_or(1);
-    let until = number("CRABCAN_FUZZ_SECONDS").map(|seconds| {
-        let start = Instant::now();
-        (start, Duration::from_secs(seconds))
-    });
+    let length = number("CRABCAN_FUZZ_SECONDS").map(Duration::from_secs);
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut kept: Vec<Vec<u8>> = corpus.iter().map(|input| input.to_vec()).collect();
     let mut seen = BTreeSet::new();
@@ -59,9 +56,9 @@ pub(crate) fn fuzz(name: &str, corpus: &[&[u8]], words: &[&str], target: impl Fn
             kept.push(input);
         }
         executions += 1;
-        let over = match until {
-            Some((start, length)) => start.elapsed() > length,
-            None => executions >= FEW,
+        let over = match length {
+            Some(length) => start.elapsed() > length,
+            None => executions >= FEW.0 || start.elapsed() > FEW.1,
         };
         if over && next > corpus.len() {
             break;

@@ -189,6 +189,7 @@ fn each_bad_field_of_the_specification_is_named() {
 fn a_wrong_type_is_named_with_its_field() {
     let bad = [
         ("7", "."),
+        (r#"{""x"#, "."),
         ("{", "."),
         ("{} {}", "."),
         (r#"{"defaultErrnoRet":-1}"#, "defaultErrnoRet"),
