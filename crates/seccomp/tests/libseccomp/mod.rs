@@ -9,6 +9,14 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use crabcan_seccomp::{Comparison, Instruction};
 
 type Context = *mut c_void;
+type Init = unsafe extern "C" fn(u32) -> Context;
+type Release = unsafe extern "C" fn(Context);
+type ArchAdd = unsafe extern "C" fn(Context, u32) -> c_int;
+type RuleAddArray = unsafe extern "C" fn(Context, u32, c_int, c_uint, *const Condition) -> c_int;
+type AttrSet = unsafe extern "C" fn(Context, c_int, u32) -> c_int;
+type ExportBpf = unsafe extern "C" fn(Context, c_int) -> c_int;
+type ResolveName = unsafe extern "C" fn(*const c_char) -> c_int;
+type ResolveNameArch = unsafe extern "C" fn(u32, *const c_char) -> c_int;
 
 /// `struct scmp_arg_cmp`.
 #[repr(C)]
@@ -43,14 +51,14 @@ impl Condition {
 
 /// `libseccomp.so.2`.
 pub(crate) struct Library {
-    init: unsafe extern "C" fn(u32) -> Context,
-    release: unsafe extern "C" fn(Context),
-    architecture: unsafe extern "C" fn(Context, u32) -> c_int,
-    rule: unsafe extern "C" fn(Context, u32, c_int, c_uint, *const Condition) -> c_int,
-    attribute: unsafe extern "C" fn(Context, c_int, u32) -> c_int,
-    export: unsafe extern "C" fn(Context, c_int) -> c_int,
-    resolve: unsafe extern "C" fn(*const c_char) -> c_int,
-    resolve_on: unsafe extern "C" fn(u32, *const c_char) -> c_int,
+    init: Init,
+    release: Release,
+    architecture: ArchAdd,
+    rule: RuleAddArray,
+    attribute: AttrSet,
+    export: ExportBpf,
+    resolve: ResolveName,
+    resolve_on: ResolveNameArch,
 }
 
 impl Library {
@@ -67,20 +75,20 @@ impl Library {
             (!found.is_null()).then_some(found)
         };
         macro_rules! function {
-            ($name:literal) => {
+            ($name:literal, $type:ty) => {
                 // SAFETY: the type is that of seccomp.h for this name, and `Library` says it.
-                unsafe { std::mem::transmute::<*mut c_void, _>(symbol($name)?) }
+                unsafe { std::mem::transmute::<*mut c_void, $type>(symbol($name)?) }
             };
         }
         Some(Self {
-            init: function!(c"seccomp_init"),
-            release: function!(c"seccomp_release"),
-            architecture: function!(c"seccomp_arch_add"),
-            rule: function!(c"seccomp_rule_add_array"),
-            attribute: function!(c"seccomp_attr_set"),
-            export: function!(c"seccomp_export_bpf"),
-            resolve: function!(c"seccomp_syscall_resolve_name"),
-            resolve_on: function!(c"seccomp_syscall_resolve_name_arch"),
+            init: function!(c"seccomp_init", Init),
+            release: function!(c"seccomp_release", Release),
+            architecture: function!(c"seccomp_arch_add", ArchAdd),
+            rule: function!(c"seccomp_rule_add_array", RuleAddArray),
+            attribute: function!(c"seccomp_attr_set", AttrSet),
+            export: function!(c"seccomp_export_bpf", ExportBpf),
+            resolve: function!(c"seccomp_syscall_resolve_name", ResolveName),
+            resolve_on: function!(c"seccomp_syscall_resolve_name_arch", ResolveNameArch),
         })
     }
 
