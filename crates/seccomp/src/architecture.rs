@@ -101,26 +101,34 @@ impl Architecture {
         })
     }
 
+    /// The word of the specification without what all of them begin with: `x86_64`.
+    pub(crate) fn short(self) -> String {
+        let word = Self::ALL[self as usize].2;
+        word.trim_start_matches("SCMP_ARCH_").to_ascii_lowercase()
+    }
+
     /// The kernel's `AUDIT_ARCH_*`, which a filter finds in `seccomp_data.arch`.
     #[must_use]
     pub fn audit(self) -> u32 {
         Self::ALL[self as usize].1
     }
 
+    /// How many bits an argument has. Where these are 32, what a filter finds above them says
+    /// nothing (mostly zero, the sign on o32 of MIPS) and is not looked at. The registers of x32 and
+    /// of n32 have 64, in spite of their pointers.
+    #[must_use]
+    pub fn argument_bits(self) -> u32 {
+        match self {
+            Self::X86 | Self::Arm | Self::Mips | Self::Mipsel | Self::Ppc | Self::S390 => 32,
+            Self::Parisc | Self::M68k | Self::Sh | Self::Sheb => 32,
+            _ => 64,
+        }
+    }
+
     /// Whether the lower half of an argument comes first in memory.
     #[must_use]
     pub fn little_endian(self) -> bool {
         self.audit() & 0x4000_0000 != 0
-    }
-
-    /// Numbers from here on say nothing about a call's age.
-    pub(crate) fn unordered_from(self) -> u32 {
-        match self {
-            Self::X32 => X32_BIT + 512,
-            Self::X86_64 => X32_BIT,
-            Self::Arm => ARM_PRIVATE,
-            _ => u32::MAX,
-        }
     }
 }
 
