@@ -32,8 +32,10 @@ usage: cargo xtask TASK
   fuzz [TARGET] [--seconds N] [--seed S]
                         the fuzz targets, each for N seconds (60)
   tidy                  the invariants of the tree that a program can check
-  bench [--rounds N] [--spaced]
-                        the start of a sandbox beside bubblewrap's
+  bench [CASE]... [--rounds N] [--spaced] [--with NAME=PROGRAM]... [--write]
+                        every command beside crun, runc, bubblewrap and the kernel's own work, as
+                        root; cases: run run-seccomp create-start-delete create start exec state
+                        kill delete sandbox throughput live memory; --write: docs/performance.md
 
 ARGS go to the test programs, for instance a part of a test's name, or --nocapture.";
 
@@ -60,7 +62,6 @@ fn dispatch(args: &[String]) -> Result<()> {
         ("tidy", []) => tidy::tidy(),
         ("fuzz", rest) => fuzz::fuzz(rest),
         ("bench", rest) => bench::bench(rest),
-        (bench::MEASURE, rest) => bench::measure(rest),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");
             Ok(())

@@ -12,7 +12,7 @@ use plain::{Plain, Random};
 fn random_profiles_mean_what_they_say() {
     let mut random = Random(0x0dd_ba11);
     let mut compared = 0u64;
-    for round in 0..60 {
+    for round in 0..40 {
         let plain = Plain::random(&mut random);
         let filter = match plain.profile().compile() {
             Ok(filter) => filter,
@@ -58,7 +58,7 @@ fn random_profiles_mean_what_they_say() {
             }
         }
     }
-    assert!(compared > 50_000, "{compared}");
+    assert!(compared > 40_000, "{compared}");
 }
 
 #[test]

@@ -52,7 +52,7 @@ use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 
-pub use engine::{ArchMap, EngineProfile, EngineSyscall, Selector, Target};
+pub use engine::{ArchMap, EngineArg, EngineProfile, EngineSyscall, Selector, Target};
 pub use oci::{Arg, Seccomp, Syscall};
 
 use crate::{Action, Error, Operator, Profile, Rule, syscalls};
