@@ -10,12 +10,15 @@ use clap::{Parser, ValueEnum};
 use crabcan_runtime::Sandbox;
 use log::LevelFilter;
 
+use crate::profiles;
+
 /// Run a command in a sandbox: isolated by default, without a daemon and without root.
 #[derive(Parser)]
 #[command(name = "crabcan", version, max_term_width = 100)]
 #[command(override_usage = "crabcan [OPTIONS] -- CMD [ARG]...\n       \
     crabcan [OPTIONS] --command 'CMD [ARG]...'\n       \
-    crabcan explain [OPTIONS] -- CMD [ARG]...")]
+    crabcan explain [OPTIONS] -- CMD [ARG]...\n       \
+    crabcan seccomp explain|compile PROFILE")]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
     /// Say what is done, step by step, on standard error
@@ -44,6 +47,10 @@ pub(crate) struct Args {
         hide_possible_values = true
     )]
     userns: UserNamespace,
+    /// Which system calls are let through: default, an allow-list for programs that are not trusted;
+    /// tutorial, all but a few; none, all; or a profile's FILE (OCI or a container engine's)
+    #[arg(long, value_name = "PROFILE")]
+    seccomp: Option<OsString>,
     /// Run the command itself as process 1, without a reaper
     #[arg(long)]
     as_pid_1: bool,
@@ -75,6 +82,9 @@ impl fmt::Debug for Args {
         if self.userns != UserNamespace::Private {
             args.field("userns", &self.userns);
         }
+        if let Some(profile) = &self.seccomp {
+            args.field("seccomp", profile);
+        }
         if self.as_pid_1 {
             args.field("as_pid_1", &true);
         }
@@ -103,13 +113,14 @@ enum UserNamespace {
 
 /// The options that take a value as the next argument. Anything that does not begin with a dash
 /// behind one of them is that value, and no command.
-const WITH_VALUE: [&str; 11] = [
+const WITH_VALUE: [&str; 12] = [
     "--command",
     "--uid",
     "--mount",
     "--add",
     "--hostname",
     "--userns",
+    "--seccomp",
     "--root",
     "--log",
     "--log-format",
@@ -202,6 +213,9 @@ impl Args {
         }
         if let Some(name) = &self.hostname {
             sandbox = sandbox.hostname(name);
+        }
+        if let Some(word) = &self.seccomp {
+            sandbox = sandbox.seccomp(profiles::read(word)?);
         }
         for pair in &self.add {
             let (source, destination) = source_and_destination(pair)?;

@@ -8,6 +8,7 @@ mod args;
 mod commands;
 mod hints;
 mod logging;
+mod profiles;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

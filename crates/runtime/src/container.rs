@@ -23,6 +23,7 @@ pub struct Container<'plan> {
     child: Child,
     protocol: Protocol,
     console: Option<OwnedFd>,
+    listener: Option<OwnedFd>,
     end: Option<ExitStatus>,
     start_tried: bool,
 }
@@ -58,6 +59,7 @@ impl<'plan> Container<'plan> {
             child: process,
             protocol,
             console: None,
+            listener: None,
             end: None,
             start_tried: false,
         };
@@ -76,6 +78,13 @@ impl<'plan> Container<'plan> {
     /// The master side of the container's terminal, once.
     pub fn take_console(&mut self) -> Option<OwnedFd> {
         self.console.take()
+    }
+
+    /// The listener of the filter of system calls, once: after [`Container::create`] without a
+    /// reaper, after [`Container::start`] with one. [`listener::send`](crate::listener::send) hands
+    /// it on.
+    pub fn take_listener(&mut self) -> Option<OwnedFd> {
+        self.listener.take()
     }
 
     /// Executes the program, once, and returns when it is there; see execve(2).
@@ -99,11 +108,14 @@ impl<'plan> Container<'plan> {
     fn execute(&mut self) -> Result<(), Error> {
         const DOING: &str = "starting the program";
         let sent = self.protocol.proceed();
-        match self.protocol.hear(DOING)? {
-            Heard::Message(Message::Started) => Ok(()),
-            // Without a reaper the channel closes as the program is executed.
-            Heard::Closed if sent.is_ok() && !self.plan.has_reaper() => Ok(()),
-            heard => Err(self.unexpected(heard, DOING)),
+        loop {
+            match self.protocol.hear(DOING)? {
+                Heard::Message(Message::Started) => return Ok(()),
+                Heard::Listener(fd) if self.listener.is_none() => self.listener = Some(fd),
+                // Without a reaper the channel closes as the program is executed.
+                Heard::Closed if sent.is_ok() && !self.plan.has_reaper() => return Ok(()),
+                heard => return Err(self.unexpected(heard, DOING)),
+            }
         }
     }
 
@@ -163,6 +175,7 @@ impl<'plan> Container<'plan> {
             match self.protocol.hear(DOING)? {
                 Heard::Message(Message::Ready) => return Ok(()),
                 Heard::Console(master) if self.console.is_none() => self.console = Some(master),
+                Heard::Listener(fd) if self.listener.is_none() => self.listener = Some(fd),
                 heard => return Err(self.unexpected(heard, DOING)),
             }
         }
@@ -203,8 +216,8 @@ impl<'plan> Container<'plan> {
                 message: format!("{message:?}"),
                 doing,
             },
-            Heard::Console(_) => Error::Protocol {
-                message: "a second console".into(),
+            Heard::Console(_) | Heard::Listener(_) => Error::Protocol {
+                message: "a second console or listener".into(),
                 doing,
             },
         }

@@ -12,6 +12,7 @@ use crabcan_init::message::Message;
 use crabcan_init::{PlanWriter, Step};
 use crabcan_ns::{IdMap, IdMapWriter, Namespaces};
 use crabcan_rootfs::MountAttributes;
+use crabcan_seccomp::json::Listener;
 
 use crate::ids::IdRange;
 use crate::spec::Spec;
@@ -27,6 +28,9 @@ pub struct Plan {
     writer: PlanWriter,
     program: OsString,
     reaper: bool,
+    /// Whether system calls are filtered, and who answers for those that ask.
+    filtered: bool,
+    listener: Option<Listener>,
     fault: Option<Fault>,
     /// The ids of the container, held for as long as the plan is there.
     ids: Option<IdRange>,
@@ -89,6 +93,18 @@ impl Plan {
     /// since no value lets init go on without the step.
     pub fn fail_at(&mut self, step: u32, errno: i32) {
         self.fault = Some(Fault { step, errno });
+    }
+
+    /// Whether the program's system calls are filtered.
+    #[must_use]
+    pub fn is_filtered(&self) -> bool {
+        self.filtered
+    }
+
+    /// Who answers for the system calls that ask: for [`listener::send`](crate::listener::send).
+    #[must_use]
+    pub fn listener(&self) -> Option<&Listener> {
+        self.listener.as_ref()
     }
 
     pub(crate) fn with_ids(mut self, ids: Option<IdRange>) -> Self {

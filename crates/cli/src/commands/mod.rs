@@ -2,6 +2,7 @@
 
 mod explain;
 mod sandbox;
+mod seccomp;
 
 use std::ffi::OsString;
 
@@ -17,6 +18,7 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> anyhow::Result<u8> {
     let name = arguments.remove(position);
     match name.to_str() {
         Some("explain") => explain::run(&arguments),
+        Some("seccomp") => seccomp::run(&arguments),
         _ => bail!("{} is no command of crabcan's", name.display()),
     }
 }

@@ -1,6 +1,7 @@
 //! From a specification to the steps, in the order that the security of init needs
 //! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
 
+mod filter;
 mod mounts;
 mod program;
 
@@ -12,6 +13,7 @@ use crabcan_init::{PlanWriter, Step, TooLong};
 use crabcan_ns::{IdMapWriter, Namespace, Namespaces};
 use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
 
+use self::filter::Filter;
 use self::program::{candidates, strings};
 use super::{IdMaps, MountToSend, Plan, c_string};
 use crate::spec::{Process, Spec, User};
@@ -31,6 +33,7 @@ struct Composer<'a> {
     /// Whether the parent opens the sources of mounts: it can reach what the container's ids can't.
     parent_mounts: bool,
     mounts_to_send: Vec<MountToSend>,
+    filter: Option<Filter>,
     writer: PlanWriter,
 }
 
@@ -50,6 +53,7 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
         id_maps,
         parent_mounts,
         mounts_to_send: Vec::new(),
+        filter: Filter::new(spec)?,
         writer,
     };
     composer.identity()?;
@@ -67,6 +71,8 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
         writer: composer.writer,
         program: program.clone(),
         reaper: spec.extension.reaper,
+        filtered: composer.filter.is_some(),
+        listener: composer.filter.and_then(|filter| filter.listener),
         fault: None,
         ids: None,
     })
@@ -273,7 +279,10 @@ impl Composer<'_> {
             // After the ids, so that the container's own user owns it.
             self.push(&Step::SessionKeyring {})?;
         }
-        let capabilities = capabilities.unwrap_or_else(Capabilities::none);
+        let mut capabilities = capabilities.unwrap_or_else(Capabilities::none);
+        if self.filter.is_some() && !no_new_privileges {
+            capabilities = filter::with_the_right_to_filter(capabilities);
+        }
         capabilities
             .check()
             .map_err(|error| Error::invalid("process.capabilities", error.to_string()))?;
@@ -303,11 +312,17 @@ impl Composer<'_> {
                 columns: terminal.columns.into(),
             })?;
         }
+        let early = self
+            .filter
+            .as_ref()
+            .is_some_and(|it| it.is_early(self.spec));
+        self.push_filter(early)?;
         self.push(&Step::Ready {})?;
         if self.spec.extension.reaper {
             self.push(&Step::Reaper {})?;
         }
         self.push(&Step::Session {})?;
+        self.push_filter(!early)?;
         let args = strings("process.args", &process.args)?;
         let env = strings("process.env", &process.env)?;
         let candidates = strings("process.args[0]", &candidates(process))?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crabcan_ns::{IdMap, Namespace};
 use crabcan_rootfs::Propagation;
+use crabcan_seccomp::json::Seccomp;
 
 /// What only Linux has.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,8 @@ pub struct Linux {
     pub masked_paths: Vec<PathBuf>,
     /// Files and directories to be made read-only.
     pub readonly_paths: Vec<PathBuf>,
+    /// The filter of system calls.
+    pub seccomp: Option<Seccomp>,
 }
 
 /// One of `linux.namespaces`.

@@ -12,6 +12,7 @@ mod process;
 use std::path::PathBuf;
 
 use crabcan_rootfs::MountAttributes;
+use crabcan_seccomp::Profile;
 
 pub use linux::{Linux, NamespaceRequest};
 pub use mount::{Mount, MountPoint};
@@ -58,6 +59,8 @@ pub struct Extension {
     pub reaper: bool,
     /// `/dev` is made with the default devices, links and file systems, before the mounts.
     pub default_dev: bool,
+    /// The filter of system calls where it is no `linux.seccomp`.
+    pub seccomp: Option<Profile>,
     /// The program gets an empty session keyring instead of the caller's, with its keys.
     pub session_keyring: bool,
     /// The kernel kills the program when the thread that made the container ends.
