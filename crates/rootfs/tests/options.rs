@@ -91,12 +91,21 @@ fn attributes_are_set_and_cleared_of_the_top_or_of_all() {
 #[test]
 fn the_top_of_a_bound_tree_alone() {
     let mut container = Container::new();
-    container.bind("root/src", "/b", "rbind ro noatime");
+    container.bind("root/src", "/b", "rbind ro nodev");
     let script = format!("{SHOW} show /b; test -w /b || echo refused");
     let printed = container.run(&script).unwrap();
     assert!(printed.starts_with("ro,"), "{printed}");
-    assert!(printed.contains("noatime"), "{printed}");
+    assert!(printed.contains(",nodev,"), "{printed}");
     assert!(printed.ends_with("refused\n"), "{printed}");
+}
+
+/// What the owner of a mount has decided, a user namespace can't take back: how access times are
+/// kept is always among that.
+#[test]
+fn locked_attributes_are_kept_or_an_error() {
+    let mut container = Container::new();
+    container.bind("root/src", "/b", "bind noatime");
+    assert_eq!(container.run("true"), Err(("Bind".into(), libc::EPERM)));
 }
 
 #[test]
