@@ -6,11 +6,13 @@
 //! ```
 //! Numbers are in native order: a plan never leaves the machine, nor the run, that made it.
 
+mod lists;
 #[cfg(test)]
 mod tests;
 
 use core::ffi::CStr;
 
+pub use self::lists::{Bits, Change, Changes};
 use crate::step::Step;
 
 /// "CRAB" in the first four bytes.
@@ -179,11 +181,14 @@ impl<'a> Cursor<'a> {
         Some(*array)
     }
 
+    #[inline(never)]
     fn word(&mut self) -> Option<u32> {
         self.array().map(u32::from_ne_bytes)
     }
 
-    fn bytes(&mut self) -> Option<&'a [u8]> {
+    // Not inlined, as every step has fields: that makes the program smaller.
+    #[inline(never)]
+    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = self.word()? as usize;
         self.take(length)
     }
