@@ -16,12 +16,12 @@
 //! The same in its four parts, for whoever wants to do something in between:
 //!
 //! ```
-//! use crabcan_runtime::{Container, ExitStatus, Sandbox};
+//! use crabcan_runtime::{Process, ExitStatus, Sandbox};
 //!
 //! let plan = Sandbox::new("/bin/sleep").arg("60").hostname("quiet-reef").plan()?;
 //! assert!(plan.steps().contains(&"set host name quiet-reef".to_owned()));
 //!
-//! let mut container = Container::create(&plan)?;
+//! let mut container = Process::create(&plan)?;
 //! container.start()?;
 //! container.signal(15)?;
 //! assert_eq!(container.wait()?, ExitStatus::Signaled(15));
@@ -33,7 +33,7 @@
 //! * [`spec::Spec`]: what a container is to be, in the words of the OCI runtime specification. The
 //!   builder fills one in; so can you, for [`Plan::new`].
 //! * [`Plan`]: everything that will be done, in order. [`Host`] is what it depends on besides.
-//! * [`Container`]: made, started, waited for, removed; killed when it is dropped.
+//! * [`Process`]: made, started, waited for, removed; killed when it is dropped.
 //! * [`wait`], [`signals`], [`console`]: a container in the foreground of a program on a terminal.
 //!
 //! # Safe in any program
@@ -64,7 +64,6 @@
 //! what a shell expects. Nothing is left running after an error.
 
 pub mod console;
-mod container;
 mod error;
 mod foreground;
 mod host;
@@ -72,16 +71,17 @@ mod hostname;
 mod ids;
 mod launch;
 mod plan;
+mod process;
 mod protocol;
 mod sandbox;
 pub mod signals;
 pub mod spec;
 mod sys;
 
-pub use container::Container;
 pub use crabcan_ns::ExitStatus;
 pub use error::Error;
 pub use foreground::wait;
 pub use host::Host;
 pub use plan::Plan;
+pub use process::Process;
 pub use sandbox::Sandbox;
