@@ -56,7 +56,7 @@
 //! # Privileges
 //! None, where ordinary users may make user namespaces: the container has the caller's own id, as
 //! any id inside. A caller with `CAP_SETUID`, `CAP_SETGID` and `CAP_SYS_ADMIN` gets a user namespace
-//! too, on a range of ids that nothing on the host owns; for that it makes `/run/crabcan/ids`.
+//! too, on a range of ids that nothing on the host owns; for that it makes `/run/crabcan/.ids`.
 //!
 //! # Errors
 //! One type, [`Error`]: a variant is an operation and names its object, the source is the kernel's
@@ -76,6 +76,7 @@ mod protocol;
 mod sandbox;
 pub mod signals;
 pub mod spec;
+mod state;
 mod sys;
 
 pub use crabcan_ns::ExitStatus;
@@ -85,3 +86,4 @@ pub use host::Host;
 pub use plan::Plan;
 pub use process::Process;
 pub use sandbox::Sandbox;
+pub use state::{Id, StateRoot};
