@@ -204,6 +204,34 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// A hook failed.
+    #[error("{kind} hook {}", .path.display())]
+    Hook {
+        /// Which list of `hooks` it is in.
+        kind: &'static str,
+        /// The program.
+        path: PathBuf,
+        /// Why it could not be executed, or how it ended, and what it said.
+        source: io::Error,
+    },
+    /// A socket of the caller's peer can't be used.
+    #[error("{doing} the socket {}", .path.display())]
+    Socket {
+        /// What was being done.
+        doing: &'static str,
+        /// The socket.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The pid file can't be written.
+    #[error("write the pid file {}", .path.display())]
+    PidFile {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// The caller's terminal can't be used.
     #[error("{doing}")]
     Terminal {

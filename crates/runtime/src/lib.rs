@@ -66,6 +66,8 @@
 pub mod console;
 mod error;
 mod foreground;
+mod handover;
+mod hooks;
 mod host;
 mod hostname;
 mod ids;
