@@ -16,7 +16,7 @@ use crate::spec::{
     ConsoleSize, Extension, IdMapping, Linux, Mount, MountPoint, NamespaceRequest, Process,
     ResourceLimit, Root, Spec, Terminal, User,
 };
-use crate::{Container, Error, Host, Plan, hostname};
+use crate::{Error, Host, Plan, hostname};
 
 /// Describes a command to be run in a sandbox; reads like [`std::process::Command`].
 ///
@@ -95,7 +95,7 @@ impl Sandbox {
         self
     }
 
-    /// Gives the command a terminal of its own; [`Container::take_console`] hands out its master.
+    /// Gives the command a terminal of its own; [`crate::Process::take_console`] hands out its master.
     pub fn terminal(mut self, terminal: Option<Terminal>) -> Self {
         self.terminal = terminal;
         self
@@ -136,10 +136,10 @@ impl Sandbox {
     /// Runs the command to its end.
     ///
     /// # Errors
-    /// As [`Sandbox::plan`], [`Container::create`] and [`Container::start`] have.
+    /// As [`Sandbox::plan`], [`crate::Process::create`] and [`crate::Process::start`] have.
     pub fn status(&self) -> Result<ExitStatus, Error> {
         let plan = self.plan()?;
-        let mut container = Container::create(&plan)?;
+        let mut container = crate::Process::create(&plan)?;
         container.start()?;
         let status = container.wait()?;
         container.remove()?;
