@@ -1,9 +1,12 @@
 //! From a specification to the steps, in the order that the security of init needs
 //! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
 
+mod list;
 mod mounts;
 mod process;
 mod program;
+mod schedule;
+mod sysctl;
 
 use std::path::{Component, Path};
 
