@@ -75,6 +75,7 @@ mod launch;
 mod plan;
 mod process;
 mod protocol;
+mod resctrl;
 mod sandbox;
 pub mod signals;
 pub mod spec;
