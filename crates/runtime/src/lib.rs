@@ -65,6 +65,7 @@
 
 pub mod console;
 mod error;
+mod features;
 mod foreground;
 mod handover;
 mod hooks;
@@ -84,6 +85,7 @@ mod sys;
 
 pub use crabcan_ns::ExitStatus;
 pub use error::Error;
+pub use features::Features;
 pub use foreground::wait;
 pub use host::Host;
 pub use plan::Plan;

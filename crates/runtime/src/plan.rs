@@ -2,6 +2,8 @@
 
 mod compose;
 
+pub(crate) use compose::memory_words;
+
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::unix::ffi::OsStringExt;

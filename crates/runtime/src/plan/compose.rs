@@ -19,6 +19,7 @@ use crabcan_ns::{IdMap, IdMapWriter, IdRange, Namespace, Namespaces};
 use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
 
 use self::program::{candidates, strings};
+pub(crate) use self::schedule::memory_words;
 use super::{IdMaps, MountToSend, Plan, c_string};
 use crate::spec::{IdMapping, Process, Spec, User};
 use crate::{Error, Host};
