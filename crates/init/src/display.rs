@@ -46,6 +46,7 @@ impl Display for Step<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match *self {
             Self::AwaitIdMaps {} => f.write_str("wait for the id maps"),
+
             Self::NotDumpable {} => f.write_str("make init untraceable (not dumpable)"),
             Self::SetIds {
                 uid,
@@ -93,6 +94,7 @@ impl Display for Step<'_> {
                     .add_if(listener, "listener sent to the parent")
                     .end()
             }
+            _ => f.write_str(self.name()),
         }
     }
 }

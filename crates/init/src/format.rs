@@ -6,11 +6,13 @@
 //! ```
 //! Numbers are in native order: a plan never leaves the machine, nor the run, that made it.
 
+mod lists;
 #[cfg(test)]
 mod tests;
 
 use core::ffi::CStr;
 
+pub use self::lists::{Bits, Change, Changes};
 use crate::step::Step;
 
 /// "CRAB" in the first four bytes.
@@ -183,7 +185,7 @@ impl<'a> Cursor<'a> {
         self.array().map(u32::from_ne_bytes)
     }
 
-    fn bytes(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = self.word()? as usize;
         self.take(length)
     }

@@ -76,6 +76,7 @@ mod launch;
 mod plan;
 mod process;
 mod protocol;
+mod provide;
 mod resctrl;
 mod sandbox;
 pub mod signals;

@@ -7,9 +7,9 @@ use crabcan_init::message::{End, Message};
 use crabcan_ns::{Child, ExitStatus};
 use nix::unistd::Pid;
 
-use crate::launch;
 use crate::protocol::{Heard, Protocol};
 use crate::{Error, Plan};
+use crate::{launch, provide};
 
 const SIGKILL: i32 = 9;
 
@@ -156,7 +156,7 @@ impl<'plan> Process<'plan> {
     /// Writes the id maps, lets init go on, sends the mounts it waits for, and hears it is ready.
     fn prepare(&mut self) -> Result<(), Error> {
         const DOING: &str = "preparing the container";
-        if let Err(error) = launch::provide(self.plan, &self.child, &self.protocol) {
+        if let Err(error) = provide::provide(self.plan, &self.child, &self.protocol) {
             return Err(self.not_provided(error, DOING));
         }
         loop {

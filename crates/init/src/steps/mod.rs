@@ -182,6 +182,7 @@ impl Context {
             Step::Exec { candidates, .. } => {
                 return Err(self.prepare_program(Some(*step))?.execute(candidates));
             }
+            _ => Err(Errno::EINVAL),
         }
         .map_err(Failure::from)
     }

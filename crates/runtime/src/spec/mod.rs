@@ -86,6 +86,16 @@ properties! {
 /// What crabcan can do and the specification does not speak of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extension {
+    /// The container's id.
+    pub id: String,
+    /// Its program waits for a byte in a FIFO, which init gets as descriptor 5, instead of for the
+    /// parent's word.
+    pub start_fifo: bool,
+    /// How many descriptors init hands on to the program, as 3 and the following: it gets them as 5
+    /// and the following, behind the FIFO if there is one.
+    pub preserve_descriptors: u32,
+    /// The root is entered without pivot_root(2), which the kernel's first file system refuses.
+    pub no_pivot: bool,
     /// The directory that relative paths of `root` and of bind mounts are relative to, absolute.
     pub bundle: Option<PathBuf>,
     /// The root is an overlay: what is written goes to a private tmpfs and is thrown away.

@@ -10,7 +10,7 @@ use crabcan_rootfs::{Bind, MountOptions, NewMount, Target};
 
 use super::{Composer, check_absolute, rootfs};
 use crate::Error;
-use crate::plan::MountToSend;
+use crate::plan::{IdMapping, MountToSend, Provision};
 use crate::spec::{Mount, MountPoint};
 
 /// The group that owns terminals, on every distribution.
@@ -81,12 +81,12 @@ impl Composer<'_> {
             bind = bind.without_submounts();
         }
         if self.parent_mounts {
-            self.mounts_to_send.push(MountToSend {
+            self.provisions.push(Provision::Mount(MountToSend {
                 source,
                 recursive: scope == Scope::Tree,
                 attributes: options.attributes.set,
-                idmap: options.id_map.is_some(),
-            });
+                idmap: options.id_map.map(|_| IdMapping::Container),
+            }));
             bind = bind.received();
         }
         bind.push(&mut self.writer).map_err(rootfs(field))

@@ -132,15 +132,15 @@ pub(super) fn scheduler(scheduler: &Scheduler) -> Result<SchedulerNumbers, Error
     })
 }
 
-/// The value that ioprio_set(2) takes.
-pub(super) fn io_priority(wanted: &IoPriority) -> Result<u32, Error> {
+/// The class and the level that ioprio_set(2) takes.
+pub(super) fn io_priority(wanted: &IoPriority) -> Result<(u32, u32), Error> {
     let class = number("process.ioPriority.class", &IO_CLASSES, &wanted.class)?;
     let priority = wanted.priority;
     match u32::try_from(priority)
         .ok()
         .filter(|priority| *priority < 8)
     {
-        Some(priority) => Ok(class << 13 | priority),
+        Some(level) => Ok((class, level)),
         None => {
             let reason = format!("{priority} is not between 0 and 7");
             Err(Error::invalid("process.ioPriority.priority", reason))
@@ -149,7 +149,7 @@ pub(super) fn io_priority(wanted: &IoPriority) -> Result<u32, Error> {
 }
 
 /// The mode with its flags, and the mask of nodes, as set_mempolicy(2) takes them.
-pub(super) fn memory_policy(policy: &MemoryPolicy) -> Result<(u32, Vec<u64>), Error> {
+pub(super) fn memory_policy(policy: &MemoryPolicy) -> Result<(u32, Vec<u8>), Error> {
     let mut mode = number("linux.memoryPolicy.mode", &MEMORY_MODES, &policy.mode)?;
     for (index, flag) in policy.flags.iter().enumerate() {
         let field = format!("linux.memoryPolicy.flags[{index}]");
@@ -259,9 +259,9 @@ mod tests {
             let class = class.into();
             io_priority(&IoPriority { class, priority })
         };
-        assert_eq!(with("IOPRIO_CLASS_BE", 4).unwrap(), 2 << 13 | 4);
-        assert_eq!(with("IOPRIO_CLASS_RT", 0).unwrap(), 1 << 13);
-        assert_eq!(with("IOPRIO_CLASS_IDLE", 7).unwrap(), 3 << 13 | 7);
+        assert_eq!(with("IOPRIO_CLASS_BE", 4).unwrap(), (2, 4));
+        assert_eq!(with("IOPRIO_CLASS_RT", 0).unwrap(), (1, 0));
+        assert_eq!(with("IOPRIO_CLASS_IDLE", 7).unwrap(), (3, 7));
         assert_eq!(
             named(with("IOPRIO_CLASS_NONE", 0)),
             "process.ioPriority.class"
@@ -281,7 +281,8 @@ mod tests {
             nodes: "0,2".into(),
             flags: vec!["MPOL_F_STATIC_NODES".into()],
         };
-        assert_eq!(memory_policy(&policy).unwrap(), (3 | 1 << 15, vec![0b101]));
+        let mask = 0b101u64.to_ne_bytes().to_vec();
+        assert_eq!(memory_policy(&policy).unwrap(), (3 | 1 << 15, mask));
         policy.nodes.clear();
         assert_eq!(memory_policy(&policy).unwrap().1, [0; 0]);
         policy.nodes = "all".into();

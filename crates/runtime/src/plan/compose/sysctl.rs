@@ -17,9 +17,9 @@ const IPC: [&str; 8] = [
     "shm_rmid_forced",
 ];
 
-/// The path below `/proc/sys` of a setting that the container may have: it belongs to a namespace
-/// which is not the runtime's own.
-pub(super) fn path(linux: &Linux, key: &str) -> Result<String, Error> {
+/// The path below `/proc/sys` of a setting that the container may have, and the kind of namespace
+/// that it belongs to, which must not be the runtime's own.
+pub(super) fn path(linux: &Linux, key: &str) -> Result<(Namespace, String), Error> {
     let refused = |reason: String| {
         let field = format!("linux.sysctl[\"{}\"]", key.escape_debug());
         Err(Error::invalid(field, reason))
@@ -42,7 +42,7 @@ pub(super) fn path(linux: &Linux, key: &str) -> Result<String, Error> {
             "needs a {namespace} namespace of the container's own"
         ));
     }
-    Ok(parts.join("/"))
+    Ok((namespace, parts.join("/")))
 }
 
 /// The parts of a name, with dots or with slashes between them. Whichever comes first is the
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn settings_of_the_containers_namespaces_are_allowed() {
         let all = linux(&Namespace::ALL);
-        let same = |key: &str, expected: &str| assert_eq!(path(&all, key).unwrap(), expected);
+        let same = |key: &str, expected: &str| assert_eq!(path(&all, key).unwrap().1, expected);
         same("net.ipv4.ip_forward", "net/ipv4/ip_forward");
         same("net/ipv4/ip_forward", "net/ipv4/ip_forward");
         same(

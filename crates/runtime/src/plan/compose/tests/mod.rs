@@ -11,9 +11,11 @@ use std::ffi::OsString;
 
 use crabcan_caps::{Capability, CapabilitySet};
 
+mod oci;
+
 use super::*;
 use crate::spec::{
-    Capabilities, IdMapping, Linux, Mount, MountPoint, NamespaceRequest, ResourceLimit,
+    Capabilities, IdMapping, Linux, Mount, MountPoint, NamespaceRequest, Process, ResourceLimit,
     Root as SpecRoot,
 };
 
@@ -102,6 +104,14 @@ fn plan(spec: &Spec, privileged: bool) -> Plan {
 
 fn steps(spec: &Spec, privileged: bool) -> Vec<String> {
     plan(spec, privileged).steps()
+}
+
+fn mounts_to_send(plan: &Plan) -> Vec<&MountToSend> {
+    let mounts = plan.provisions().iter().filter_map(|one| match one {
+        Provision::Mount(mount) => Some(mount),
+        _ => None,
+    });
+    mounts.collect()
 }
 
 /// Where the step that begins like this stands.
@@ -236,14 +246,14 @@ fn with_privilege_and_maps_the_parent_makes_the_mounts() {
         bind("/host/b", &["bind"]),
     ];
     let made = plan(&spec, true);
-    let sent = made.mounts_to_send();
+    let sent = mounts_to_send(&made);
     let words: Vec<_> = sent
         .iter()
         .map(|mount| {
             (
                 mount.source.to_str().unwrap(),
                 mount.recursive,
-                mount.idmap,
+                mount.idmap.is_some(),
                 mount.attributes,
             )
         })
@@ -260,7 +270,7 @@ fn with_privilege_and_maps_the_parent_makes_the_mounts() {
     let received = made.steps();
     let received = received.iter().filter(|step| step.contains("received"));
     assert_eq!(received.count(), 3);
-    assert!(plan(&spec, false).mounts_to_send().is_empty());
+    assert!(mounts_to_send(&plan(&spec, false)).is_empty());
     assert!(made.hides_init() && !plan(&spec, false).hides_init());
 }
 
@@ -270,7 +280,7 @@ fn the_hosts_own_root_is_never_sent_with_the_containers_ids() {
     let mut spec = rootless();
     spec.root.path = "/".into();
     spec.extension.idmap_root = true;
-    assert!(plan(&spec, true).mounts_to_send().is_empty());
+    assert!(mounts_to_send(&plan(&spec, true)).is_empty());
 }
 
 #[test]
@@ -343,9 +353,12 @@ fn a_name_is_looked_for_in_path() {
 
 /// The change makes the specification wrong, and the error's name is the field's.
 fn refused(field: &str, change: impl Fn(&mut Spec)) {
-    let mut spec = rootless();
+    refused_of(rootless(), false, field, change);
+}
+
+fn refused_of(mut spec: Spec, privileged: bool, field: &str, change: impl Fn(&mut Spec)) {
     change(&mut spec);
-    match compose(&spec, &host(false)) {
+    match compose(&spec, &host(privileged)) {
         Err(Error::Invalid { field: named, .. }) => assert_eq!(named, field),
         other => panic!("{field}: {other:?}"),
     }
