@@ -88,12 +88,6 @@ properties! {
 pub struct Extension {
     /// The container's id.
     pub id: String,
-    /// Its program waits for a byte in a FIFO, which init gets as descriptor 5, instead of for the
-    /// parent's word.
-    pub start_fifo: bool,
-    /// How many descriptors init hands on to the program, as 3 and the following: it gets them as 5
-    /// and the following, behind the FIFO if there is one.
-    pub preserve_descriptors: u32,
     /// The root is entered without pivot_root(2), which the kernel's first file system refuses.
     pub no_pivot: bool,
     /// The directory that relative paths of `root` and of bind mounts are relative to, absolute.
@@ -112,6 +106,10 @@ pub struct Extension {
     pub default_dev: bool,
     /// The program gets an empty session keyring instead of the caller's, with its keys.
     pub session_keyring: bool,
+    /// Init waits for the word of another program, in the FIFO that it is handed as descriptor 5.
+    pub await_start: bool,
+    /// How many descriptors init is handed behind that: the program gets them as 3, 4, ….
+    pub preserved_descriptors: u32,
     /// The kernel kills the program when the thread that made the container ends.
     pub parent_death_signal: Option<i32>,
     /// Bit N is set when the terminal becomes descriptor N; all three when 0.

@@ -30,7 +30,7 @@ impl Composer<'_> {
         }
         let candidates = strings("process.args[0]", &candidates(process))?;
         let candidates = Strings::new(&candidates).ok_or(Error::PlanTooLong)?;
-        if self.spec.extension.start_fifo {
+        if self.spec.extension.await_start {
             // What is not there already fails `create`.
             self.push(&Step::FindProgram { candidates })?;
         }
@@ -39,7 +39,7 @@ impl Composer<'_> {
             self.umask(mask)?;
         }
         self.push(&Step::Ready {})?;
-        if self.spec.extension.start_fifo {
+        if self.spec.extension.await_start {
             self.push(&Step::AwaitStart {
                 descriptor: FIRST_HANDED,
             })?;
@@ -60,10 +60,10 @@ impl Composer<'_> {
             self.push(&Step::Reaper {})?;
         }
         self.push(&Step::Session {})?;
-        if extension.preserve_descriptors > 0 {
+        if extension.preserved_descriptors > 0 {
             self.push(&Step::PreserveDescriptors {
-                first: FIRST_HANDED + u32::from(extension.start_fifo),
-                count: extension.preserve_descriptors,
+                first: FIRST_HANDED + u32::from(extension.await_start),
+                count: extension.preserved_descriptors,
             })?;
         }
         let args = strings("process.args", &process.args)?;

@@ -462,7 +462,7 @@ fn hooks_are_run_at_their_points() {
     spec.oci_version = "1.3.0".into();
     spec.extension.id = "c1".into();
     spec.extension.bundle = Some("/b".into());
-    spec.extension.start_fifo = true;
+    spec.extension.await_start = true;
     spec.annotations = [("a\u{1}b", "c\"".to_owned())].into_iter().collect();
     spec.hooks.create_runtime = vec![hook("/r")];
     spec.hooks.create_container = vec![hook("/c"), hook("/d")];
@@ -546,8 +546,8 @@ fn what_is_wrong_with_hooks_is_named() {
 #[test]
 fn a_container_of_create_waits_at_its_fifo() {
     let mut spec = rootful();
-    spec.extension.start_fifo = true;
-    spec.extension.preserve_descriptors = 2;
+    spec.extension.await_start = true;
+    spec.extension.preserved_descriptors = 2;
     let order = [
         "Capabilities",
         "FindProgram",
@@ -564,7 +564,7 @@ fn a_container_of_create_waits_at_its_fifo() {
         _ => None,
     });
     assert_eq!(numbers, [(5, 1), (6, 2)]);
-    spec.extension.start_fifo = false;
+    spec.extension.await_start = false;
     let numbers = find(&spec, true, |step| match *step {
         Step::PreserveDescriptors { first, count } => Some((first, count)),
         _ => None,
