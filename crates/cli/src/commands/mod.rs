@@ -9,8 +9,8 @@ use std::io::{Write, stdout};
 
 use anyhow::bail;
 
+use crate::VERSION;
 use crate::global::{asks_version, command_position};
-use crate::{VERSION, hints};
 
 /// Finds the command and runs it; the exit code that it ended with.
 pub(crate) fn run(mut arguments: Vec<OsString>) -> anyhow::Result<u8> {

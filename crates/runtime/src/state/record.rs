@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::Identity;
+use crate::plan::LateSteps;
 
 /// The version of the record that this crate writes, and the only one that it reads.
 pub(crate) const VERSION: u32 = 1;
@@ -39,6 +40,8 @@ pub(crate) struct Record {
     /// Which hooks are still to come: without any, nobody has to read the configuration again.
     pub(crate) poststart_hooks: bool,
     pub(crate) poststop_hooks: bool,
+    /// What init does after the word of `start`, for its errors.
+    pub(crate) late: LateSteps,
 }
 
 /// What a record of any version has.

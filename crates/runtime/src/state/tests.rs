@@ -50,6 +50,7 @@ fn record(name: &str) -> Record {
         own_pid_namespace: true,
         poststart_hooks: false,
         poststop_hooks: false,
+        late: crate::plan::LateSteps::default(),
     }
 }
 

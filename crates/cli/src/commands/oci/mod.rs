@@ -2,8 +2,6 @@
 
 mod bundle;
 mod container;
-mod exec;
-mod limits;
 mod listing;
 mod signal;
 
@@ -17,8 +15,23 @@ use crate::{hints, logging};
 
 /// The names of the commands.
 pub(super) const NAMES: &[&str] = &[
-    "create", "start", "state", "kill", "delete", "run", "exec", "ps", "list", "pause", "resume",
-    "update", "events", "spec", "features", "checkpoint", "restore",
+    "create",
+    "start",
+    "state",
+    "kill",
+    "delete",
+    "run",
+    "exec",
+    "ps",
+    "list",
+    "pause",
+    "resume",
+    "update",
+    "events",
+    "spec",
+    "features",
+    "checkpoint",
+    "restore",
 ];
 
 /// What a failed command ends with, as runc's do; `exec` could not be told from its program else.
@@ -40,7 +53,6 @@ pub(super) fn run(name: &str, before: &[OsString], own: Vec<OsString>) -> u8 {
         Err(error) => {
             hints::report_oci(name, &error, &global);
             match name {
-                "exec" => FAILURE_OF_EXEC,
                 _ => FAILURE,
             }
         }
@@ -55,13 +67,7 @@ fn dispatch(name: &str, global: &Global, own: Vec<OsString>) -> anyhow::Result<u
         "state" => container::state(global, &read(name, own)?),
         "kill" => container::kill(global, &read(name, own)?),
         "delete" => container::delete(global, &read(name, own)?),
-        "pause" => container::pause(global, &read(name, own)?),
-        "resume" => container::resume(global, &read(name, own)?),
-        "exec" => exec::exec(global, &read(name, own)?),
-        "ps" => listing::ps(global, &read(name, own)?),
         "list" => listing::list(global, &read(name, own)?),
-        "update" => limits::update(global, &read(name, own)?),
-        "events" => limits::events(global, &read(name, own)?),
         _ => bail!("{name} is not supported"),
     }
 }

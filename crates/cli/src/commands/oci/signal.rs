@@ -33,7 +33,10 @@ fn by_name(upper: &str) -> Option<i32> {
             "CLD" => Some(Signal::SIGCHLD as i32),
             "POLL" => Some(Signal::SIGIO as i32),
             "IOT" => Some(Signal::SIGABRT as i32),
-            _ => format!("SIG{name}").parse::<Signal>().ok().map(|signal| signal as i32),
+            _ => format!("SIG{name}")
+                .parse::<Signal>()
+                .ok()
+                .map(|signal| signal as i32),
         })
 }
 
@@ -58,7 +61,18 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap(), number, "{text}");
         }
-        for wrong in ["", "0", "65", "-9", "SIG", "SIGSIGKILL", "RTMIN+31", "RTMAX-99", "K", "9 "] {
+        for wrong in [
+            "",
+            "0",
+            "65",
+            "-9",
+            "SIG",
+            "SIGSIGKILL",
+            "RTMIN+31",
+            "RTMAX-99",
+            "K",
+            "9 ",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }
