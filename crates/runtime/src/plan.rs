@@ -3,6 +3,8 @@
 mod compose;
 mod late;
 
+pub(crate) use compose::memory_words;
+
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::unix::ffi::OsStringExt;

@@ -1,11 +1,16 @@
 //! From a specification to the steps, in the order that the security of init needs
 //! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
 
+mod hooks;
+mod list;
 mod mounts;
 mod process;
 mod program;
+mod rdt;
+mod schedule;
+mod sysctl;
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use crabcan_caps::Capability;
 use crabcan_init::format::{Groups, Strings};
@@ -14,6 +19,7 @@ use crabcan_ns::{IdMap, IdMapWriter, IdRange, Namespace, Namespaces};
 use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
 
 use self::program::{candidates, strings};
+pub(crate) use self::schedule::memory_words;
 use super::{IdMaps, MountToSend, Plan, c_string};
 use crate::spec::{IdMapping, Process, Spec, User};
 use crate::{Error, Host};
@@ -43,6 +49,11 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
         .first()
         .filter(|program| !program.is_empty());
     let program = program.ok_or_else(|| Error::invalid("process.args", "names no program"))?;
+    refuse_other_platforms(spec)?;
+    hooks::check(spec)?;
+    if let Some(wanted) = &spec.linux.intel_rdt {
+        rdt::check(wanted)?;
+    }
     let namespaces = namespaces(spec)?;
     let id_maps = id_maps(spec, host)?;
     let parent_mounts = host.privileged && id_maps.is_some();
@@ -75,6 +86,24 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
         fault: None,
         ids: None,
     })
+}
+
+/// A part that is there says that the configuration is for another platform.
+fn refuse_other_platforms(spec: &Spec) -> Result<(), Error> {
+    let parts = [
+        ("vm", spec.vm),
+        ("windows", spec.windows),
+        ("solaris", spec.solaris),
+        ("zos", spec.zos),
+        ("freebsd", spec.freebsd),
+    ];
+    match parts.iter().find(|(_, part)| part.is_some()) {
+        Some((field, _)) => Err(Error::invalid(
+            *field,
+            "this is a runtime for Linux containers",
+        )),
+        None => Ok(()),
+    }
 }
 
 fn namespaces(spec: &Spec) -> Result<Namespaces, Error> {
@@ -243,16 +272,16 @@ impl Composer<'_> {
 
     fn root(&mut self) -> Result<(), Error> {
         let (root, extension) = (&self.spec.root, &self.spec.extension);
-        let source = root.path.clone();
+        let source = self.of_bundle("root.path", &root.path)?;
         let mut attributes = extension.root_attributes;
         if root.readonly && extension.recursive_root {
             attributes |= MountAttributes::RDONLY;
         }
         // The host's own root is cloned by init, never id-mapped: there root's files stay root's.
-        let received = self.parent_mounts && root.path != Path::new("/");
+        let received = self.parent_mounts && source != Path::new("/");
         if received {
             self.mounts_to_send.push(MountToSend {
-                source: root.path.clone(),
+                source: source.clone(),
                 recursive: extension.recursive_root,
                 attributes,
                 idmap: extension.idmap_root,
@@ -273,6 +302,21 @@ impl Composer<'_> {
             }
         };
         step.push(&mut self.writer).map_err(rootfs("root.path"))
+    }
+
+    /// A path of the host: relative ones are the bundle's.
+    fn of_bundle(&self, field: &str, path: &Path) -> Result<PathBuf, Error> {
+        if path.as_os_str().is_empty() {
+            return Err(Error::invalid(field, "is missing"));
+        }
+        match &self.spec.extension.bundle {
+            Some(bundle) => Ok(bundle.join(path)),
+            None if path.is_absolute() => Ok(path.to_owned()),
+            None => {
+                let reason = format!("\"{}\" is not absolute", path.display());
+                Err(Error::invalid(field, reason))
+            }
+        }
     }
 
     /// What is hidden or made read-only once everything is mounted, and the pivot.

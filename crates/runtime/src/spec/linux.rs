@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crabcan_ns::{IdRange, Namespace};
+use crabcan_seccomp::json::Seccomp;
 
 use super::Resources;
 use super::property::{Map, properties};
@@ -38,6 +39,8 @@ properties! {
         "intelRdt" => intel_rdt: Option<IntelRdt>,
         /// On which memory nodes memory is taken.
         "memoryPolicy" => memory_policy: Option<MemoryPolicy>,
+        /// The filter of system calls.
+        "seccomp" => seccomp: Option<Seccomp>,
         /// Settings of the kernel that belong to a namespace.
         "sysctl" => sysctl: Map<String>,
         /// Which kernel the program sees.

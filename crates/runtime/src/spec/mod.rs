@@ -6,6 +6,7 @@
 //! taken as they are: [`Plan::new`](crate::Plan::new) decides about them and names the property.
 //! What the specification has no word for stands in [`Extension`].
 
+mod example;
 mod hooks;
 mod json;
 mod linux;

@@ -2,7 +2,6 @@
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 
 use crabcan_init::Step;
 use crabcan_rootfs::device::{self, DevOptions};
@@ -76,7 +75,7 @@ impl Composer<'_> {
                 .map_err(rootfs(field));
         };
         check_bind(field, &options)?;
-        let source = PathBuf::from(&mount.source);
+        let source = self.of_bundle(&format!("{field}.source"), &mount.source)?;
         let mut bind = Bind::new(&source, target).attributes(options.attributes.set);
         if scope == Scope::Mount {
             bind = bind.without_submounts();
