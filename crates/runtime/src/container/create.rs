@@ -236,6 +236,9 @@ impl Creation {
         let mut spec = Spec::from_json(&configuration)?;
         spec.extension.bundle = Some(bundle.clone());
         spec.extension.session_keyring = self.new_keyring;
+        spec.extension.await_start = mode == Mode::Created;
+        spec.extension.preserved_descriptors =
+            u32::try_from(self.inherited.len()).unwrap_or(u32::MAX);
         self.add_environment(&mut spec);
         self.check_terminal(&spec, mode)?;
         let host = Host::current()?;

@@ -102,6 +102,10 @@ pub struct Extension {
     pub default_dev: bool,
     /// The program gets an empty session keyring instead of the caller's, with its keys.
     pub session_keyring: bool,
+    /// Init waits for the word of another program, in the FIFO that it is handed as descriptor 5.
+    pub await_start: bool,
+    /// How many descriptors init is handed behind that: the program gets them as 3, 4, ….
+    pub preserved_descriptors: u32,
     /// The kernel kills the program when the thread that made the container ends.
     pub parent_death_signal: Option<i32>,
     /// Bit N is set when the terminal becomes descriptor N; all three when 0.
