@@ -10,7 +10,9 @@ mod words;
 use core::ffi::CStr;
 use core::fmt::{self, Display, Formatter};
 
-use self::words::{Attributes, Capabilities, Descriptors, Device, GroupList, Limit, List, Text};
+use self::words::{
+    Attributes, Capabilities, Descriptors, Device, FilterFlags, GroupList, Limit, List, Text,
+};
 use crate::step::{Step, TARGET_OPTIONAL};
 
 const MS_REC: u64 = 0x4000;
@@ -79,6 +81,18 @@ impl Display for Step<'_> {
             | Self::Reaper {}
             | Self::Session {}
             | Self::Exec { .. } => self.process_in_words(f),
+            Self::Seccomp {
+                program,
+                flags,
+                listener,
+            } => {
+                f.write_str("filter system calls")?;
+                Details::new(f)
+                    .add_if(true, format_args!("{} instructions", program.count()))
+                    .add_if(flags != 0, FilterFlags(flags))
+                    .add_if(listener, "listener sent to the parent")
+                    .end()
+            }
         }
     }
 }

@@ -101,11 +101,19 @@ pub enum UnknownKind {
 
 /// Reads a document and names the field that is wrong.
 fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Error> {
-    let json = |field: String, source| Error::Json { field, source };
+    let whole = || ".".to_owned();
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let document = serde_path_to_error::deserialize(&mut reader)
-        .map_err(|error| json(error.path().to_string(), error.into_inner()))?;
-    reader.end().map_err(|error| json(".".to_owned(), error))?;
+    let document = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        // A question mark is what a path has for a value that never came.
+        let field = error.path().to_string();
+        let field = if field == "?" { whole() } else { field };
+        let source = error.into_inner();
+        Error::Json { field, source }
+    })?;
+    reader.end().map_err(|source| Error::Json {
+        field: whole(),
+        source,
+    })?;
     Ok(document)
 }
 
