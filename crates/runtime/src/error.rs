@@ -203,6 +203,21 @@ pub enum Error {
         /// The id.
         id: Id,
     },
+    /// The cgroup of a container can't be used.
+    #[error("{doing}")]
+    Cgroup {
+        /// What was being done.
+        doing: &'static str,
+        /// The cause.
+        #[source]
+        source: crabcan_cgroups::Error,
+    },
+    /// What was asked for is done with a cgroup, and the container has none.
+    #[error("container {id} has no cgroup")]
+    NoCgroup {
+        /// The id.
+        id: Id,
+    },
     /// Only who has made a container can wait for it.
     #[error("container {id} was made by another program")]
     NotAChild {

@@ -75,6 +75,7 @@ mod hostname;
 mod ids;
 mod inherited;
 mod launch;
+mod notify;
 mod plan;
 mod process;
 mod protocol;
@@ -86,6 +87,7 @@ mod state;
 mod sys;
 
 pub use container::{Container, Creation};
+pub use crabcan_cgroups::{Events, IoStatistics, Statistics};
 pub use crabcan_ns::ExitStatus;
 pub use error::Error;
 pub use features::Features;

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use crate::Error;
 use crate::spec::{Mount, Spec};
+use crate::state::Entry;
 
 /// The directory of the entry that is shown in the container, and where.
 pub(crate) const DIRECTORY: &str = "notify";
@@ -28,11 +29,30 @@ pub(crate) fn add_to(spec: &mut Spec, entry: &Path) {
         destination: INSIDE.into(),
         fstype: "bind".into(),
         source: entry.join(DIRECTORY),
-        options: ["bind", "ro", "nosuid", "noexec", "nodev"].map(str::to_owned).to_vec(),
+        options: ["bind", "ro", "nosuid", "noexec", "nodev"]
+            .map(str::to_owned)
+            .to_vec(),
         ..Mount::default()
     });
     let variable = format!("NOTIFY_SOCKET={INSIDE}/{SOCKET}");
     spec.process.env.push(variable.into());
+}
+
+/// Listens in an entry, if there is a manager who wants to know.
+///
+/// # Errors
+/// [`Error::Socket`].
+pub(crate) fn listen(entry: &Entry, manager: Option<&Path>) -> Result<Option<Proxy>, Error> {
+    let Some(manager) = manager else {
+        return Ok(None);
+    };
+    let directory = entry.open_directory(DIRECTORY);
+    let directory = directory.map_err(|errno| Error::Socket {
+        doing: "make",
+        path: entry.path().join(DIRECTORY).join(SOCKET),
+        source: errno.into(),
+    })?;
+    Proxy::listen(directory.as_fd(), manager).map(Some)
 }
 
 /// The two ends of what is said.
@@ -47,7 +67,7 @@ impl Proxy {
     ///
     /// # Errors
     /// [`Error::Socket`].
-    pub(crate) fn listen(directory: BorrowedFd<'_>, manager: &Path) -> Result<Self, Error> {
+    fn listen(directory: BorrowedFd<'_>, manager: &Path) -> Result<Self, Error> {
         // The path may be longer than an address can be.
         let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()));
         let failed = |source| Error::Socket {
@@ -82,7 +102,10 @@ impl Proxy {
             }
             let [said, ended] = fds.map(|fd| !fd.revents().is_empty());
             if said {
-                let count = self.inside.recv(&mut buffer).map_err(|error| self.failed(error))?;
+                let count = self
+                    .inside
+                    .recv(&mut buffer)
+                    .map_err(|error| self.failed(error))?;
                 if is_ready(buffer.get(..count).unwrap_or_default()) {
                     return self.tell(pid);
                 }
@@ -95,9 +118,8 @@ impl Proxy {
     fn tell(&self, pid: i32) -> Result<(), Error> {
         let text = format!("MAINPID={pid}\nREADY=1\n");
         let address = address(&self.manager);
-        let sent = address.and_then(|address| {
-            UnixDatagram::unbound()?.send_to_addr(text.as_bytes(), &address)
-        });
+        let sent = address
+            .and_then(|address| UnixDatagram::unbound()?.send_to_addr(text.as_bytes(), &address));
         sent.map(drop).map_err(|error| self.failed(error))
     }
 
@@ -119,7 +141,9 @@ fn address(manager: &Path) -> io::Result<SocketAddr> {
 }
 
 fn is_ready(datagram: &[u8]) -> bool {
-    datagram.split(|byte| *byte == b'\n').any(|line| line == b"READY=1")
+    datagram
+        .split(|byte| *byte == b'\n')
+        .any(|line| line == b"READY=1")
 }
 
 #[cfg(test)]
@@ -164,6 +188,11 @@ mod tests {
     fn an_abstract_name_is_no_path() {
         let abstract_name = address(Path::new("@manager")).unwrap();
         assert_eq!(abstract_name.as_abstract_name(), Some(&b"manager"[..]));
-        assert!(address(Path::new("/run/manager")).unwrap().as_pathname().is_some());
+        assert!(
+            address(Path::new("/run/manager"))
+                .unwrap()
+                .as_pathname()
+                .is_some()
+        );
     }
 }

@@ -6,12 +6,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crabcan_ns::{ExitStatus, Namespace};
+use crabcan_cgroups::{Cgroup, Resources};
+use crabcan_ns::{Child, ExitStatus, Namespace};
 
-use super::{Container, run_hooks, state_of};
+use super::{Container, cgroup, run_hooks, state_of};
 use crate::console::Relay;
 use crate::handover::{Receiver, write_pid_file};
 use crate::launch::Surroundings;
+use crate::notify;
 use crate::process::Process;
 use crate::signals::Signals;
 use crate::spec::{MAX_BYTES, Spec};
@@ -36,6 +38,7 @@ pub struct Creation {
     listen: u32,
     new_keyring: bool,
     keep: bool,
+    manager: Option<PathBuf>,
     fault: Option<(u32, i32)>,
 }
 
@@ -51,8 +54,20 @@ struct Draft {
 
 /// What is there once init waits for the word to go on.
 struct Prepared<'plan> {
+    /// Ended before its cgroup can be removed, when this is dropped.
     process: Process<'plan>,
+    cgroup: Option<Cgroup>,
     record: Record,
+}
+
+impl Prepared<'_> {
+    /// Lets all of it live on.
+    fn let_go(self) -> (Record, Child) {
+        if let Some(cgroup) = self.cgroup {
+            cgroup.keep();
+        }
+        (self.record, self.process.let_go())
+    }
 }
 
 /// Who will wait for the program.
@@ -81,6 +96,7 @@ impl Creation {
             listen: 0,
             new_keyring: true,
             keep: false,
+            manager: None,
             fault: None,
         }
     }
@@ -129,6 +145,13 @@ impl Creation {
         self
     }
 
+    /// The service manager's socket, as `NOTIFY_SOCKET` has it: it is told when the program says
+    /// that it is ready, by [`Container::start`] or [`run_detached`](Self::run_detached).
+    pub fn notify(mut self, manager: impl Into<PathBuf>) -> Self {
+        self.manager = Some(manager.into());
+        self
+    }
+
     /// As [`Plan::fail_at`], for tests.
     pub fn fail_at(mut self, step: u32, errno: i32) -> Self {
         self.fault = Some((step, errno));
@@ -146,7 +169,7 @@ impl Creation {
         let (entry, lock) = self.root.reserve(&self.id)?;
         let made = self.make(&entry, &draft, Mode::Created).and_then(|made| {
             made.process.proceed()?;
-            Ok((made.record, made.process.let_go()))
+            Ok(made.let_go())
         });
         match made {
             Ok((record, child)) => {
@@ -171,19 +194,23 @@ impl Creation {
         let made = self
             .make(&entry, &draft, Mode::Detached)
             .and_then(|mut made| {
+                let proxy = notify::listen(&entry, self.manager.as_deref())?;
                 made.process.start()?;
-                Ok((made.record, made.process.let_go()))
+                let (record, child) = made.let_go();
+                Ok((proxy, record, child))
             });
-        let container = match made {
-            Ok((record, child)) => Container {
-                entry,
-                record,
-                child: Some(child),
-            },
+        let (proxy, record, child) = match made {
+            Ok(made) => made,
             Err(error) => return Err(self.undo(&entry, lock, &draft, error)),
         };
         drop(lock);
-        container.after_start()
+        let mut container = Container {
+            entry,
+            record,
+            child: Some(child),
+        };
+        container.after_start(proxy)?;
+        Ok(container)
     }
 
     /// Makes the container, executes its program, hands on the signals and the terminal of the
@@ -202,18 +229,20 @@ impl Creation {
             });
         let Prepared {
             mut process,
+            cgroup,
             record,
         } = match made {
             Ok(made) => made,
             Err(error) => return Err(self.undo(&entry, lock, &draft, error)),
         };
+        cgroup.into_iter().for_each(Cgroup::keep);
         drop(lock);
-        let container = Container {
+        let mut container = Container {
             entry,
             record,
             child: None,
-        }
-        .after_start()?;
+        };
+        container.after_start(None)?;
         let mut relay = process.take_console().map(Relay::new).transpose()?;
         let status = foreground::wait(&mut process, signals, relay.as_mut());
         drop(relay);
@@ -240,6 +269,9 @@ impl Creation {
         spec.extension.preserved_descriptors =
             u32::try_from(self.inherited.len()).unwrap_or(u32::MAX);
         self.add_environment(&mut spec);
+        if self.manager.is_some() {
+            notify::add_to(&mut spec, &self.root.path().join(self.id.as_str()));
+        }
         self.check_terminal(&spec, mode)?;
         let host = Host::current()?;
         let mut plan = Plan::new(&spec, &host)?;
@@ -322,7 +354,12 @@ impl Creation {
     ) -> Result<Prepared<'plan>, Error> {
         let mut record = self.record(draft, mode);
         entry.keep_configuration(&draft.configuration)?;
+        let cgroup = self.make_cgroup(draft)?;
+        record.cgroup = cgroup.as_ref().map(|cgroup| cgroup.place().to_string());
         entry.write(&record)?;
+        if self.manager.is_some() {
+            entry.make_directory(notify::DIRECTORY)?;
+        }
         let fifo = (mode == Mode::Created)
             .then(|| entry.make_fifo())
             .transpose()?;
@@ -333,12 +370,15 @@ impl Creation {
             .collect();
         let surroundings = Surroundings {
             descriptors,
-            cgroup: None,
+            cgroup: cgroup.as_ref().and_then(Cgroup::unified),
         };
         let mut process = Process::launch(&draft.plan, &surroundings)?;
         drop(fifo);
         let pid = process.pid().as_raw();
         record.init = Some(Identity::of(pid, process.pidfd())?);
+        if let Some(cgroup) = &cgroup {
+            cgroup::join_legacy(cgroup, pid)?;
+        }
         entry.write(&record)?;
         let hooks = &draft.spec.hooks;
         process.prepare(&mut |_| {
@@ -352,7 +392,26 @@ impl Creation {
         if let Some(path) = &self.pid_file {
             write_pid_file(path, pid)?;
         }
-        Ok(Prepared { process, record })
+        Ok(Prepared {
+            process,
+            cgroup,
+            record,
+        })
+    }
+
+    /// An ordinary user to whom nothing is delegated has a container without a cgroup, unless one
+    /// or a limit was asked for.
+    fn make_cgroup(&self, draft: &Draft) -> Result<Option<Cgroup>, Error> {
+        let path = draft.spec.linux.cgroups_path.as_deref();
+        let resources = Resources::default();
+        match cgroup::make(path, &self.id, &resources) {
+            Ok(cgroup) => Ok(Some(cgroup)),
+            Err(error) if path.is_none() && !draft.plan.host().privileged => {
+                log::debug!("no cgroup: {error}");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn hand_over(&self, draft: &Draft, process: &mut Process<'_>) -> Result<(), Error> {
@@ -383,6 +442,8 @@ impl Creation {
             owner: rustix::process::geteuid().as_raw(),
             complete: false,
             init: None,
+            cgroup: None,
+            manager: self.manager.clone(),
             own_pid_namespace: spec.linux.makes(Namespace::Pid),
             poststart_hooks: !spec.hooks.poststart.is_empty(),
             poststop_hooks: !spec.hooks.poststop.is_empty(),
@@ -411,20 +472,5 @@ impl Creation {
             );
         }
         error
-    }
-}
-
-impl Container {
-    /// Runs the poststart hooks; one that fails is the end of the container.
-    fn after_start(mut self) -> Result<Self, Error> {
-        match self.poststart() {
-            Ok(()) => Ok(self),
-            Err(error) => {
-                if let Err(unclean) = self.destroy() {
-                    log::warn!("delete {} after its hook failed: {unclean}", self.id());
-                }
-                Err(error)
-            }
-        }
     }
 }

@@ -1,22 +1,16 @@
 //! The end of a container's life.
 
-use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::{Container, run_hooks};
+use super::{Container, cgroup, run_hooks};
 use crate::console::poll_failed;
 use crate::spec::Hook;
 use crate::state::{Entry, Status};
-use crate::sys::pidfd_send_signal;
 use crate::{Error, Id, State, StateRoot};
-
-const SIGKILL: i32 = 9;
-
-/// How long a killed process may take to end.
-const LIMIT: Duration = Duration::from_secs(10);
 
 impl Container {
     /// Deletes a stopped container: its cgroup and its entry in the state directory. Then the
@@ -52,7 +46,7 @@ impl Container {
         let done = match Self::load(root, id) {
             Ok(mut container) => {
                 // Whoever makes it will notice, clean up, and let go of the lock.
-                container.kill_init()?;
+                container.kill_everything()?;
                 let lock = container.entry.lock();
                 lock.and_then(|_lock| {
                     container.record = container.entry.read()?;
@@ -73,43 +67,25 @@ impl Container {
 
     /// Kills what runs, and deletes the container with its hooks.
     pub(super) fn destroy(&mut self) -> Result<(), Error> {
-        self.kill_init()?;
+        self.kill_everything()?;
         let hooks = self.poststop_hooks();
         self.remove()?;
         poststop(&hooks, &self.state_as(Status::Stopped));
         Ok(())
     }
 
-    /// Kills the first process, and waits until it has ended.
-    fn kill_init(&mut self) -> Result<(), Error> {
-        let Some(init) = self.init()? else {
-            return Ok(());
-        };
-        match pidfd_send_signal(init.as_fd(), SIGKILL) {
-            Ok(()) | Err(Errno::SRCH) => {}
-            Err(errno) => {
-                return Err(Error::Signal {
-                    id: self.id().clone(),
-                    signal: SIGKILL,
-                    source: errno.into(),
-                });
-            }
+    /// Kills the first process and everything in the cgroup, and waits until they have ended.
+    fn kill_everything(&mut self) -> Result<(), Error> {
+        let init = self.init()?;
+        if let Some(init) = &init {
+            self.send(init, libc::SIGKILL)?;
         }
-        let until = Instant::now() + LIMIT;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let timeout = Timespec::try_from(left).ok();
-            let mut fds = [PollFd::from_borrowed_fd(init.as_fd(), PollFlags::IN)];
-            match poll(&mut fds, timeout.as_ref()) {
-                Ok(0) => {
-                    return Err(Error::NotEnded {
-                        id: self.id().clone(),
-                    });
-                }
-                Ok(_) => break,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(poll_failed(errno)),
-            }
+        if let Some(cgroup) = cgroup::open(&self.record)? {
+            let killed = cgroup.kill(cgroup::PATIENCE);
+            killed.map_err(cgroup::failed("kill the container"))?;
+        }
+        if let Some(init) = &init {
+            self.wait_for_end(init)?;
         }
         if let Some(child) = &mut self.child {
             // Somebody else in this program may have reaped it: it has ended in any case.
@@ -118,7 +94,35 @@ impl Container {
         Ok(())
     }
 
+    fn wait_for_end(&self, init: &OwnedFd) -> Result<(), Error> {
+        let until = Instant::now() + cgroup::PATIENCE;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).ok();
+            let mut fds = [PollFd::new(init, PollFlags::IN)];
+            match poll(&mut fds, timeout.as_ref()) {
+                Ok(0) => {
+                    return Err(Error::NotEnded {
+                        id: self.id().clone(),
+                    });
+                }
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(poll_failed(errno)),
+            }
+        }
+    }
+
     fn remove(&mut self) -> Result<(), Error> {
+        if let Some(cgroup) = cgroup::open(&self.record)? {
+            // Its first process has ended; what else is there has no pid namespace to end it.
+            if !self.record.own_pid_namespace {
+                let killed = cgroup.kill(cgroup::PATIENCE);
+                killed.map_err(cgroup::failed("kill the container"))?;
+            }
+            let removed = cgroup.remove(cgroup::PATIENCE);
+            removed.map_err(cgroup::failed("remove the container's cgroup"))?;
+        }
         self.entry.remove()
     }
 

@@ -1,5 +1,6 @@
 //! A container of the state directory: its life from `create` to `delete`, over many programs.
 
+mod cgroup;
 mod create;
 mod delete;
 mod start;
@@ -75,7 +76,10 @@ impl Container {
         match self.entry.open_fifo(OFlags::WRONLY) {
             Ok(_) => Ok(Status::Created),
             // Nobody waits in it any more, or it was removed after that.
-            Err(Errno::NXIO | Errno::NOENT) => Ok(Status::Running),
+            Err(Errno::NXIO | Errno::NOENT) => Ok(match self.is_frozen()? {
+                true => Status::Paused,
+                false => Status::Running,
+            }),
             Err(errno) => Err(Error::State {
                 doing: "open",
                 path: self.entry.path().join("start"),
@@ -102,16 +106,45 @@ impl Container {
     /// [`Error::WrongStatus`] when that has ended; [`Error::Signal`] with the kernel's answer.
     pub fn kill(&self, signal: i32) -> Result<(), Error> {
         let Some(init) = self.init()? else {
-            return Err(self.refused("container not running", Status::Stopped));
+            return self.kill_rest(signal);
         };
-        pidfd_send_signal(init.as_fd(), signal).map_err(|errno| match errno {
-            Errno::SRCH => self.refused("container not running", Status::Stopped),
-            errno => Error::Signal {
+        if !self.send(&init, signal)? {
+            return Err(self.refused("container not running", Status::Stopped));
+        }
+        if signal == libc::SIGKILL && self.is_frozen()? {
+            // On cgroups of v1 a frozen process dies only when it is let go.
+            self.cgroup()?
+                .thaw()
+                .map_err(cgroup::failed("let the container go on to its end"))?;
+        }
+        Ok(())
+    }
+
+    /// Where the first process has ended and is not the end of the others: SIGKILL reaches them.
+    fn kill_rest(&self, signal: i32) -> Result<(), Error> {
+        let rest = match (self.record.own_pid_namespace, signal) {
+            (false, libc::SIGKILL) => cgroup::open(&self.record)?,
+            _ => None,
+        };
+        match rest {
+            Some(cgroup) if cgroup.is_populated().is_ok_and(|populated| populated) => cgroup
+                .kill(cgroup::PATIENCE)
+                .map_err(cgroup::failed("kill the container")),
+            _ => Err(self.refused("container not running", Status::Stopped)),
+        }
+    }
+
+    /// Sends a signal; false when the process has ended.
+    fn send(&self, pidfd: &OwnedFd, signal: i32) -> Result<bool, Error> {
+        match pidfd_send_signal(pidfd.as_fd(), signal) {
+            Ok(()) => Ok(true),
+            Err(Errno::SRCH) => Ok(false),
+            Err(errno) => Err(Error::Signal {
                 id: self.id().clone(),
                 signal,
                 source: errno.into(),
-            },
-        })
+            }),
+        }
     }
 
     /// Waits until its first process has ended, where this program has made it.

@@ -12,6 +12,7 @@ use rustix::io::{Errno, read, write};
 use super::{Container, run_hooks};
 use crate::Error;
 use crate::console::poll_failed;
+use crate::notify::{self, Proxy};
 use crate::state::{Status, has_ended};
 
 /// How long init may take from the word to the program. It is far more than it needs; only a copy
@@ -33,26 +34,43 @@ impl Container {
         let (Some(init), Status::Created) = (init, status) else {
             return Err(self.refused("cannot start a container that is not created", status));
         };
+        let proxy = notify::listen(&self.entry, self.record.manager.as_deref())?;
         let started = self.give_the_word(&init);
         self.entry.remove_fifo()?;
         drop(lock);
-        match started.and_then(|()| self.poststart()) {
-            Err(error @ Error::Hook { .. }) => {
-                if let Err(unclean) = self.destroy() {
-                    log::warn!("delete {} after its hook failed: {unclean}", self.id());
-                }
-                Err(error)
-            }
-            done => done,
+        match started {
+            Ok(()) => self.after_start(proxy),
+            Err(error) if error.is_of_hook() => Err(self.destroy_after(error)),
+            Err(error) => Err(error),
         }
     }
 
-    pub(super) fn poststart(&self) -> Result<(), Error> {
-        if !self.record.poststart_hooks {
-            return Ok(());
+    /// Runs the poststart hooks; one that fails is the end of the container. Then the service
+    /// manager is told when the program is ready.
+    pub(super) fn after_start(&mut self, proxy: Option<Proxy>) -> Result<(), Error> {
+        if self.record.poststart_hooks {
+            let hooked = self
+                .spec()
+                .and_then(|spec| run_hooks("poststart", &spec.hooks.poststart, &self.state()?));
+            if let Err(error) = hooked {
+                return Err(self.destroy_after(error));
+            }
         }
-        let spec = self.spec()?;
-        run_hooks("poststart", &spec.hooks.poststart, &self.state()?)
+        match (proxy, self.init()?) {
+            (Some(proxy), Some(init)) => {
+                let pid = self.record.init.map_or(0, |init| init.pid);
+                proxy.wait(init.as_fd(), pid)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Deletes the container; what was first wrong is the error.
+    fn destroy_after(&mut self, error: Error) -> Error {
+        if let Err(unclean) = self.destroy() {
+            log::warn!("delete {} after its hook failed: {unclean}", self.id());
+        }
+        error
     }
 
     fn give_the_word(&self, init: &OwnedFd) -> Result<(), Error> {

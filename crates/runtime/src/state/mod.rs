@@ -30,7 +30,7 @@ use crate::{Error, Host};
 
 pub(crate) use entry::{Entry, Lock};
 pub use id::Id;
-pub(crate) use identity::{Identity, has_ended};
+pub(crate) use identity::{Identity, has_ended, hold};
 pub(crate) use record::{Record, VERSION, timestamp};
 pub use status::{State, Status};
 

@@ -35,6 +35,10 @@ pub(crate) struct Record {
     pub(crate) complete: bool,
     /// Its first process, from directly after the clone on.
     pub(crate) init: Option<Identity>,
+    /// Its cgroup in each tree, as `/proc/PID/cgroup` has it.
+    pub(crate) cgroup: Option<String>,
+    /// The socket of the service manager that is to know when the program is ready.
+    pub(crate) manager: Option<PathBuf>,
     /// Whether the end of its first process is the end of all the others.
     pub(crate) own_pid_namespace: bool,
     /// Which hooks are still to come: without any, nobody has to read the configuration again.

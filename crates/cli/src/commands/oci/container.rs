@@ -27,12 +27,31 @@ pub(super) struct State {
 /// Send a signal to the first process of a container
 #[derive(Parser)]
 pub(super) struct Kill {
+    /// Send it to all processes of the container
+    #[arg(short, long)]
+    all: bool,
     /// The name of the container
     #[arg(value_name = "ID")]
     id: String,
     /// A number, or a name with or without SIG
     #[arg(value_name = "SIGNAL", default_value = "TERM")]
     signal: String,
+}
+
+/// Stop all processes of a container until it is resumed
+#[derive(Parser)]
+pub(super) struct Pause {
+    /// The name of the container
+    #[arg(value_name = "ID")]
+    id: String,
+}
+
+/// Let the processes of a paused container go on
+#[derive(Parser)]
+pub(super) struct Resume {
+    /// The name of the container
+    #[arg(value_name = "ID")]
+    id: String,
 }
 
 /// Delete a stopped container
@@ -62,7 +81,11 @@ pub(super) fn state(global: &Global, args: &State) -> anyhow::Result<u8> {
 pub(super) fn kill(global: &Global, args: &Kill) -> anyhow::Result<u8> {
     let signal = signal::parse(&args.signal)?;
     let container = load(global, &args.id)?;
-    container.kill(signal)?;
+    if args.all {
+        container.kill_all(signal)?;
+    } else {
+        container.kill(signal)?;
+    }
     Ok(0)
 }
 
@@ -74,6 +97,16 @@ pub(super) fn delete(global: &Global, args: &Delete) -> anyhow::Result<u8> {
     } else {
         Container::load(&root, &id)?.delete()?;
     }
+    Ok(0)
+}
+
+pub(super) fn pause(global: &Global, args: &Pause) -> anyhow::Result<u8> {
+    load(global, &args.id)?.pause()?;
+    Ok(0)
+}
+
+pub(super) fn resume(global: &Global, args: &Resume) -> anyhow::Result<u8> {
+    load(global, &args.id)?.resume()?;
     Ok(0)
 }
 

@@ -1,13 +1,70 @@
 //! `list` and `ps`: what there is.
 
+use std::ffi::OsString;
 use std::io::{Write, stdout};
+use std::process::Command;
 
+use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use crabcan_runtime::{Container, Error, State};
 use nix::unistd::{Uid, User};
 use serde_json::Value;
 
+use super::container::load;
 use crate::global::Global;
+
+/// Show the processes of a container
+#[derive(Parser)]
+pub(super) struct Ps {
+    /// How to print them
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    format: Format,
+    /// The name of the container
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Options of ps(1) for the table [default: -ef]
+    #[arg(
+        value_name = "OPTION",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    options: Vec<OsString>,
+}
+
+pub(super) fn ps(global: &Global, args: &Ps) -> anyhow::Result<u8> {
+    let pids = load(global, &args.id)?.processes()?;
+    let text = match args.format {
+        Format::Json => serde_json::to_string(&pids)? + "\n",
+        Format::Table => {
+            let mut command = Command::new("ps");
+            match args.options.as_slice() {
+                [] => command.arg("-ef"),
+                options => command.args(options),
+            };
+            let output = command.output().context("run ps(1)")?;
+            if !output.status.success() {
+                bail!("ps(1): {}", String::from_utf8_lossy(&output.stderr).trim());
+            }
+            of_these(&String::from_utf8_lossy(&output.stdout), &pids)?
+        }
+    };
+    stdout().write_all(text.as_bytes())?;
+    Ok(0)
+}
+
+/// The lines of a table that are about these processes, and its header.
+fn of_these(table: &str, pids: &[i32]) -> anyhow::Result<String> {
+    let header = table.lines().next().unwrap_or_default();
+    let column = header.split_whitespace().position(|word| word == "PID");
+    let column = column.context("ps(1) has printed no column PID")?;
+    let is_one = |line: &&str| {
+        let pid = line.split_whitespace().nth(column);
+        pid.and_then(|pid| pid.parse().ok())
+            .is_some_and(|pid| pids.contains(&pid))
+    };
+    let lines = std::iter::once(header).chain(table.lines().skip(1).filter(is_one));
+    Ok(lines.map(|line| format!("{line}\n")).collect())
+}
 
 /// List the containers of this state directory
 #[derive(Parser)]
@@ -97,5 +154,19 @@ fn owner(uid: u32) -> String {
     match User::from_uid(Uid::from_raw(uid)) {
         Ok(Some(user)) => user.name,
         _ => format!("#{uid}"),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_containers_lines_are_shown() {
+        let table = "UID   PID PPID CMD\nroot  7  1 sh 8\nroot  8  7 ls\nroot 77  1 x\n";
+        let shown = of_these(table, &[8, 9]).unwrap();
+        assert_eq!(shown, "UID   PID PPID CMD\nroot  8  7 ls\n");
+        assert!(of_these("USER CMD\n", &[8]).is_err());
     }
 }

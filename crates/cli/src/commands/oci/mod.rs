@@ -2,6 +2,7 @@
 
 mod bundle;
 mod container;
+mod events;
 mod listing;
 mod signal;
 
@@ -67,6 +68,10 @@ fn dispatch(name: &str, global: &Global, own: Vec<OsString>) -> anyhow::Result<u
         "state" => container::state(global, &read(name, own)?),
         "kill" => container::kill(global, &read(name, own)?),
         "delete" => container::delete(global, &read(name, own)?),
+        "pause" => container::pause(global, &read(name, own)?),
+        "resume" => container::resume(global, &read(name, own)?),
+        "ps" => listing::ps(global, &read(name, own)?),
+        "events" => events::events(global, &read(name, own)?),
         "list" => listing::list(global, &read(name, own)?),
         _ => bail!("{name} is not supported"),
     }
