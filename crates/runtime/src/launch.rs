@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crabcan_ipc::ChildEnd;
 use crabcan_ns::{Child, CloneOptions, Program, clone_program};
@@ -10,8 +10,22 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 use crate::{Error, Plan};
 
-/// Clones a child that executes init with its end of the channel as 3 and the plan as 4.
-pub(crate) fn launch(plan: &Plan, channel: ChildEnd) -> Result<Child, Error> {
+/// What init is given besides the plan.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings<'a> {
+    /// From descriptor 5 on, as the plan says.
+    pub(crate) descriptors: Vec<BorrowedFd<'a>>,
+    /// The cgroup of the unified hierarchy that it is born in.
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
+}
+
+/// Clones a child that executes init with its end of the channel as 3, the plan as 4, and what it
+/// is handed besides behind them.
+pub(crate) fn launch(
+    plan: &Plan,
+    channel: ChildEnd,
+    surroundings: &Surroundings<'_>,
+) -> Result<Child, Error> {
     // A fresh file for each launch: one that is kept could be opened for writing by a container,
     // and then never be executed again (ETXTBSY).
     let program = sealed("crabcan-init", MemfdFlags::EXEC, crabcan_init::PROGRAM)?;
@@ -19,18 +33,21 @@ pub(crate) fn launch(plan: &Plan, channel: ChildEnd) -> Result<Child, Error> {
         hide(&program)?;
     }
     let flat = sealed("crabcan-plan", MemfdFlags::NOEXEC_SEAL, &plan.flatten())?;
-    let descriptors = [channel.as_fd(), flat.as_fd()];
+    let mut descriptors = vec![channel.as_fd(), flat.as_fd()];
+    descriptors.extend(&surroundings.descriptors);
     let program = Program {
         executable: program.as_fd(),
         args: &[c"crabcan-init"],
         env: &[],
         descriptors: &descriptors,
     };
-    clone_program(&program, &CloneOptions::new(plan.namespaces())).map_err(|source| {
-        Error::Namespaces {
-            doing: "start init",
-            source,
-        }
+    let mut options = CloneOptions::new(plan.namespaces());
+    if let Some(cgroup) = surroundings.cgroup {
+        options = options.cgroup(cgroup);
+    }
+    clone_program(&program, &options).map_err(|source| Error::Namespaces {
+        doing: "start init",
+        source,
     })
 }
 

@@ -6,9 +6,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use crabcan_ns::{Child, Namespace, NamespaceFd, write_id_maps};
 use rustix::fs::{fstat, stat};
 
+use crate::launch::{self, Surroundings};
 use crate::plan::{IdMapping, IdMaps, MountToSend, Provision};
 use crate::protocol::Protocol;
-use crate::{Error, Plan, launch};
+use crate::{Error, Plan};
 
 /// Provides init with all that its plan takes from the parent, and returns when all is sent.
 pub(crate) fn provide(plan: &Plan, child: &Child, protocol: &Protocol) -> Result<(), Error> {
@@ -103,7 +104,7 @@ fn namespace_of(maps: &IdMaps) -> Result<NamespaceFd, Error> {
         doing: "make the channel to init",
         source,
     })?;
-    let mut child = launch::launch(&holder, end)?;
+    let mut child = launch::launch(&holder, end, &Surroundings::default())?;
     let opened = map_ids(&child, maps).and_then(|()| {
         let path = format!("/proc/{}/ns/user", child.pid());
         NamespaceFd::open_path(path, Namespace::User).map_err(failed("open the user namespace"))
