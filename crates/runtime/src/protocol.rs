@@ -13,11 +13,14 @@ pub(crate) struct Protocol {
     channel: ParentEnd,
 }
 
-/// What init said, with the terminal's master if it came with that.
+/// What init said, with the descriptor that came with it.
 #[derive(Debug)]
 pub(crate) enum Heard {
     Message(Message),
+    /// The master of the container's terminal.
     Console(OwnedFd),
+    /// A pidfd of the child that goes on in place of init, which ends.
+    Forked(OwnedFd),
     /// The channel's other end is closed.
     Closed,
 }
@@ -46,13 +49,21 @@ impl Protocol {
         };
         match (Message::from_bytes(&record), descriptor) {
             (Some(Message::Console), Some(master)) => Ok(Heard::Console(master)),
-            (Some(message), None) if message != Message::Console => Ok(Heard::Message(message)),
+            (Some(Message::Forked { .. }), Some(pidfd)) => Ok(Heard::Forked(pidfd)),
+            (Some(message), None) if !comes_with_descriptor(message) => Ok(Heard::Message(message)),
             _ => Err(Error::Protocol {
                 message: format!("{record:?}"),
                 doing,
             }),
         }
     }
+}
+
+fn comes_with_descriptor(message: Message) -> bool {
+    matches!(
+        message,
+        Message::Console | Message::Listener | Message::Forked { .. }
+    )
 }
 
 impl AsFd for Protocol {
@@ -118,6 +129,8 @@ mod tests {
         let cases = [
             // A terminal without its descriptor, and a descriptor that nobody asked for.
             (Message::Console.to_bytes(), false),
+            (Message::Forked { pid: 1 }.to_bytes(), false),
+            (Message::Hooks.to_bytes(), true),
             (Message::Ready.to_bytes(), true),
             ([0; Message::LENGTH], false),
             ([255; Message::LENGTH], true),
