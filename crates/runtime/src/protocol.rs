@@ -21,6 +21,8 @@ pub(crate) enum Heard {
     Console(OwnedFd),
     /// A pidfd of the child that goes on in place of init, which ends.
     Forked(OwnedFd),
+    /// The listener of the system call filter.
+    Listener(OwnedFd),
     /// The channel's other end is closed.
     Closed,
 }
@@ -50,6 +52,7 @@ impl Protocol {
         match (Message::from_bytes(&record), descriptor) {
             (Some(Message::Console), Some(master)) => Ok(Heard::Console(master)),
             (Some(Message::Forked { .. }), Some(pidfd)) => Ok(Heard::Forked(pidfd)),
+            (Some(Message::Listener), Some(listener)) => Ok(Heard::Listener(listener)),
             (Some(message), None) if !comes_with_descriptor(message) => Ok(Heard::Message(message)),
             _ => Err(Error::Protocol {
                 message: format!("{record:?}"),
@@ -122,6 +125,8 @@ mod tests {
         }
         let console = heard(&Message::Console.to_bytes(), true).unwrap();
         assert!(matches!(console, Heard::Console(_)), "{console:?}");
+        let listener = heard(&Message::Listener.to_bytes(), true).unwrap();
+        assert!(matches!(listener, Heard::Listener(_)), "{listener:?}");
     }
 
     #[test]
@@ -131,6 +136,7 @@ mod tests {
             (Message::Console.to_bytes(), false),
             (Message::Forked { pid: 1 }.to_bytes(), false),
             (Message::Hooks.to_bytes(), true),
+            (Message::Listener.to_bytes(), false),
             (Message::Ready.to_bytes(), true),
             ([0; Message::LENGTH], false),
             ([255; Message::LENGTH], true),
