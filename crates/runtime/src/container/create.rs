@@ -408,10 +408,14 @@ impl Creation {
     /// or a limit was asked for.
     fn make_cgroup(&self, draft: &Draft) -> Result<Option<Cgroup>, Error> {
         let path = draft.spec.linux.cgroups_path.as_deref();
-        let resources = Resources::default();
-        match cgroup::make(path, &self.id, &resources) {
+        let resources = draft.plan.resources();
+        match cgroup::make(path, &self.id, resources) {
             Ok(cgroup) => Ok(Some(cgroup)),
-            Err(error) if path.is_none() && !draft.plan.host().privileged => {
+            Err(error)
+                if path.is_none()
+                    && *resources == Resources::default()
+                    && !draft.plan.host().privileged =>
+            {
                 log::debug!("no cgroup: {error}");
                 Ok(None)
             }

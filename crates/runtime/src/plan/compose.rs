@@ -12,6 +12,7 @@ mod namespaces;
 mod process;
 mod program;
 mod rdt;
+mod resources;
 mod schedule;
 mod sysctl;
 
@@ -24,6 +25,7 @@ use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
 use self::filter::Filter;
 use self::namespaces::{Arrangement, id_maps};
 use self::program::strings;
+pub(crate) use self::resources::resources;
 pub(crate) use self::schedule::memory_words;
 use super::{IdMapping, IdMaps, MountToSend, Plan, Provision};
 use crate::spec::Spec;
@@ -65,6 +67,8 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     let arrangement = Arrangement::of(spec, host)?;
     let id_maps = id_maps(spec, host)?;
     let parent_mounts = host.privileged && spec.linux.separates(Namespace::User);
+    let mut warnings = Vec::new();
+    let resources = resources::of_container(spec.linux.resources.as_ref(), host, &mut warnings)?;
     let writer = PlanWriter::new();
     let mut composer = Composer {
         spec,
@@ -74,7 +78,7 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
         provisions: Vec::new(),
         filter: Filter::new(spec)?,
         writer,
-        warnings: Vec::new(),
+        warnings,
         changed: Vec::new(),
     };
     composer.identity(&arrangement)?;
@@ -95,6 +99,8 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
         writer: composer.writer,
         program: program.clone(),
         reaper: spec.extension.reaper,
+        resources,
+        intel_rdt: spec.linux.intel_rdt.clone(),
         changed: composer.changed,
         warnings: composer.warnings,
         filtered: composer.filter.is_some(),
