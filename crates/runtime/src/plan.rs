@@ -7,6 +7,7 @@ pub(crate) use compose::{memory_words, resources};
 
 use std::ffi::{CString, OsString};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
@@ -19,7 +20,7 @@ use crabcan_rootfs::{MountAttributes, Propagation};
 use crabcan_seccomp::json::Listener;
 
 use crate::ids::IdRange;
-use crate::spec::{IntelRdt, Spec};
+use crate::spec::{self, IntelRdt, Spec};
 use crate::{Error, Host};
 
 pub(crate) use late::LateSteps;
@@ -42,6 +43,8 @@ pub struct Plan {
     filtered: bool,
     listener: Option<Listener>,
     fault: Option<Fault>,
+    /// The first process of the container that is joined.
+    container: Option<OwnedFd>,
     /// The ids of the container, held for as long as the plan is there.
     ids: Option<IdRange>,
 }
@@ -61,6 +64,8 @@ pub(crate) enum Provision {
     IdMaps(IdMaps),
     /// A namespace that is there already.
     Namespace { kind: Namespace, path: PathBuf },
+    /// The container that is joined: its first process' pidfd.
+    Container,
     /// A mount.
     Mount(MountToSend),
 }
@@ -94,6 +99,26 @@ impl Plan {
     pub fn new(spec: &Spec, host: &Host) -> Result<Self, Error> {
         host.check_kernel()?;
         compose::compose(spec, host)
+    }
+
+    /// Decides how a process joins a container that runs.
+    ///
+    /// `container` is the configuration that it was made from, and `joined` names the namespaces in
+    /// which its first process is and the caller is not: they are joined all at once by that
+    /// process' pidfd. Its cgroup is entered by the clone. What the process is to be stands in
+    /// `process` alone, but for what the configuration says of everything in the container: the
+    /// filter of system calls, the personality and the memory policy.
+    ///
+    /// # Errors
+    /// As [`Plan::new`] has them.
+    pub fn exec(
+        process: &spec::Process,
+        container: &Spec,
+        joined: &[Namespace],
+        host: &Host,
+    ) -> Result<Self, Error> {
+        host.check_kernel()?;
+        compose::exec(process, container, joined, host)
     }
 
     /// Every step that init will do, in order and in words: what `crabcan explain` prints, and what
@@ -145,6 +170,18 @@ impl Plan {
         self.listener.as_ref()
     }
 
+    /// Says which container is joined, by the pidfd of its first process: for a plan of
+    /// [`Plan::exec`].
+    #[must_use]
+    pub fn joining(mut self, container: OwnedFd) -> Self {
+        self.container = Some(container);
+        self
+    }
+
+    pub(crate) fn container(&self) -> Option<BorrowedFd<'_>> {
+        self.container.as_ref().map(AsFd::as_fd)
+    }
+
     pub(crate) fn with_ids(mut self, ids: Option<IdRange>) -> Self {
         self.ids = ids;
         self
@@ -173,6 +210,7 @@ impl Plan {
             changed: Vec::new(),
             warnings: Vec::new(),
             fault: None,
+            container: None,
             ids: None,
         })
     }

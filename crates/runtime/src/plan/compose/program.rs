@@ -38,8 +38,7 @@ impl Composer<'_> {
         if let Some(mask) = process.user.umask {
             self.umask(mask)?;
         }
-        let early = self.filter.as_ref();
-        let early = early.is_some_and(|filter| filter.is_early(self.spec));
+        let early = self.filter_is_early();
         self.push_filter(early)?;
         self.push(&Step::Ready {})?;
         if self.spec.extension.await_start {
@@ -80,7 +79,12 @@ impl Composer<'_> {
         })
     }
 
-    fn umask(&mut self, mask: u32) -> Result<(), Error> {
+    pub(super) fn filter_is_early(&self) -> bool {
+        let filter = self.filter.as_ref();
+        filter.is_some_and(|filter| filter.is_early(self.spec))
+    }
+
+    pub(super) fn umask(&mut self, mask: u32) -> Result<(), Error> {
         if mask > 0o777 {
             let reason = format!("0{mask:o} is more than 0777");
             return Err(Error::invalid("process.user.umask", reason));
@@ -88,7 +92,7 @@ impl Composer<'_> {
         self.push(&Step::Umask { mask })
     }
 
-    fn terminal(&mut self) -> Result<(), Error> {
+    pub(super) fn terminal(&mut self) -> Result<(), Error> {
         let size = self.spec.process.console_size.unwrap_or_default();
         let characters = |name: &str, number: u64| {
             let reason = format!("{number} is more than 65535");

@@ -11,6 +11,7 @@ use std::ffi::OsString;
 
 use crabcan_caps::{Capability, CapabilitySet};
 
+mod joining;
 mod mounts;
 mod oci;
 
