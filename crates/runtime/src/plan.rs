@@ -12,11 +12,11 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use crabcan_cgroups::Resources;
-use crabcan_init::format::{Fault, FlatPlan};
+use crabcan_init::format::{Change, Fault, FlatPlan};
 use crabcan_init::message::Message;
 use crabcan_init::{PlanWriter, Step};
 use crabcan_ns::{IdMap, IdMapWriter, Namespace, Namespaces};
-use crabcan_rootfs::{MountAttributes, Propagation};
+use crabcan_rootfs::options::Scope;
 use crabcan_seccomp::json::Listener;
 
 use crate::ids::IdRange;
@@ -75,9 +75,9 @@ pub(crate) enum Provision {
 pub(crate) struct MountToSend {
     pub(crate) source: PathBuf,
     pub(crate) recursive: bool,
-    pub(crate) attributes: MountAttributes,
-    pub(crate) propagation: Propagation,
-    pub(crate) idmap: Option<IdMapping>,
+    pub(crate) change: Change,
+    /// With whose ids it is seen, and whether what is mounted below it is too.
+    pub(crate) idmap: Option<(IdMapping, Scope)>,
 }
 
 /// With whose ids the files of a mount are seen.

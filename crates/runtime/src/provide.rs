@@ -4,6 +4,8 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use crabcan_ns::{Child, Namespace, NamespaceFd, write_id_maps};
+use crabcan_rootfs::detached_tree_changed;
+use crabcan_rootfs::options::Scope;
 use rustix::fs::{fstat, stat};
 
 use crate::launch::{self, Surroundings};
@@ -75,17 +77,13 @@ fn refuse_own(plan: &Plan, kind: Namespace, joined: &NamespaceFd) -> Result<(), 
 fn tree(plan: &Plan, child: &Child, mount: &MountToSend) -> Result<OwnedFd, Error> {
     let namespace = match &mount.idmap {
         None => None,
-        Some(IdMapping::Container) => Some(user_namespace(plan, child)?),
-        Some(IdMapping::Own(maps)) => Some(namespace_of(maps)?),
+        Some((IdMapping::Container, scope)) => Some((user_namespace(plan, child)?, *scope)),
+        Some((IdMapping::Own(maps), scope)) => Some((namespace_of(maps)?, *scope)),
     };
-    let namespace = namespace.as_ref().map(AsFd::as_fd);
-    let tree = crabcan_rootfs::detached_tree(
-        &mount.source,
-        mount.recursive,
-        mount.attributes,
-        mount.propagation,
-        namespace,
-    );
+    let namespace = namespace.as_ref();
+    let namespace = namespace.map(|(namespace, scope)| (namespace.as_fd(), *scope == Scope::Tree));
+    let (source, changes) = (&mount.source, [mount.change]);
+    let tree = detached_tree_changed(source, mount.recursive, &changes, namespace);
     tree.map_err(|source| match source {
         crabcan_rootfs::Error::IdMapUnsupported { .. } => Error::IdMapUnsupported { source },
         _ => Error::Rootfs { source },

@@ -20,8 +20,10 @@ mod sysctl;
 use std::path::{Component, Path, PathBuf};
 
 use crabcan_cgroups::Resources;
+use crabcan_init::format::Change;
 use crabcan_init::{PlanWriter, Step, TooLong};
 use crabcan_ns::{Namespace, Namespaces};
+use crabcan_rootfs::options::Scope;
 use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
 
 pub(super) use self::exec::exec;
@@ -153,13 +155,21 @@ impl Composer<'_> {
         }
         // The host's own root is cloned by init, never id-mapped: there root's files stay root's.
         let received = self.parent_mounts && source != Path::new("/");
+        let scope = match extension.recursive_root {
+            true => Scope::Tree,
+            false => Scope::Mount,
+        };
         if received {
             self.provisions.push(Provision::Mount(MountToSend {
                 source: source.clone(),
                 recursive: extension.recursive_root,
-                attributes,
-                propagation: Propagation::Private,
-                idmap: extension.idmap_root.then_some(IdMapping::Container),
+                change: Change {
+                    propagation: Propagation::Private.flag(),
+                    ..Change::set(attributes.bits(), extension.recursive_root)
+                },
+                idmap: extension
+                    .idmap_root
+                    .then_some((IdMapping::Container, scope)),
             }));
         }
         let step = if extension.overlay_root {
@@ -207,7 +217,7 @@ impl Composer<'_> {
                 .map_err(rootfs("root.readonly"))?;
         }
         if self.spec.extension.no_pivot {
-            self.push(&Step::Chroot {})?;
+            pivot::push_chroot(&mut self.writer).map_err(rootfs("root.path"))?;
         } else {
             pivot::push_pivot(&mut self.writer).map_err(rootfs("root.path"))?;
         }
