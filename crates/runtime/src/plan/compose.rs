@@ -1,6 +1,7 @@
 //! From a specification to the steps, in the order that the security of init needs
 //! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
 
+pub(super) mod exec;
 mod filter;
 mod hooks;
 mod isolation;
@@ -84,9 +85,10 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     composer.hooks_before_pivot()?;
     composer.covers()?;
     composer.privileges()?;
-    composer.program()?;
+    composer.program(false)?;
     Ok(Plan {
         host: host.clone(),
+        forks: arrangement.forks(),
         namespaces: arrangement.cloned,
         id_maps: composer.id_maps,
         provisions: composer.provisions,
