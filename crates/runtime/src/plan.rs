@@ -3,22 +3,23 @@
 mod compose;
 mod late;
 
-pub(crate) use compose::memory_words;
+pub(crate) use compose::{memory_words, resources};
 
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use crabcan_cgroups::Resources;
 use crabcan_init::format::{Fault, FlatPlan};
 use crabcan_init::message::Message;
 use crabcan_init::{PlanWriter, Step};
 use crabcan_ns::{IdMap, IdMapWriter, Namespace, Namespaces};
-use crabcan_rootfs::MountAttributes;
+use crabcan_rootfs::{MountAttributes, Propagation};
 use crabcan_seccomp::json::Listener;
 
 use crate::ids::IdRange;
-use crate::spec::Spec;
+use crate::spec::{IntelRdt, Spec};
 use crate::{Error, Host};
 
 pub(crate) use late::LateSteps;
@@ -35,6 +36,8 @@ pub struct Plan {
     reaper: bool,
     /// Whether init goes on in a child, which is the parent's own.
     forks: bool,
+    resources: Resources,
+    intel_rdt: Option<IntelRdt>,
     changed: Vec<(Namespace, &'static str)>,
     warnings: Vec<String>,
     /// Whether system calls are filtered, and who answers for those that ask.
@@ -72,6 +75,7 @@ pub(crate) struct MountToSend {
     pub(crate) source: PathBuf,
     pub(crate) recursive: bool,
     pub(crate) attributes: MountAttributes,
+    pub(crate) propagation: Propagation,
     pub(crate) idmap: Option<IdMapping>,
 }
 
@@ -180,11 +184,24 @@ impl Plan {
             forks: false,
             filtered: false,
             listener: None,
+            resources: Resources::default(),
+            intel_rdt: None,
             changed: Vec::new(),
             warnings: Vec::new(),
             fault: None,
             ids: None,
         })
+    }
+
+    /// What the container's cgroup limits.
+    #[must_use]
+    pub fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
+    /// The share of caches and memory bandwidth that its first process is put into.
+    pub(crate) fn intel_rdt(&self) -> Option<&IntelRdt> {
+        self.intel_rdt.as_ref()
     }
 
     /// The kinds of namespaces whose names or settings are changed, and by which property.

@@ -1,6 +1,8 @@
 //! From a specification to the steps, in the order that the security of init needs
 //! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
 
+mod cgroup;
+mod devices;
 pub(super) mod exec;
 mod filter;
 mod hooks;
@@ -11,23 +13,23 @@ mod namespaces;
 mod process;
 mod program;
 mod rdt;
+mod resources;
 mod schedule;
 mod sysctl;
 
 use std::path::{Component, Path, PathBuf};
 
-use crabcan_caps::Capability;
-use crabcan_init::format::{Groups, Strings};
 use crabcan_init::{PlanWriter, Step, TooLong};
-use crabcan_ns::{IdMap, IdMapWriter, IdRange, Namespace, Namespaces};
+use crabcan_ns::Namespace;
 use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
 
 use self::filter::Filter;
 use self::namespaces::{Arrangement, id_maps};
-use self::program::{candidates, strings};
+use self::program::strings;
+pub(crate) use self::resources::resources;
 pub(crate) use self::schedule::memory_words;
-use super::{IdMapping, IdMaps, MountToSend, Plan, Provision, c_string};
-use crate::spec::{Spec, User};
+use super::{IdMapping, IdMaps, MountToSend, Plan, Provision};
+use crate::spec::Spec;
 use crate::{Error, Host};
 
 impl From<TooLong> for Error {
@@ -66,6 +68,8 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     let arrangement = Arrangement::of(spec, host)?;
     let id_maps = id_maps(spec, host)?;
     let parent_mounts = host.privileged && spec.linux.separates(Namespace::User);
+    let mut warnings = Vec::new();
+    let resources = resources::of_container(spec.linux.resources.as_ref(), host, &mut warnings)?;
     let writer = PlanWriter::new();
     let mut composer = Composer {
         spec,
@@ -75,15 +79,17 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
         provisions: Vec::new(),
         filter: Filter::new(spec)?,
         writer,
-        warnings: Vec::new(),
+        warnings,
         changed: Vec::new(),
     };
     composer.identity(&arrangement)?;
     composer.isolation()?;
     composer.root()?;
     composer.mounts()?;
+    composer.devices()?;
     composer.hooks_before_pivot()?;
     composer.covers()?;
+    composer.console()?;
     composer.privileges()?;
     composer.program(false)?;
     Ok(Plan {
@@ -95,6 +101,8 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
         writer: composer.writer,
         program: program.clone(),
         reaper: spec.extension.reaper,
+        resources,
+        intel_rdt: spec.linux.intel_rdt.clone(),
         changed: composer.changed,
         warnings: composer.warnings,
         filtered: composer.filter.is_some(),
@@ -142,6 +150,7 @@ impl Composer<'_> {
                 source: source.clone(),
                 recursive: extension.recursive_root,
                 attributes,
+                propagation: Propagation::Private,
                 idmap: extension.idmap_root.then_some(IdMapping::Container),
             }));
         }
@@ -185,10 +194,16 @@ impl Composer<'_> {
         mask::push_read_only(&mut self.writer, &linux.readonly_paths)
             .map_err(rootfs("linux.readonlyPaths"))?;
         if self.spec.root.readonly && !self.spec.extension.recursive_root {
+            // Not of what is mounted on it: that has attributes of its own.
             pivot::push_root_attributes(&mut self.writer, MountAttributes::RDONLY)
                 .map_err(rootfs("root.readonly"))?;
         }
-        pivot::push_pivot(&mut self.writer).map_err(rootfs("root.path"))
+        if self.spec.extension.no_pivot {
+            self.push(&Step::Chroot {})?;
+        } else {
+            pivot::push_pivot(&mut self.writer).map_err(rootfs("root.path"))?;
+        }
+        self.root_propagation()
     }
 }
 

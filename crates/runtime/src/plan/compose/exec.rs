@@ -55,6 +55,8 @@ pub(in crate::plan) fn compose(
         program: program.clone(),
         reaper: false,
         forks: joined.contains(&Namespace::Pid),
+        resources: crabcan_cgroups::Resources::default(),
+        intel_rdt: None,
         changed: Vec::new(),
         warnings: composer.warnings,
         filtered: composer.filter.is_some(),

@@ -9,7 +9,7 @@ use crabcan_init::format::Strings;
 
 use super::{Composer, check_absolute};
 use crate::Error;
-use crate::plan::c_string;
+use crate::plan::{Provision, c_string};
 use crate::spec::Process;
 
 /// Where programs are looked for when the environment has no `PATH`.
@@ -26,7 +26,9 @@ impl Composer<'_> {
         check_absolute("process.cwd", &process.cwd)?;
         let cwd = c_string("process.cwd", &process.cwd)?;
         self.push(&Step::WorkingDirectory { target: &cwd })?;
-        if process.terminal {
+        // In a container that is there already, its `/dev` is too.
+        let beside = matches!(self.provisions.first(), Some(Provision::Container));
+        if process.terminal && (beside || !self.has_fresh_dev()) {
             self.terminal()?;
         }
         let candidates = strings("process.args[0]", &candidates(process))?;
@@ -108,6 +110,18 @@ impl Composer<'_> {
             rows: characters("height", size.height)?.into(),
             columns: characters("width", size.width)?.into(),
         })
+    }
+
+    /// A terminal that appears as `/dev/console` too, where that is the container's own to make.
+    /// It is given to the program's user, which needs a privilege.
+    pub(super) fn console(&mut self) -> Result<(), Error> {
+        let process = &self.spec.process;
+        if !process.terminal || !self.has_fresh_dev() {
+            return Ok(());
+        }
+        self.terminal()?;
+        let uid = process.user.uid;
+        self.push(&Step::ConsoleDevice { uid })
     }
 }
 
