@@ -3,7 +3,7 @@
 
 mod cgroup;
 mod devices;
-mod exec;
+pub(super) mod exec;
 mod filter;
 mod hooks;
 mod isolation;
@@ -26,7 +26,6 @@ use crabcan_ns::{Namespace, Namespaces};
 use crabcan_rootfs::options::Scope;
 use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
 
-pub(super) use self::exec::exec;
 use self::filter::Filter;
 use self::namespaces::{Arrangement, id_maps};
 use self::program::strings;
@@ -76,8 +75,10 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     composer.covers()?;
     composer.console()?;
     composer.privileges()?;
-    composer.program()?;
-    Ok(composer.finish(arrangement.cloned, resources))
+    composer.program(false)?;
+    let mut plan = composer.finish(arrangement.forks(), resources);
+    plan.namespaces = arrangement.cloned;
+    Ok(plan)
 }
 
 /// A part that is there says that the configuration is for another platform.
@@ -117,12 +118,14 @@ impl<'a> Composer<'a> {
         })
     }
 
-    fn finish(self, namespaces: Namespaces, resources: Resources) -> Plan {
+    /// The plan of a process that makes no namespace by its clone.
+    fn finish(self, forks: bool, resources: Resources) -> Plan {
         let spec = self.spec;
         Plan {
             host: self.host.clone(),
-            namespaces,
+            namespaces: Namespaces::new(),
             id_maps: self.id_maps,
+            forks,
             provisions: self.provisions,
             writer: self.writer,
             program: spec.process.args.first().cloned().unwrap_or_default(),
@@ -134,7 +137,6 @@ impl<'a> Composer<'a> {
             filtered: self.filter.is_some(),
             listener: self.filter.and_then(|filter| filter.listener),
             fault: None,
-            container: None,
             ids: None,
         }
     }

@@ -76,7 +76,7 @@ impl Arrangement {
     }
 
     /// A pid namespace that is not the clone's is entered by a child only.
-    fn forks(&self) -> bool {
+    pub(super) fn forks(&self) -> bool {
         let joins = self.joined.iter().any(|(kind, _)| *kind == Namespace::Pid);
         joins || self.unshared.contains(&Namespace::Pid)
     }
