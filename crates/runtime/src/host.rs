@@ -1,5 +1,6 @@
 //! What of the host decides how a container is made.
 
+use crabcan_caps::{Capability, CapabilitySet};
 use rustix::system::uname;
 
 use crate::Error;
@@ -20,6 +21,13 @@ pub struct Host {
     pub gid: u32,
     /// Whether the caller holds the privileges of the host's root: mounts, and any ids.
     pub privileged: bool,
+    /// The capabilities that the caller can give to others: what it may make effective.
+    pub capabilities: CapabilitySet,
+    /// Whether setgroups(2) is allowed in the caller's user namespace.
+    pub setgroups: bool,
+    /// The hierarchies of cgroups, each by the controllers that are bound to it or by its name; an
+    /// empty one for the unified hierarchy.
+    pub cgroup_trees: Vec<String>,
     /// The kernel's release, as uname(2) says.
     pub release: String,
 }
@@ -31,7 +39,7 @@ impl Host {
     /// [`Error::Capabilities`] when the kernel does not tell.
     pub fn current() -> Result<Self, Error> {
         const ROOT: u64 = CAP_SETGID | CAP_SETUID | CAP_SYS_ADMIN;
-        let [effective, _, _] =
+        let [effective, permitted, _] =
             crabcan_init::steps::capability::get().map_err(|errno| Error::Capabilities {
                 source: std::io::Error::from_raw_os_error(errno.0),
             })?;
@@ -39,8 +47,17 @@ impl Host {
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
             privileged: effective & ROOT == ROOT && has_every_id("uid") && has_every_id("gid"),
+            capabilities: CapabilitySet::from_bits(permitted),
+            setgroups: setgroups_allowed(),
+            cgroup_trees: cgroup_trees(),
             release: uname().release().to_string_lossy().into_owned(),
         })
+    }
+
+    /// Whether the caller has all of these capabilities.
+    pub(crate) fn has(&self, capabilities: &[Capability]) -> bool {
+        let wanted = CapabilitySet::of(capabilities);
+        wanted.difference(self.capabilities).is_empty()
     }
 
     /// Refuses a kernel that lacks what every container needs.
@@ -59,6 +76,20 @@ impl Host {
             _ => Ok(()),
         }
     }
+}
+
+/// The second field of each line in `/proc/self/cgroup`, see cgroups(7).
+fn cgroup_trees() -> Vec<String> {
+    let text = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let second = |line: &str| line.split(':').nth(1).map(str::to_owned);
+    text.lines().filter_map(second).collect()
+}
+
+/// A group could deny what everybody else may: who gave up setgroups(2) for a map of groups may not
+/// leave one. Without such a file the kernel knows no such thing.
+fn setgroups_allowed() -> bool {
+    let text = std::fs::read_to_string("/proc/self/setgroups");
+    text.map_or(true, |text| text.trim() != "deny")
 }
 
 /// Whether this user namespace has all ids of the host. The root of another one has nothing to give
@@ -83,6 +114,9 @@ mod tests {
             uid: 0,
             gid: 0,
             privileged: false,
+            capabilities: CapabilitySet::EMPTY,
+            setgroups: true,
+            cgroup_trees: Vec::new(),
             release: release.into(),
         }
         .check_kernel()

@@ -1,22 +1,28 @@
 //! The plan: everything that will be done to make a container, decided before any of it is done.
 
 mod compose;
+mod late;
+
+pub(crate) use compose::{memory_words, resources};
 
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use crabcan_init::format::{Fault, FlatPlan};
+use crabcan_cgroups::Resources;
+use crabcan_init::format::{Change, Fault, FlatPlan};
 use crabcan_init::message::Message;
 use crabcan_init::{PlanWriter, Step};
-use crabcan_ns::{IdMap, IdMapWriter, Namespaces};
-use crabcan_rootfs::MountAttributes;
+use crabcan_ns::{IdMap, IdMapWriter, Namespace, Namespaces};
+use crabcan_rootfs::options::Scope;
 use crabcan_seccomp::json::Listener;
 
 use crate::ids::IdRange;
-use crate::spec::Spec;
+use crate::spec::{IntelRdt, Spec};
 use crate::{Error, Host};
+
+pub(crate) use late::LateSteps;
 
 /// The validated list of everything that makes a container: immutable, and free of side effects.
 #[derive(Debug)]
@@ -24,10 +30,16 @@ pub struct Plan {
     host: Host,
     namespaces: Namespaces,
     id_maps: Option<IdMaps>,
-    mounts_to_send: Vec<MountToSend>,
+    provisions: Vec<Provision>,
     writer: PlanWriter,
     program: OsString,
     reaper: bool,
+    /// Whether init goes on in a child, which is the parent's own.
+    forks: bool,
+    resources: Resources,
+    intel_rdt: Option<IntelRdt>,
+    changed: Vec<(Namespace, &'static str)>,
+    warnings: Vec<String>,
     /// Whether system calls are filtered, and who answers for those that ask.
     filtered: bool,
     listener: Option<Listener>,
@@ -37,11 +49,24 @@ pub struct Plan {
 }
 
 /// The ids of a new user namespace.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IdMaps {
     pub(crate) uid: IdMap,
     pub(crate) gid: IdMap,
     pub(crate) writer: IdMapWriter,
+}
+
+/// One thing that the parent hands to init.
+#[derive(Clone, Debug)]
+pub(crate) enum Provision {
+    /// The id maps are written, and init is told so.
+    IdMaps(IdMaps),
+    /// A namespace that is there already.
+    Namespace { kind: Namespace, path: PathBuf },
+    /// A mount.
+    Mount(MountToSend),
+    /// A pidfd of the container's first process, whose namespaces are joined.
+    Container,
 }
 
 /// A mount that the parent makes, since the container's own ids could not, and sends to init.
@@ -49,8 +74,18 @@ pub(crate) struct IdMaps {
 pub(crate) struct MountToSend {
     pub(crate) source: PathBuf,
     pub(crate) recursive: bool,
-    pub(crate) attributes: MountAttributes,
-    pub(crate) idmap: bool,
+    pub(crate) change: Change,
+    /// With whose ids it is seen, and whether what is mounted below it is too.
+    pub(crate) idmap: Option<(IdMapping, Scope)>,
+}
+
+/// With whose ids the files of a mount are seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum IdMapping {
+    /// The container's own.
+    Container,
+    /// Those of the mount alone.
+    Own(IdMaps),
 }
 
 impl Plan {
@@ -65,6 +100,17 @@ impl Plan {
         compose::compose(spec, host)
     }
 
+    /// Decides everything about one more process in a container: `spec` is the container's, with
+    /// that process in place of its own, and `joined` are the kinds of namespaces that the container
+    /// has of its own.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub(crate) fn exec(spec: &Spec, joined: &[Namespace], host: &Host) -> Result<Self, Error> {
+        host.check_kernel()?;
+        compose::exec::compose(spec, joined, host)
+    }
+
     /// Every step that init will do, in order and in words: what `crabcan explain` prints, and what
     /// [`Error::Step`] says. Strings of the specification are escaped.
     #[must_use]
@@ -73,6 +119,13 @@ impl Plan {
         let plan = FlatPlan::parse(&flat);
         plan.map(|plan| plan.steps().map(|step| step.to_string()).collect())
             .unwrap_or_default()
+    }
+
+    /// What could not be done as it was asked for, where the specification wants a warning for that
+    /// and no failure: capabilities that can't be granted. Each names its property.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The namespaces that the container gets of its own.
@@ -116,12 +169,53 @@ impl Plan {
         &self.host
     }
 
-    pub(crate) fn id_maps(&self) -> Option<&IdMaps> {
-        self.id_maps.as_ref()
+    /// A plan whose init waits in a user namespace of its own, for maps that it is never told of.
+    pub(crate) fn waiting_in_a_user_namespace() -> Result<Self, Error> {
+        let mut writer = PlanWriter::new();
+        writer.push(&Step::AwaitIdMaps {})?;
+        Ok(Self {
+            host: Host::current()?,
+            namespaces: Namespaces::new().make(Namespace::User),
+            id_maps: None,
+            provisions: Vec::new(),
+            writer,
+            program: OsString::new(),
+            reaper: false,
+            forks: false,
+            filtered: false,
+            listener: None,
+            resources: Resources::default(),
+            intel_rdt: None,
+            changed: Vec::new(),
+            warnings: Vec::new(),
+            fault: None,
+            ids: None,
+        })
     }
 
-    pub(crate) fn mounts_to_send(&self) -> &[MountToSend] {
-        &self.mounts_to_send
+    /// What the container's cgroup limits.
+    #[must_use]
+    pub fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
+    /// The share of caches and memory bandwidth that its first process is put into.
+    pub(crate) fn intel_rdt(&self) -> Option<&IntelRdt> {
+        self.intel_rdt.as_ref()
+    }
+
+    /// The kinds of namespaces whose names or settings are changed, and by which property.
+    pub(crate) fn changed(&self) -> &[(Namespace, &'static str)] {
+        &self.changed
+    }
+
+    /// What the parent hands to init, in the order in which init takes it.
+    pub(crate) fn provisions(&self) -> &[Provision] {
+        &self.provisions
+    }
+
+    pub(crate) fn forks(&self) -> bool {
+        self.forks
     }
 
     pub(crate) fn has_reaper(&self) -> bool {
@@ -131,7 +225,7 @@ impl Plan {
     /// Whether init is to be unreadable: not for an ordinary user, who could not write its id maps
     /// then.
     pub(crate) fn hides_init(&self) -> bool {
-        self.host.privileged && self.id_maps.is_some()
+        self.host.privileged && self.namespaces.makes(Namespace::User)
     }
 
     pub(crate) fn flatten(&self) -> Vec<u8> {
@@ -150,7 +244,7 @@ impl Plan {
             Some((step, None)) => Error::Step {
                 index,
                 step,
-                source,
+                source: late::reason(detail, source),
             },
             Some((_, Some((program, interpreter)))) => Error::Execute {
                 program,
@@ -163,7 +257,7 @@ impl Plan {
 
     /// A step in words; for the execution of the program, the program and whether its file is there.
     fn words(&self, step: &Step<'_>, detail: u32) -> (String, Option<(OsString, bool)>) {
-        let Step::Exec { candidates, .. } = step else {
+        let (Step::Exec { candidates, .. } | Step::FindProgram { candidates }) = step else {
             return (step.to_string(), None);
         };
         let interpreter = detail & Message::NO_INTERPRETER != 0;

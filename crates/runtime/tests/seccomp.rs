@@ -18,9 +18,9 @@ use std::path::PathBuf;
 use std::thread;
 
 use alone::alone;
-use crabcan_ns::{IdMap, Namespace};
-use crabcan_runtime::spec::{Extension, Linux, NamespaceRequest, Process, Root, Spec};
-use crabcan_runtime::{Container, ExitStatus, Host, Plan, listener};
+use crabcan_ns::{IdRange, Namespace};
+use crabcan_runtime::spec::{Extension, IdMapping, Linux, NamespaceRequest, Process, Root, Spec};
+use crabcan_runtime::{ExitStatus, Host, Plan, listener};
 use crabcan_seccomp::json::Seccomp;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
@@ -45,6 +45,14 @@ impl Drop for Directory {
 fn spec(script: &str, filter: &str) -> Spec {
     let host = Host::current().unwrap();
     let kinds = [Namespace::Mount, Namespace::User];
+    let own = |outside| {
+        let (inside, count) = (0, 1);
+        IdMapping::from(IdRange {
+            inside,
+            outside,
+            count,
+        })
+    };
     Spec {
         process: Process {
             args: ["/bin/sh", "-c", script].map(Into::into).into(),
@@ -57,9 +65,9 @@ fn spec(script: &str, filter: &str) -> Spec {
             readonly: false,
         },
         linux: Linux {
-            namespaces: kinds.map(|kind| NamespaceRequest { kind }).into(),
-            uid_mappings: Some(IdMap::single(0, host.uid).unwrap()),
-            gid_mappings: Some(IdMap::single(0, host.gid).unwrap()),
+            namespaces: kinds.map(NamespaceRequest::new).into(),
+            uid_mappings: vec![own(host.uid)],
+            gid_mappings: vec![own(host.gid)],
             seccomp: Some(Seccomp::from_json(filter.as_bytes()).unwrap()),
             ..Linux::default()
         },
@@ -86,7 +94,7 @@ fn without_no_new_privs_a_filter_is_on_and_the_right_to_it_is_gone() {
             let filter = r#"{ "defaultAction": "SCMP_ACT_ALLOW",
                 "syscalls": [{ "names": ["capset", "sendmsg"], "action": "SCMP_ACT_KILL" }] }"#;
             let plan = Plan::new(&spec(&script, filter), &Host::current().unwrap()).unwrap();
-            let mut container = Container::create(&plan).unwrap();
+            let mut container = crabcan_runtime::Process::create(&plan).unwrap();
             container.start().unwrap();
             assert_eq!(container.wait().unwrap(), ExitStatus::Exited(0));
             let status = fs::read_to_string(file).unwrap();
@@ -156,7 +164,7 @@ fn a_listener_outside_answers() {
             let mut spec = spec(&script, &filter);
             spec.extension.reaper = reaper;
             let plan = Plan::new(&spec, &Host::current().unwrap()).unwrap();
-            let mut container = Container::create(&plan).unwrap();
+            let mut container = crabcan_runtime::Process::create(&plan).unwrap();
             let mut early = container.take_listener();
             assert_eq!(early.is_some(), !reaper);
             container.start().unwrap();

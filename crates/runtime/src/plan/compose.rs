@@ -1,22 +1,38 @@
 //! From a specification to the steps, in the order that the security of init needs
 //! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
 
+mod cgroup;
+mod devices;
+pub(super) mod exec;
 mod filter;
+mod hooks;
+mod isolation;
+mod list;
 mod mounts;
+mod namespaces;
+mod process;
 mod program;
+mod rdt;
+mod resources;
+mod schedule;
+mod sysctl;
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
-use crabcan_caps::Capabilities;
-use crabcan_init::format::{Groups, Strings};
+use crabcan_cgroups::Resources;
+use crabcan_init::format::Change;
 use crabcan_init::{PlanWriter, Step, TooLong};
-use crabcan_ns::{IdMapWriter, Namespace, Namespaces};
+use crabcan_ns::{Namespace, Namespaces};
+use crabcan_rootfs::options::Scope;
 use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
 
 use self::filter::Filter;
-use self::program::{candidates, strings};
-use super::{IdMaps, MountToSend, Plan, c_string};
-use crate::spec::{Process, Spec, User};
+use self::namespaces::{Arrangement, id_maps};
+use self::program::strings;
+pub(crate) use self::resources::resources;
+pub(crate) use self::schedule::memory_words;
+use super::{IdMapping, IdMaps, MountToSend, Plan, Provision};
+use crate::spec::Spec;
 use crate::{Error, Host};
 
 impl From<TooLong> for Error {
@@ -32,81 +48,96 @@ struct Composer<'a> {
     id_maps: Option<IdMaps>,
     /// Whether the parent opens the sources of mounts: it can reach what the container's ids can't.
     parent_mounts: bool,
-    mounts_to_send: Vec<MountToSend>,
+    provisions: Vec<Provision>,
     filter: Option<Filter>,
     writer: PlanWriter,
+    warnings: Vec<String>,
+    /// The kinds of namespaces whose names or settings are changed, and by which property.
+    changed: Vec<(Namespace, &'static str)>,
 }
 
 pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
-    let program = spec
-        .process
-        .args
-        .first()
-        .filter(|program| !program.is_empty());
-    let program = program.ok_or_else(|| Error::invalid("process.args", "names no program"))?;
-    let id_maps = id_maps(spec)?;
-    let parent_mounts = host.privileged && id_maps.is_some();
-    let writer = PlanWriter::new();
-    let mut composer = Composer {
-        spec,
-        host,
-        id_maps,
-        parent_mounts,
-        mounts_to_send: Vec::new(),
-        filter: Filter::new(spec)?,
-        writer,
-    };
-    composer.identity()?;
+    let mut composer = Composer::new(spec, host)?;
+    refuse_other_platforms(spec)?;
+    hooks::check(spec)?;
+    if let Some(wanted) = &spec.linux.intel_rdt {
+        rdt::check(wanted)?;
+    }
+    let arrangement = Arrangement::of(spec, host)?;
+    let limits = spec.linux.resources.as_ref();
+    let resources = resources::of_container(limits, host, &mut composer.warnings)?;
+    composer.identity(&arrangement)?;
     composer.isolation()?;
     composer.root()?;
     composer.mounts()?;
+    composer.devices()?;
+    composer.hooks_before_pivot()?;
     composer.covers()?;
+    composer.console()?;
     composer.privileges()?;
-    composer.program()?;
-    Ok(Plan {
-        host: host.clone(),
-        namespaces: namespaces(spec),
-        id_maps: composer.id_maps,
-        mounts_to_send: composer.mounts_to_send,
-        writer: composer.writer,
-        program: program.clone(),
-        reaper: spec.extension.reaper,
-        filtered: composer.filter.is_some(),
-        listener: composer.filter.and_then(|filter| filter.listener),
-        fault: None,
-        ids: None,
-    })
+    composer.program(false)?;
+    let mut plan = composer.finish(arrangement.forks(), resources);
+    plan.namespaces = arrangement.cloned;
+    Ok(plan)
 }
 
-fn namespaces(spec: &Spec) -> Namespaces {
-    let requests = spec.linux.namespaces.iter();
-    requests.fold(Namespaces::new(), |made, request| made.make(request.kind))
+/// A part that is there says that the configuration is for another platform.
+fn refuse_other_platforms(spec: &Spec) -> Result<(), Error> {
+    let parts = [
+        ("vm", spec.vm),
+        ("windows", spec.windows),
+        ("solaris", spec.solaris),
+        ("zos", spec.zos),
+        ("freebsd", spec.freebsd),
+    ];
+    match parts.iter().find(|(_, part)| part.is_some()) {
+        Some((field, _)) => Err(Error::invalid(
+            *field,
+            "this is a runtime for Linux containers",
+        )),
+        None => Ok(()),
+    }
 }
 
-/// Both maps or none, and only with a user namespace to be mapped.
-fn id_maps(spec: &Spec) -> Result<Option<IdMaps>, Error> {
-    let (uid, gid) = (&spec.linux.uid_mappings, &spec.linux.gid_mappings);
-    match (spec.linux.makes(Namespace::User), uid, gid) {
-        (true, Some(uid), Some(gid)) => Ok(Some(IdMaps {
-            uid: uid.clone(),
-            gid: gid.clone(),
-            writer: IdMapWriter::Direct,
-        })),
-        (true, None, _) => Err(Error::invalid(
-            "linux.uidMappings",
-            "missing for the user namespace",
-        )),
-        (true, _, None) => Err(Error::invalid(
-            "linux.gidMappings",
-            "missing for the user namespace",
-        )),
-        (false, None, None) => Ok(None),
-        (false, uid, _) => {
-            let which = if uid.is_some() { "uid" } else { "gid" };
-            Err(Error::invalid(
-                format!("linux.{which}Mappings"),
-                "there is no user namespace to map",
-            ))
+impl<'a> Composer<'a> {
+    fn new(spec: &'a Spec, host: &'a Host) -> Result<Self, Error> {
+        let program = spec.process.args.first();
+        if program.is_none_or(|program| program.is_empty()) {
+            return Err(Error::invalid("process.args", "names no program"));
+        }
+        Ok(Self {
+            spec,
+            host,
+            id_maps: id_maps(spec, host)?,
+            parent_mounts: host.privileged && spec.linux.separates(Namespace::User),
+            provisions: Vec::new(),
+            filter: Filter::new(spec)?,
+            writer: PlanWriter::new(),
+            warnings: Vec::new(),
+            changed: Vec::new(),
+        })
+    }
+
+    /// The plan of a process that makes no namespace by its clone.
+    fn finish(self, forks: bool, resources: Resources) -> Plan {
+        let spec = self.spec;
+        Plan {
+            host: self.host.clone(),
+            namespaces: Namespaces::new(),
+            id_maps: self.id_maps,
+            forks,
+            provisions: self.provisions,
+            writer: self.writer,
+            program: spec.process.args.first().cloned().unwrap_or_default(),
+            reaper: spec.extension.reaper,
+            resources,
+            intel_rdt: spec.linux.intel_rdt.clone(),
+            changed: self.changed,
+            warnings: self.warnings,
+            filtered: self.filter.is_some(),
+            listener: self.filter.and_then(|filter| filter.listener),
+            fault: None,
+            ids: None,
         }
     }
 }
@@ -117,110 +148,31 @@ impl Composer<'_> {
         Ok(())
     }
 
-    /// Who init is while it prepares everything, and that nobody may trace it.
-    fn identity(&mut self) -> Result<(), Error> {
-        let Some(maps) = self.id_maps.clone() else {
-            return self.push(&Step::NotDumpable {});
-        };
-        if self.host.privileged {
-            // An ordinary user's own init must stay dumpable until its maps are written.
-            self.push(&Step::NotDumpable {})?;
-        }
-        self.push(&Step::AwaitIdMaps {})?;
-        let user = &self.spec.process.user;
-        let root = maps.uid.outside(0).is_some() && maps.gid.outside(0).is_some();
-        let (uid, gid) = if root { (0, 0) } else { (user.uid, user.gid) };
-        for (map, id, field) in [
-            (&maps.uid, user.uid, "process.user.uid"),
-            (&maps.gid, user.gid, "process.user.gid"),
-        ] {
-            if map.outside(id).is_none() {
-                return Err(Error::invalid(field, format!("{id} is not in the id map")));
-            }
-        }
-        self.set_ids(&User {
-            uid,
-            gid,
-            additional_gids: Vec::new(),
-        })
-    }
-
-    fn set_ids(&mut self, user: &User) -> Result<(), Error> {
-        // Without privilege, setgroups(2) was denied to the namespace for ever.
-        let set_groups = self.host.privileged;
-        if !set_groups && !user.additional_gids.is_empty() {
-            return Err(Error::invalid(
-                "process.user.additionalGids",
-                "an ordinary user can't set groups",
-            ));
-        }
-        let groups: Vec<u8> = user
-            .additional_gids
-            .iter()
-            .flat_map(|gid| gid.to_ne_bytes())
-            .collect();
-        let groups = Groups::new(&groups).ok_or(Error::PlanTooLong)?;
-        self.push(&Step::SetIds {
-            uid: user.uid,
-            gid: user.gid,
-            set_groups,
-            groups,
-        })
-    }
-
-    /// What the new namespaces start with.
-    fn isolation(&mut self) -> Result<(), Error> {
-        if !self.spec.linux.makes(Namespace::Mount) {
-            // Everything that follows would be done to the caller's own mounts.
-            return Err(Error::invalid(
-                "linux.namespaces",
-                "there is no mount namespace",
-            ));
-        }
-        let propagation = self
-            .spec
-            .linux
-            .rootfs_propagation
-            .unwrap_or(Propagation::Private);
-        propagation
-            .push(&mut self.writer)
-            .map_err(rootfs("linux.rootfsPropagation"))?;
-        if let Some(name) = &self.spec.hostname {
-            if !self.spec.linux.makes(Namespace::Uts) {
-                return Err(Error::invalid("hostname", "needs a uts namespace"));
-            }
-            if name.is_empty() {
-                return Err(Error::invalid("hostname", "is empty"));
-            }
-            if name.len() > 64 {
-                return Err(Error::invalid("hostname", "is longer than 64 bytes"));
-            }
-            self.push(&Step::Hostname {
-                name: &c_string("hostname", name)?,
-            })?;
-        }
-        if self.spec.linux.makes(Namespace::Network) {
-            self.push(&Step::LoopbackUp {})?;
-        }
-        Ok(())
-    }
-
     fn root(&mut self) -> Result<(), Error> {
         let (root, extension) = (&self.spec.root, &self.spec.extension);
-        let source = root.path.clone();
+        let source = self.of_bundle("root.path", &root.path)?;
         let mut attributes = extension.root_attributes;
         if root.readonly && extension.recursive_root {
             attributes |= MountAttributes::RDONLY;
         }
         // The host's own root is cloned by init, never id-mapped: there root's files stay root's.
-        let received = self.parent_mounts && root.path != Path::new("/");
+        let received = self.parent_mounts && source != Path::new("/");
+        let scope = match extension.recursive_root {
+            true => Scope::Tree,
+            false => Scope::Mount,
+        };
         if received {
-            self.mounts_to_send.push(MountToSend {
-                source: root.path.clone(),
+            self.provisions.push(Provision::Mount(MountToSend {
+                source: source.clone(),
                 recursive: extension.recursive_root,
-                attributes,
-                idmap: extension.idmap_root,
-            });
+                change: Change {
+                    propagation: Propagation::Private.flag(),
+                    ..Change::set(attributes.bits(), extension.recursive_root)
+                },
+                idmap: extension
+                    .idmap_root
+                    .then_some((IdMapping::Container, scope)),
+            }));
         }
         let step = if extension.overlay_root {
             Root::Overlay {
@@ -239,6 +191,21 @@ impl Composer<'_> {
         step.push(&mut self.writer).map_err(rootfs("root.path"))
     }
 
+    /// A path of the host: relative ones are the bundle's.
+    fn of_bundle(&self, field: &str, path: &Path) -> Result<PathBuf, Error> {
+        if path.as_os_str().is_empty() {
+            return Err(Error::invalid(field, "is missing"));
+        }
+        match &self.spec.extension.bundle {
+            Some(bundle) => Ok(bundle.join(path)),
+            None if path.is_absolute() => Ok(path.to_owned()),
+            None => {
+                let reason = format!("\"{}\" is not absolute", path.display());
+                Err(Error::invalid(field, reason))
+            }
+        }
+    }
+
     /// What is hidden or made read-only once everything is mounted, and the pivot.
     fn covers(&mut self) -> Result<(), Error> {
         let linux = &self.spec.linux;
@@ -247,91 +214,16 @@ impl Composer<'_> {
         mask::push_read_only(&mut self.writer, &linux.readonly_paths)
             .map_err(rootfs("linux.readonlyPaths"))?;
         if self.spec.root.readonly && !self.spec.extension.recursive_root {
+            // Not of what is mounted on it: that has attributes of its own.
             pivot::push_root_attributes(&mut self.writer, MountAttributes::RDONLY)
                 .map_err(rootfs("root.readonly"))?;
         }
-        pivot::push_pivot(&mut self.writer).map_err(rootfs("root.path"))
-    }
-
-    /// From here on init has only what the container has.
-    fn privileges(&mut self) -> Result<(), Error> {
-        let Process {
-            user,
-            rlimits,
-            capabilities,
-            no_new_privileges,
-            ..
-        } = &self.spec.process;
-        for limit in rlimits {
-            let crate::spec::ResourceLimit {
-                resource,
-                soft,
-                hard,
-            } = *limit;
-            self.push(&Step::ResourceLimit {
-                resource,
-                soft,
-                hard,
-            })?;
+        if self.spec.extension.no_pivot {
+            pivot::push_chroot(&mut self.writer).map_err(rootfs("root.path"))?;
+        } else {
+            pivot::push_pivot(&mut self.writer).map_err(rootfs("root.path"))?;
         }
-        self.set_ids(user)?;
-        if self.spec.extension.session_keyring {
-            // After the ids, so that the container's own user owns it.
-            self.push(&Step::SessionKeyring {})?;
-        }
-        let mut capabilities = capabilities.unwrap_or_else(Capabilities::none);
-        if self.filter.is_some() && !no_new_privileges {
-            capabilities = filter::with_the_right_to_filter(capabilities);
-        }
-        capabilities
-            .check()
-            .map_err(|error| Error::invalid("process.capabilities", error.to_string()))?;
-        capabilities.push(&mut self.writer)?;
-        if *no_new_privileges {
-            self.push(&Step::NoNewPrivileges {})?;
-        }
-        if let Some(signal) = self.spec.extension.parent_death_signal {
-            let signal = u32::try_from(signal).ok().filter(|signal| *signal > 0);
-            let signal =
-                signal.ok_or_else(|| Error::invalid("the parent death signal", "is no signal"))?;
-            self.push(&Step::ParentDeathSignal { signal })?;
-        }
-        Ok(())
-    }
-
-    /// The last preparations, the word of the parent, and the program.
-    fn program(&mut self) -> Result<(), Error> {
-        let process = &self.spec.process;
-        check_absolute("process.cwd", &process.cwd)?;
-        let cwd = c_string("process.cwd", &process.cwd)?;
-        self.push(&Step::WorkingDirectory { target: &cwd })?;
-        if let Some(terminal) = process.terminal {
-            self.push(&Step::Console {
-                descriptors: terminal.descriptors,
-                rows: terminal.rows.into(),
-                columns: terminal.columns.into(),
-            })?;
-        }
-        let early = self
-            .filter
-            .as_ref()
-            .is_some_and(|it| it.is_early(self.spec));
-        self.push_filter(early)?;
-        self.push(&Step::Ready {})?;
-        if self.spec.extension.reaper {
-            self.push(&Step::Reaper {})?;
-        }
-        self.push(&Step::Session {})?;
-        self.push_filter(!early)?;
-        let args = strings("process.args", &process.args)?;
-        let env = strings("process.env", &process.env)?;
-        let candidates = strings("process.args[0]", &candidates(process))?;
-        let list = |bytes| Strings::new(bytes).ok_or(Error::PlanTooLong);
-        self.push(&Step::Exec {
-            candidates: list(&candidates)?,
-            args: list(&args)?,
-            env: list(&env)?,
-        })
+        self.root_propagation()
     }
 }
 

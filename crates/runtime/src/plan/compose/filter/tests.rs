@@ -5,7 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
-use crabcan_ns::{IdMap, Namespace};
+use crabcan_ns::{IdRange, Namespace};
 use crabcan_seccomp::json::Seccomp;
 use crabcan_seccomp::{Action, Profile, Rule};
 
@@ -14,7 +14,12 @@ use crate::{Error, Host, Plan};
 
 fn spec() -> Spec {
     let kinds = [Namespace::Mount, Namespace::User];
-    let map = || Some(IdMap::single(0, 1000).unwrap());
+    let own = IdRange {
+        inside: 0,
+        outside: 1000,
+        count: 1,
+    };
+    let map = || vec![own.into()];
     Spec {
         process: Process {
             args: vec!["/bin/true".into()],
@@ -27,7 +32,7 @@ fn spec() -> Spec {
             readonly: false,
         },
         linux: Linux {
-            namespaces: kinds.map(|kind| NamespaceRequest { kind }).into(),
+            namespaces: kinds.map(NamespaceRequest::new).into(),
             uid_mappings: map(),
             gid_mappings: map(),
             ..Linux::default()
@@ -47,6 +52,9 @@ fn plan(spec: &Spec) -> Result<Plan, Error> {
         uid: 1000,
         gid: 1000,
         privileged: false,
+        capabilities: crabcan_caps::CapabilitySet::EMPTY,
+        setgroups: true,
+        cgroup_trees: Vec::new(),
         release: "6.1".into(),
     };
     Plan::new(spec, &host)

@@ -7,9 +7,9 @@ use crabcan_init::message::{End, Message};
 use crabcan_ns::{Child, ExitStatus};
 use nix::unistd::Pid;
 
-use crate::launch;
+use crate::launch::{self, Surroundings};
 use crate::protocol::{Heard, Protocol};
-use crate::{Error, Plan};
+use crate::{Error, Plan, provide};
 
 const SIGKILL: i32 = 9;
 
@@ -18,7 +18,7 @@ const SIGKILL: i32 = 9;
 /// Dropping it kills everything in it and waits for that.
 #[derive(Debug)]
 #[must_use = "dropping a container kills it"]
-pub struct Container<'plan> {
+pub struct Process<'plan> {
     plan: &'plan Plan,
     child: Child,
     protocol: Protocol,
@@ -28,7 +28,7 @@ pub struct Container<'plan> {
     start_tried: bool,
 }
 
-impl<'plan> Container<'plan> {
+impl<'plan> Process<'plan> {
     /// Makes a container up to the point where only its program is missing.
     ///
     /// Safe in any program, whatever its other threads do: nothing of it is copied, and the new
@@ -43,6 +43,18 @@ impl<'plan> Container<'plan> {
     /// of the container is left then.
     pub fn create(plan: &'plan Plan) -> Result<Self, Error> {
         log::debug!("Linux release: {}", plan.host().release);
+        let mut container = Self::launch(plan, &Surroundings::default())?;
+        container.prepare(&mut |_| Ok(()), None)?;
+        log::debug!("Creation finished");
+        log::debug!("Container child PID: {:?}", Some(container.pid()));
+        Ok(container)
+    }
+
+    /// Executes init, which waits for what only the parent can do.
+    pub(crate) fn launch(
+        plan: &'plan Plan,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<Self, Error> {
         let (parent, child) = crabcan_ipc::socketpair().map_err(|source| Error::Channel {
             doing: "make the channel to init",
             source,
@@ -52,21 +64,16 @@ impl<'plan> Container<'plan> {
             parent.as_fd().as_raw_fd(),
             child.as_fd().as_raw_fd()
         );
-        let process = launch::launch(plan, child)?;
-        let protocol = Protocol::new(parent);
-        let mut container = Self {
+        let process = launch::launch(plan, child, surroundings)?;
+        Ok(Self {
             plan,
             child: process,
-            protocol,
+            protocol: Protocol::new(parent),
             console: None,
             listener: None,
             end: None,
             start_tried: false,
-        };
-        container.prepare()?;
-        log::debug!("Creation finished");
-        log::debug!("Container child PID: {:?}", Some(container.pid()));
-        Ok(container)
+        })
     }
 
     /// The pid of the container's first process, as the caller sees it.
@@ -165,19 +172,61 @@ impl<'plan> Container<'plan> {
         }
     }
 
-    /// Writes the id maps, lets init go on, sends the mounts it waits for, and hears it is ready.
-    fn prepare(&mut self) -> Result<(), Error> {
+    /// Lets the process live on when this is dropped, and everything in it.
+    pub(crate) fn let_go(self) -> Child {
+        self.child
+    }
+
+    /// Lets init go on to where it waits for the word of another program.
+    pub(crate) fn proceed(&self) -> Result<(), Error> {
+        self.protocol.proceed().map_err(|source| Error::Channel {
+            doing: "let init go on",
+            source,
+        })
+    }
+
+    /// Writes the id maps, lets init go on, sends what it waits for, runs the hooks when it asks
+    /// for that, and hears that it is ready. A process of a container joins that by its pidfd.
+    pub(crate) fn prepare(
+        &mut self,
+        hooks: &mut dyn FnMut(Pid) -> Result<(), Error>,
+        container: Option<BorrowedFd<'_>>,
+    ) -> Result<(), Error> {
         const DOING: &str = "preparing the container";
-        if let Err(error) = launch::provide(self.plan, &self.child, &self.protocol) {
+        if let Err(error) = provide::provide(self.plan, &self.child, &self.protocol, container) {
             return Err(self.not_provided(error, DOING));
         }
-        loop {
+        // The child that goes on may be ready before init has told of it.
+        let (mut ready, mut forked) = (false, !self.plan.forks());
+        while !(ready && forked) {
             match self.protocol.hear(DOING)? {
-                Heard::Message(Message::Ready) => return Ok(()),
+                Heard::Message(Message::Ready) if !ready => ready = true,
+                Heard::Message(Message::Hooks) => {
+                    hooks(self.pid())?;
+                    self.proceed()?;
+                }
+                Heard::Forked(pidfd) if !forked => {
+                    forked = true;
+                    self.go_on_in(pidfd)?;
+                }
                 Heard::Console(master) if self.console.is_none() => self.console = Some(master),
                 Heard::Listener(fd) if self.listener.is_none() => self.listener = Some(fd),
                 heard => return Err(self.unexpected(heard, DOING)),
             }
+        }
+        Ok(())
+    }
+
+    /// Takes the child that goes on in place of the one that was launched. The pid is read from the
+    /// descriptor, not from the message.
+    fn go_on_in(&mut self, pidfd: OwnedFd) -> Result<(), Error> {
+        let doing = "follow init into the pid namespace that it has joined";
+        let failed = |source| Error::Namespaces { doing, source };
+        let next = Child::from_pidfd(pidfd).map_err(failed)?;
+        let mut first = std::mem::replace(&mut self.child, next);
+        match first.wait() {
+            Ok(_) | Err(crabcan_ns::Error::Reaped { .. }) => Ok(()),
+            Err(source) => Err(failed(source)),
         }
     }
 
@@ -216,8 +265,8 @@ impl<'plan> Container<'plan> {
                 message: format!("{message:?}"),
                 doing,
             },
-            Heard::Console(_) | Heard::Listener(_) => Error::Protocol {
-                message: "a second console or listener".into(),
+            Heard::Console(_) | Heard::Listener(_) | Heard::Forked(_) => Error::Protocol {
+                message: "something a second time".into(),
                 doing,
             },
         }
