@@ -169,7 +169,9 @@ impl Cgroup {
             });
         }
         on_v1.unified.clear();
-        let mut writes = v1::writes(&on_v1)?;
+        let io = self.home(Controller::Io);
+        let has_bfq = io.is_some_and(|member| member.directory.has("blkio.bfq.weight"));
+        let mut writes = v1::writes(&on_v1, has_bfq)?;
         writes.extend(v2::writes(&on_v2, &self.in_force(&on_v2)?)?);
         Ok(writes)
     }

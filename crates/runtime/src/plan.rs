@@ -16,6 +16,7 @@ use crabcan_ns::{IdMap, IdMapWriter, Namespaces};
 use crabcan_rootfs::MountAttributes;
 
 use crate::ids::IdRange;
+use crate::limits::{Limits, Unenforced};
 use crate::spec::Spec;
 use crate::{Error, Host};
 
@@ -29,6 +30,8 @@ pub struct Plan {
     writer: PlanWriter,
     program: OsString,
     reaper: bool,
+    limits: Option<Limits>,
+    unenforced: Vec<Unenforced>,
     warnings: Vec<String>,
     fault: Option<Fault>,
     /// The ids of the container, held for as long as the plan is there.
@@ -104,6 +107,23 @@ impl Plan {
     pub(crate) fn with_ids(mut self, ids: Option<IdRange>) -> Self {
         self.ids = ids;
         self
+    }
+
+    pub(crate) fn with_unenforced(mut self, unenforced: Vec<Unenforced>) -> Self {
+        self.unenforced = unenforced;
+        self
+    }
+
+    /// The container's cgroup, if it gets one.
+    #[must_use]
+    pub fn limits(&self) -> Option<&Limits> {
+        self.limits.as_ref()
+    }
+
+    /// What was to be limited if possible, and the host has nothing to limit it with.
+    #[must_use]
+    pub fn unenforced(&self) -> &[Unenforced] {
+        &self.unenforced
     }
 
     pub(crate) fn host(&self) -> &Host {

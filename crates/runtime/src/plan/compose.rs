@@ -1,6 +1,7 @@
 //! From a specification to the steps, in the order that the security of init needs
 //! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
 
+mod cgroup;
 mod hooks;
 mod list;
 mod mounts;
@@ -54,7 +55,7 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     if let Some(wanted) = &spec.linux.intel_rdt {
         rdt::check(wanted)?;
     }
-    let namespaces = namespaces(spec)?;
+    let wanted = namespaces(spec)?;
     let id_maps = id_maps(spec, host)?;
     let parent_mounts = host.privileged && id_maps.is_some();
     let writer = PlanWriter::new();
@@ -67,6 +68,7 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
         writer,
         warnings: Vec::new(),
     };
+    composer.cgroup(&wanted)?;
     composer.identity()?;
     composer.isolation()?;
     composer.root()?;
@@ -76,7 +78,9 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     composer.program()?;
     Ok(Plan {
         host: host.clone(),
-        namespaces,
+        namespaces: cgroup::made_with_the_process(spec, wanted),
+        limits: spec.extension.limits.clone(),
+        unenforced: Vec::new(),
         id_maps: composer.id_maps,
         mounts_to_send: composer.mounts_to_send,
         writer: composer.writer,

@@ -2,12 +2,14 @@
 
 mod environment;
 mod hidden;
+mod limits;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use crabcan_caps::Capabilities;
+use crabcan_cgroups::Resources;
 use crabcan_ns::{ExitStatus, Namespace};
 use crabcan_rootfs::{MountAttributes, RootFd, mask};
 
@@ -33,6 +35,8 @@ pub struct Sandbox {
     terminal: Option<Terminal>,
     as_pid_1: bool,
     host_users: bool,
+    required: Resources,
+    optional: Resources,
 }
 
 impl Sandbox {
@@ -48,6 +52,8 @@ impl Sandbox {
             terminal: None,
             as_pid_1: false,
             host_users: false,
+            required: Resources::default(),
+            optional: Resources::default(),
         }
     }
 

@@ -104,6 +104,8 @@ pub struct Extension {
     pub session_keyring: bool,
     /// The kernel kills the program when the thread that made the container ends.
     pub parent_death_signal: Option<i32>,
+    /// The container's cgroup, in crabcan's own words.
+    pub limits: Option<Limits>,
     /// Bit N is set when the terminal becomes descriptor N; all three when 0.
     pub terminal_descriptors: u32,
 }
