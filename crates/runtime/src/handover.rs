@@ -50,7 +50,7 @@ impl Receiver {
     ///
     /// # Errors
     /// [`Error::Socket`]: EPIPE when the peer is gone.
-    pub(crate) fn send(self, descriptor: BorrowedFd<'_>, name: &str) -> Result<(), Error> {
+    pub(crate) fn send(&self, descriptor: BorrowedFd<'_>, name: &str) -> Result<(), Error> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         // The space was made for exactly this message, so it always fits.

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::Error;
+use crate::spec::Hook;
 
 /// How much of what a failed hook has said is repeated.
 const TAIL_BYTES: usize = 2048;
@@ -31,6 +32,19 @@ pub(crate) struct HostHook<'a> {
     /// The whole environment: nothing of the caller's is in it.
     pub(crate) env: &'a [String],
     pub(crate) timeout: Option<Duration>,
+}
+
+impl<'a> HostHook<'a> {
+    pub(crate) fn new(kind: &'static str, hook: &'a Hook) -> Self {
+        let seconds = hook.timeout.and_then(|seconds| u64::try_from(seconds).ok());
+        Self {
+            kind,
+            path: &hook.path,
+            args: &hook.args,
+            env: &hook.env,
+            timeout: seconds.map(Duration::from_secs),
+        }
+    }
 }
 
 /// Runs a hook to its end.

@@ -3,8 +3,9 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crabcan_cgroups::Cgroup;
 use crabcan_ipc::ChildEnd;
 use crabcan_ns::{
     Child, CloneOptions, Namespace, NamespaceFd, Program, clone_program, write_id_maps,
@@ -12,10 +13,24 @@ use crabcan_ns::{
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 use crate::protocol::Protocol;
-use crate::{Error, Plan};
+use crate::{Error, Plan, limits};
 
-/// Clones a child that executes init with its end of the channel as 3 and the plan as 4.
-pub(crate) fn launch(plan: &Plan, channel: ChildEnd) -> Result<Child, Error> {
+/// What init is given besides the plan.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings<'a> {
+    /// From descriptor 5 on, as the plan says.
+    pub(crate) descriptors: Vec<BorrowedFd<'a>>,
+    /// The cgroup of the unified hierarchy that it is born in.
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
+}
+
+/// Clones a child that executes init with its end of the channel as 3, the plan as 4, and what it
+/// is handed besides behind them.
+pub(crate) fn launch(
+    plan: &Plan,
+    channel: ChildEnd,
+    surroundings: &Surroundings<'_>,
+) -> Result<Child, Error> {
     // A fresh file for each launch: one that is kept could be opened for writing by a container,
     // and then never be executed again (ETXTBSY).
     let program = sealed("crabcan-init", MemfdFlags::EXEC, crabcan_init::PROGRAM)?;
@@ -23,24 +38,41 @@ pub(crate) fn launch(plan: &Plan, channel: ChildEnd) -> Result<Child, Error> {
         hide(&program)?;
     }
     let flat = sealed("crabcan-plan", MemfdFlags::NOEXEC_SEAL, &plan.flatten())?;
-    let descriptors = [channel.as_fd(), flat.as_fd()];
+    let mut descriptors = vec![channel.as_fd(), flat.as_fd()];
+    descriptors.extend(&surroundings.descriptors);
     let program = Program {
         executable: program.as_fd(),
         args: &[c"crabcan-init"],
         env: &[],
         descriptors: &descriptors,
     };
-    clone_program(&program, &CloneOptions::new(plan.namespaces())).map_err(|source| {
-        Error::Namespaces {
-            doing: "start init",
-            source,
-        }
+    let mut options = CloneOptions::new(plan.namespaces());
+    if let Some(cgroup) = surroundings.cgroup {
+        options = options.cgroup(cgroup);
+    }
+    clone_program(&program, &options).map_err(|source| Error::Namespaces {
+        doing: "start init",
+        source,
     })
 }
 
-/// Does for init what needs the parent's privilege or place: id maps, and mounts that the
-/// container's own ids could not reach. Returns when all is sent.
-pub(crate) fn provide(plan: &Plan, child: &Child, protocol: &Protocol) -> Result<(), Error> {
+/// Does for init what needs the parent's privilege or place: files of its cgroup, id maps, and mounts
+/// that the container's own ids could not reach. Returns when all is sent.
+pub(crate) fn provide(
+    plan: &Plan,
+    child: &Child,
+    cgroup: Option<&Cgroup>,
+    protocol: &Protocol,
+) -> Result<(), Error> {
+    let sent = |source| Error::Channel {
+        doing: "send init on its way",
+        source,
+    };
+    if let Some(cgroup) = cgroup {
+        for file in cgroup.task_files().map_err(limits::failed)? {
+            protocol.send_descriptor(file.as_fd()).map_err(sent)?;
+        }
+    }
     let Some(maps) = plan.id_maps() else {
         return Ok(());
     };
@@ -50,10 +82,6 @@ pub(crate) fn provide(plan: &Plan, child: &Child, protocol: &Protocol) -> Result
             source,
         }
     })?;
-    let sent = |source| Error::Channel {
-        doing: "send init on its way",
-        source,
-    };
     protocol.proceed().map_err(sent)?;
     if plan.mounts_to_send().is_empty() {
         return Ok(());
@@ -74,7 +102,7 @@ pub(crate) fn provide(plan: &Plan, child: &Child, protocol: &Protocol) -> Result
                 }
                 _ => Error::Rootfs { source },
             })?;
-        protocol.send_mount(tree.as_fd()).map_err(sent)?;
+        protocol.send_descriptor(tree.as_fd()).map_err(sent)?;
     }
     Ok(())
 }

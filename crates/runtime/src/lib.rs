@@ -64,6 +64,7 @@
 //! what a shell expects. Nothing is left running after an error.
 
 pub mod console;
+mod container;
 mod error;
 mod features;
 mod foreground;
@@ -72,8 +73,10 @@ mod hooks;
 mod host;
 mod hostname;
 mod ids;
+mod inherited;
 mod launch;
 mod limits;
+mod notify;
 mod plan;
 mod process;
 mod protocol;
@@ -84,14 +87,17 @@ pub mod spec;
 mod state;
 mod sys;
 
+pub use container::{Container, Creation};
 pub use crabcan_cgroups as cgroups;
+pub use crabcan_cgroups::{Events, IoStatistics, Statistics};
 pub use crabcan_ns::ExitStatus;
 pub use error::Error;
 pub use features::Features;
 pub use foreground::wait;
 pub use host::Host;
+pub use inherited::inherited;
 pub use limits::{Limits, Unenforced};
 pub use plan::Plan;
 pub use process::Process;
 pub use sandbox::Sandbox;
-pub use state::{Id, StateRoot};
+pub use state::{Id, State, StateRoot, Status};

@@ -81,17 +81,14 @@ impl Limits {
     pub(crate) fn settle(&mut self) -> Result<Vec<Unenforced>, Error> {
         let place = self.place().map_err(failed)?;
         let required = self.required.controllers();
-        if let Some(source) = self
-            .hierarchy
-            .lacking(&place, required)
-            .into_iter()
-            .next()
-        {
+        if let Some(source) = self.hierarchy.lacking(&place, required).into_iter().next() {
             return Err(failed(source));
         }
         let optional = self.optional.controllers();
         let lacking = self.hierarchy.lacking(&place, optional);
-        let missing = lacking.iter().filter_map(crabcan_cgroups::Error::controller);
+        let missing = lacking
+            .iter()
+            .filter_map(crabcan_cgroups::Error::controller);
         self.optional = self.optional.without(missing.collect());
         Ok(lacking
             .iter()
@@ -113,6 +110,9 @@ impl Limits {
         let cgroup = Cgroup::create(&self.hierarchy, &place, self.all()).map_err(failed)?;
         cgroup.mark_in_use().map_err(failed)?;
         cgroup.apply(&self.required).map_err(failed)?;
+        for error in cgroup.apply_what_can_be(&without_swap(&self.required)) {
+            log::debug!("swap is not limited: {error}");
+        }
         let lacking = cgroup.apply_what_can_be(&self.optional);
         let lacking = lacking.iter().map(|error| Unenforced::new(error, None));
         Ok((cgroup, lacking.collect()))
@@ -130,4 +130,15 @@ pub(crate) fn remove(cgroup: Cgroup) -> Result<(), Error> {
 
 pub(crate) fn failed(source: crabcan_cgroups::Error) -> Error {
     Error::Limits { source }
+}
+
+/// What is limited must not go on in swap, where the kernel counts that: nobody asked for it by name,
+/// so it is no error where it does not.
+fn without_swap(resources: &Resources) -> Resources {
+    let mut swap = Resources::default();
+    if resources.memory.max_with_swap_bytes.is_none() {
+        swap.memory.max_bytes = resources.memory.max_bytes;
+        swap.memory.max_with_swap_bytes = resources.memory.max_bytes;
+    }
+    swap
 }

@@ -1,6 +1,7 @@
 //! The plan: everything that will be done to make a container, decided before any of it is done.
 
 mod compose;
+mod late;
 
 pub(crate) use compose::memory_words;
 
@@ -19,6 +20,8 @@ use crate::ids::IdRange;
 use crate::limits::{Limits, Unenforced};
 use crate::spec::Spec;
 use crate::{Error, Host};
+
+pub(crate) use late::LateSteps;
 
 /// The validated list of everything that makes a container: immutable, and free of side effects.
 #[derive(Debug)]

@@ -3,11 +3,13 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use crabcan_cgroups::{Cgroup, Events};
 use crabcan_init::message::{End, Message};
 use crabcan_ns::{Child, ExitStatus};
 use nix::unistd::Pid;
 
-use crate::launch;
+use crate::launch::{self, Surroundings};
+use crate::limits::{self, Limits, Unenforced};
 use crate::protocol::{Heard, Protocol};
 use crate::{Error, Plan};
 
@@ -21,6 +23,10 @@ const SIGKILL: i32 = 9;
 pub struct Process<'plan> {
     plan: &'plan Plan,
     child: Child,
+    /// After the child, so that it is dropped when nothing is in it any more.
+    cgroup: Option<Cgroup>,
+    unenforced: Vec<Unenforced>,
+    events: Events,
     protocol: Protocol,
     console: Option<OwnedFd>,
     end: Option<ExitStatus>,
@@ -38,10 +44,30 @@ impl<'plan> Process<'plan> {
     /// [`Error::Step`] names the step that failed, its source the kernel's reason.
     /// [`Error::MemoryFile`] (EACCES where `vm.memfd_noexec` is 2) and [`Error::Namespaces`] (EPERM
     /// and ENOSPC where user namespaces are switched off) come before any step, [`Error::Rootfs`]
-    /// from a mount that the parent makes, [`Error::InitEnded`] when somebody kills init. Nothing
-    /// of the container is left then.
+    /// from a mount that the parent makes, [`Error::Limits`] from the cgroup, [`Error::InitEnded`] when
+    /// somebody kills init. Nothing of the container is left then.
     pub fn create(plan: &'plan Plan) -> Result<Self, Error> {
         log::debug!("Linux release: {}", plan.host().release);
+        let enforced = plan.limits().map(Limits::enforce).transpose()?;
+        let (cgroup, unenforced) = enforced.unzip();
+        let surroundings = Surroundings {
+            cgroup: cgroup.as_ref().and_then(Cgroup::unified),
+            ..Surroundings::default()
+        };
+        let mut container = Self::launch(plan, &surroundings)?;
+        container.cgroup = cgroup;
+        container.unenforced = [plan.unenforced(), &unenforced.unwrap_or_default()].concat();
+        container.prepare(&mut |_| Ok(()))?;
+        log::debug!("Creation finished");
+        log::debug!("Container child PID: {:?}", Some(container.pid()));
+        Ok(container)
+    }
+
+    /// Executes init, which waits for what only the parent can do.
+    pub(crate) fn launch(
+        plan: &'plan Plan,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<Self, Error> {
         let (parent, child) = crabcan_ipc::socketpair().map_err(|source| Error::Channel {
             doing: "make the channel to init",
             source,
@@ -51,26 +77,36 @@ impl<'plan> Process<'plan> {
             parent.as_fd().as_raw_fd(),
             child.as_fd().as_raw_fd()
         );
-        let process = launch::launch(plan, child)?;
-        let protocol = Protocol::new(parent);
-        let mut container = Self {
+        let process = launch::launch(plan, child, surroundings)?;
+        Ok(Self {
             plan,
             child: process,
-            protocol,
+            cgroup: None,
+            unenforced: Vec::new(),
+            events: Events::default(),
+            protocol: Protocol::new(parent),
             console: None,
             end: None,
             start_tried: false,
-        };
-        container.prepare()?;
-        log::debug!("Creation finished");
-        log::debug!("Container child PID: {:?}", Some(container.pid()));
-        Ok(container)
+        })
     }
 
     /// The pid of the container's first process, as the caller sees it.
     #[must_use]
     pub fn pid(&self) -> Pid {
         self.child.pid()
+    }
+
+    /// What was to be limited if possible, and is not.
+    #[must_use]
+    pub fn unenforced(&self) -> &[Unenforced] {
+        &self.unenforced
+    }
+
+    /// Which limits of its cgroup have struck, and how often: known when it has ended.
+    #[must_use]
+    pub fn limit_events(&self) -> Events {
+        self.events
     }
 
     /// The master side of the container's terminal, once.
@@ -131,16 +167,17 @@ impl<'plan> Process<'plan> {
     /// Ends what still runs in the container and waits until all of it is gone.
     ///
     /// # Errors
-    /// [`Error::Namespaces`] when it can't be killed or waited for.
+    /// [`Error::Namespaces`] when it can't be killed or waited for; [`Error::Limits`] when its cgroup
+    /// can't be removed.
     pub fn remove(mut self) -> Result<(), Error> {
         log::debug!("Cleaning container");
-        if self.end.is_some() {
-            return Ok(());
+        if self.end.is_none() {
+            self.kill().map_err(|source| Error::Namespaces {
+                doing: "remove the container",
+                source,
+            })?;
         }
-        self.kill().map_err(|source| Error::Namespaces {
-            doing: "remove the container",
-            source,
-        })
+        self.cgroup.take().map_or(Ok(()), limits::remove)
     }
 
     /// Kills everything in the container and waits for that.
@@ -153,10 +190,29 @@ impl<'plan> Process<'plan> {
         }
     }
 
-    /// Writes the id maps, lets init go on, sends the mounts it waits for, and hears it is ready.
-    fn prepare(&mut self) -> Result<(), Error> {
+    /// Lets the process live on when this is dropped, and everything in it.
+    pub(crate) fn let_go(self) -> Child {
+        self.child
+    }
+
+    /// Lets init go on to where it waits for the word of another program.
+    pub(crate) fn proceed(&self) -> Result<(), Error> {
+        self.protocol.proceed().map_err(|source| Error::Channel {
+            doing: "let init go on",
+            source,
+        })
+    }
+
+    /// Writes the id maps, lets init go on, sends what it waits for, runs the hooks when it asks
+    /// for that, and hears that it is ready.
+    pub(crate) fn prepare(
+        &mut self,
+        hooks: &mut dyn FnMut(Pid) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         const DOING: &str = "preparing the container";
-        if let Err(error) = launch::provide(self.plan, &self.child, &self.protocol) {
+        if let Err(error) =
+            launch::provide(self.plan, &self.child, self.cgroup.as_ref(), &self.protocol)
+        {
             return Err(self.not_provided(error, DOING));
         }
         loop {
@@ -258,6 +314,9 @@ impl<'plan> Process<'plan> {
             }
         };
         self.end = Some(status);
+        if let Some(cgroup) = &self.cgroup {
+            self.events = cgroup.events().map_err(limits::failed)?;
+        }
         Ok(status)
     }
 }

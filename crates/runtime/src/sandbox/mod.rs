@@ -125,7 +125,8 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::Path`] and [`Error::Rootfs`] name what is wrong; [`Error::Ids`]
-    /// when every range is in use or `/run/crabcan` can't be used; [`Error::Kernel`] below
+    /// when every range is in use or `/run/crabcan` can't be used; [`Error::Limits`] for a limit that
+    /// the host or the lack of delegation does not allow; [`Error::Kernel`] below
     /// Linux 5.10.
     pub fn plan(&self) -> Result<Plan, Error> {
         let host = Host::current()?;
@@ -135,8 +136,11 @@ impl Sandbox {
         } else {
             None
         };
-        let spec = self.spec(&host, ids.as_ref())?;
-        Ok(Plan::new(&spec, &host)?.with_ids(ids))
+        let mut spec = self.spec(&host, ids.as_ref())?;
+        let (limits, unenforced) = self.limits()?;
+        spec.extension.limits = limits;
+        let plan = Plan::new(&spec, &host)?;
+        Ok(plan.with_ids(ids).with_unenforced(unenforced))
     }
 
     /// Runs the command to its end.

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use crabcan_rootfs::MountAttributes;
 
 use self::property::properties;
+use crate::limits::Limits;
 
 pub use hooks::{Hook, Hooks};
 pub use json::{MAX_BYTES, MAX_DEPTH};
@@ -102,6 +103,10 @@ pub struct Extension {
     pub default_dev: bool,
     /// The program gets an empty session keyring instead of the caller's, with its keys.
     pub session_keyring: bool,
+    /// Init waits for the word of another program, in the FIFO that it is handed as descriptor 5.
+    pub await_start: bool,
+    /// How many descriptors init is handed behind that: the program gets them as 3, 4, ….
+    pub preserved_descriptors: u32,
     /// The kernel kills the program when the thread that made the container ends.
     pub parent_death_signal: Option<i32>,
     /// The container's cgroup, in crabcan's own words.

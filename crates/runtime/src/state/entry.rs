@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, fstat, mknodat, openat, renameat,
-    unlinkat,
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, mkdirat, mknodat,
+    openat, renameat, unlinkat,
 };
 use rustix::io::Errno;
 
-use super::{Id, Record, record};
+use super::{DIRECTORY, Id, Record, record};
 use crate::Error;
 
 const RECORD: &str = "state.json";
@@ -181,27 +181,26 @@ impl Entry {
     /// [`Error::State`]: EROFS, EACCES.
     pub(crate) fn remove(&self) -> Result<(), Error> {
         let failed = |errno| self.failed("remove", "", errno);
-        let names = match Dir::read_from(&self.directory) {
-            Err(Errno::NOENT) => Vec::new(),
-            entries => entries
-                .map_err(failed)?
-                .filter_map(Result::ok)
-                .map(|entry| entry.file_name().to_owned())
-                .filter(|name| name.as_c_str() != c"." && name.as_c_str() != c"..")
-                .collect(),
-        };
-        for name in names {
-            match unlinkat(&self.directory, &name, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(errno) => {
-                    return Err(self.failed("remove", &name.to_string_lossy(), errno));
-                }
-            }
-        }
+        empty(&self.directory).map_err(failed)?;
         match unlinkat(&self.root, self.id.as_str(), AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(failed(errno)),
         }
+    }
+
+    /// Makes a directory in the entry, which others than this user may enter once it is shown to
+    /// them elsewhere.
+    pub(crate) fn make_directory(&self, name: &str) -> Result<(), Error> {
+        let mode = Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH;
+        mkdirat(&self.directory, name, mode)
+            .and_then(|()| self.open_directory(name))
+            // Whatever the caller's umask is.
+            .and_then(|directory| fchmod(directory, mode))
+            .map_err(|errno| self.failed("make", name, errno))
+    }
+
+    pub(crate) fn open_directory(&self, name: &str) -> Result<OwnedFd, Errno> {
+        openat(&self.directory, name, DIRECTORY, Mode::empty())
     }
 
     fn read_file(&self, name: &'static str) -> Result<Vec<u8>, Error> {
@@ -251,6 +250,33 @@ impl Entry {
             source: errno.into(),
         }
     }
+}
+
+/// Removes everything in a directory; what is gone already is no error.
+fn empty(directory: &OwnedFd) -> Result<(), Errno> {
+    let entries = match Dir::read_from(directory) {
+        Err(Errno::NOENT) => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        let removed = match unlinkat(directory, name, AtFlags::empty()) {
+            Err(Errno::ISDIR) => {
+                empty(&openat(directory, name, DIRECTORY, Mode::empty())?)?;
+                unlinkat(directory, name, AtFlags::REMOVEDIR)
+            }
+            other => other,
+        };
+        match removed {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
 }
 
 impl AsFd for Entry {

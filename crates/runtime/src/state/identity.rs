@@ -45,14 +45,8 @@ impl Identity {
     pub(crate) fn open(&self) -> Result<Option<OwnedFd>, Error> {
         let pid = self.pid;
         let failed = |source| Error::Identity { pid, source };
-        let known = Pid::from_raw(pid)
-            .filter(|pid| pid.as_raw_nonzero().get() > 0)
-            .ok_or_else(|| failed(io::Error::from_raw_os_error(libc::EINVAL)))?;
-        let pidfd = match pidfd_open(known, PidfdFlags::empty()) {
-            Ok(pidfd) => pidfd,
-            // EINVAL: the pid is that of a thread now.
-            Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
-            Err(errno) => return Err(failed(errno.into())),
+        let Some(pidfd) = hold(pid)? else {
+            return Ok(None);
         };
         // After it is held: what is read by pid now belongs to the process that is held, or to a
         // later one, which then differs.
@@ -66,6 +60,20 @@ impl Identity {
         };
         let alive = same_start && same_inode && !has_ended(pidfd.as_fd())?;
         Ok(alive.then_some(pidfd))
+    }
+}
+
+/// A pidfd of whatever process has this pid now; `None` when there is none.
+pub(crate) fn hold(pid: i32) -> Result<Option<OwnedFd>, Error> {
+    let failed = |source| Error::Identity { pid, source };
+    let known = Pid::from_raw(pid)
+        .filter(|_| pid > 0)
+        .ok_or_else(|| failed(io::Error::from_raw_os_error(libc::EINVAL)))?;
+    match pidfd_open(known, PidfdFlags::empty()) {
+        Ok(pidfd) => Ok(Some(pidfd)),
+        // EINVAL: the pid is that of a thread now.
+        Err(Errno::SRCH | Errno::INVAL) => Ok(None),
+        Err(errno) => Err(failed(errno.into())),
     }
 }
 

@@ -16,6 +16,7 @@ mod entry;
 mod id;
 mod identity;
 mod record;
+mod status;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,8 +30,9 @@ use crate::{Error, Host};
 
 pub(crate) use entry::{Entry, Lock};
 pub use id::Id;
-pub(crate) use identity::{Identity, has_ended};
+pub(crate) use identity::{Identity, has_ended, hold};
 pub(crate) use record::{Record, VERSION, timestamp};
+pub use status::{State, Status};
 
 const DIRECTORY: OFlags = OFlags::DIRECTORY
     .union(OFlags::RDONLY)

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::Identity;
+use crate::plan::LateSteps;
 
 /// The version of the record that this crate writes, and the only one that it reads.
 pub(crate) const VERSION: u32 = 1;
@@ -34,11 +35,17 @@ pub(crate) struct Record {
     pub(crate) complete: bool,
     /// Its first process, from directly after the clone on.
     pub(crate) init: Option<Identity>,
+    /// Its cgroup in each tree, as `/proc/PID/cgroup` has it.
+    pub(crate) cgroup: Option<String>,
+    /// The socket of the service manager that is to know when the program is ready.
+    pub(crate) manager: Option<PathBuf>,
     /// Whether the end of its first process is the end of all the others.
     pub(crate) own_pid_namespace: bool,
     /// Which hooks are still to come: without any, nobody has to read the configuration again.
     pub(crate) poststart_hooks: bool,
     pub(crate) poststop_hooks: bool,
+    /// What init does after the word of `start`, for its errors.
+    pub(crate) late: LateSteps,
 }
 
 /// What a record of any version has.

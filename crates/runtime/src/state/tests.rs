@@ -47,9 +47,12 @@ fn record(name: &str) -> Record {
         owner: 0,
         complete: false,
         init: None,
+        cgroup: None,
+        manager: None,
         own_pid_namespace: true,
         poststart_hooks: false,
         poststop_hooks: false,
+        late: crate::plan::LateSteps::default(),
     }
 }
 
