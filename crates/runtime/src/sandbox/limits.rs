@@ -48,6 +48,12 @@ impl Sandbox {
         self
     }
 
+    /// Every limit of a cgroup that must be enforced, in place of those that were given before.
+    pub fn limit(mut self, resources: Resources) -> Self {
+        self.required = resources;
+        self
+    }
+
     /// Limits that are put in force as far as the host can; [`Container::unenforced`] tells what is
     /// not. What is required of the same controller goes before it.
     ///
