@@ -19,19 +19,19 @@ const SMALLEST_QUOTA_US: u64 = 1000;
 #[command(next_help_heading = "Limits (each must be enforced, or nothing is started)")]
 pub(crate) struct Limits {
     /// How much memory: bytes, or with K, M, G; who needs more is killed
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
     memory: Option<String>,
     /// How many processes and threads
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pids: Option<u64>,
     /// How much processor time, in processors: 0.5 is half of one
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     cpus: Option<String>,
     /// The share of processor time beside others, 1 to 10000 [default: 100]
-    #[arg(long, value_name = "WEIGHT")]
+    #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true)]
     cpu_weight: Option<u64>,
     /// The share of block devices beside others, 10 to 1000 [default: 100]
-    #[arg(long, value_name = "WEIGHT")]
+    #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true)]
     io_weight: Option<u16>,
     /// Which processors, such as 0-3,7
     #[arg(long, value_name = "LIST")]

@@ -111,7 +111,7 @@ impl Limits {
         cgroup.mark_in_use().map_err(failed)?;
         cgroup.apply(&self.required).map_err(failed)?;
         for error in cgroup.apply_what_can_be(&without_swap(&self.required)) {
-            log::debug!("swap is not limited: {error}");
+            log::trace!("swap is not limited: {error}");
         }
         let lacking = cgroup.apply_what_can_be(&self.optional);
         let lacking = lacking.iter().map(|error| Unenforced::new(error, None));
