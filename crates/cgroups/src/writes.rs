@@ -287,3 +287,6 @@ pub(crate) fn list(file: &'static str, value: &str) -> Result<(), Error> {
         reason: "must be a list such as 0-3,7",
     })
 }
+
+#[cfg(test)]
+mod tests;
