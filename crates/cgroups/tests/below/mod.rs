@@ -121,6 +121,8 @@ fn children(directory: &Path) -> Vec<PathBuf> {
 }
 
 fn remove_all(directory: &Path) {
+    // What a failed test has left frozen could not end.
+    let _ = std::fs::write(directory.join("freezer.state"), "THAWED");
     children(directory)
         .iter()
         .for_each(|child| remove_all(child));
@@ -172,10 +174,15 @@ impl Shell {
     }
 }
 
-/// A test that fails leaves no process.
+/// A test that fails leaves no process; one that is frozen ends when its cgroup is let go.
 impl Drop for Shell {
     fn drop(&mut self) {
         let _ = self.0.kill();
-        let _ = self.0.wait();
+        for _ in 0..200 {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
