@@ -262,13 +262,18 @@ impl Error {
         }
     }
 
-    /// Whether a controller could not be had, and which.
+    /// The controller that it is about, if it is about one.
     #[must_use]
-    pub fn missing_controller(&self) -> Option<Controller> {
+    pub fn controller(&self) -> Option<Controller> {
         match self {
             Self::ControllerMissing { controller }
             | Self::NotDelegated { controller, .. }
-            | Self::InternalProcesses { controller, .. } => Some(*controller),
+            | Self::InternalProcesses { controller, .. }
+            | Self::Write { controller, .. }
+            | Self::OutOfRange { controller, .. }
+            | Self::Unsupported { controller, .. } => Some(*controller),
+            Self::BelowUsage { .. } => Some(Controller::Memory),
+            Self::DeviceProgram { .. } => Some(Controller::Devices),
             _ => None,
         }
     }

@@ -72,6 +72,7 @@ mod hierarchy;
 mod life;
 mod mounts;
 mod path;
+mod probe;
 mod resources;
 mod stale;
 mod statistics;

@@ -169,7 +169,9 @@ impl Cgroup {
             });
         }
         on_v1.unified.clear();
-        let mut writes = v1::writes(&on_v1)?;
+        let io = self.home(Controller::Io);
+        let has_bfq = io.is_some_and(|member| member.directory.has("blkio.bfq.weight"));
+        let mut writes = v1::writes(&on_v1, has_bfq)?;
         writes.extend(v2::writes(&on_v2, &self.in_force(&on_v2)?)?);
         Ok(writes)
     }
@@ -285,3 +287,6 @@ pub(crate) fn list(file: &'static str, value: &str) -> Result<(), Error> {
         reason: "must be a list such as 0-3,7",
     })
 }
+
+#[cfg(test)]
+mod tests;

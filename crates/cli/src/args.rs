@@ -11,6 +11,7 @@ use crabcan_runtime::Sandbox;
 use log::LevelFilter;
 
 use crate::VERSION;
+use crate::limits::Limits;
 use crate::profiles;
 
 /// Run a command in a sandbox: isolated by default, without a daemon and without root.
@@ -56,6 +57,8 @@ pub(crate) struct Args {
     /// Run the command itself as process 1, without a reaper
     #[arg(long)]
     as_pid_1: bool,
+    #[command(flatten)]
+    limits: Limits,
     /// The command and its arguments
     #[arg(last = true, value_name = "CMD")]
     words: Vec<OsString>,
@@ -90,6 +93,7 @@ impl fmt::Debug for Args {
         if self.as_pid_1 {
             args.field("as_pid_1", &true);
         }
+        self.limits.debug(&mut args);
         if !self.words.is_empty() {
             args.field("words", &self.words);
         }
@@ -176,7 +180,7 @@ impl Args {
             let (source, destination) = source_and_destination(pair)?;
             sandbox = sandbox.add(source, destination);
         }
-        Ok(sandbox)
+        self.limits.apply(sandbox, self.command.is_some())
     }
 }
 

@@ -13,12 +13,19 @@ use log::LevelFilter;
 
 /// The options of the sandbox and the OCI commands that take a value as the next argument. Anything
 /// that does not begin with a dash behind one of them is that value, and no command.
-const WITH_VALUE: [&str; 13] = [
+const WITH_VALUE: [&str; 20] = [
     "--command",
     "--uid",
     "--mount",
     "--add",
     "--hostname",
+    "--memory",
+    "--pids",
+    "--cpus",
+    "--cpu-weight",
+    "--io-weight",
+    "--cpuset",
+    "--limits",
     "--userns",
     "--seccomp",
     "--root",

@@ -8,6 +8,7 @@ mod args;
 mod commands;
 mod global;
 mod hints;
+mod limits;
 mod logging;
 mod profiles;
 

@@ -29,6 +29,13 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// A limit can't be enforced.
+    #[error("limit what the container uses")]
+    Limits {
+        /// Names controller, file and value; its hint says what can be done.
+        #[source]
+        source: crabcan_cgroups::Error,
+    },
     /// A part of the configuration is wrong.
     #[error("{field}: {reason}")]
     Invalid {

@@ -43,7 +43,7 @@
 //! [`Sandbox::as_pid_1`]. It ends with the process that made it, however that ends.
 //!
 //! # Limits
-//! x86_64 and aarch64. No cgroup limits yet. Namespaces are made, not
+//! x86_64 and aarch64. Namespaces of a sandbox are made, not
 //! joined. A program that reaps every child of its own (`waitpid(-1)`), or ignores SIGCHLD, takes
 //! the status of a container's first process away; the command's own status is still told, since
 //! init sends it.
@@ -75,6 +75,7 @@ mod hostname;
 mod ids;
 mod inherited;
 mod launch;
+mod limits;
 pub mod listener;
 mod notify;
 mod plan;
@@ -89,6 +90,7 @@ mod state;
 mod sys;
 
 pub use container::{Container, Creation, Execution};
+pub use crabcan_cgroups as cgroups;
 pub use crabcan_cgroups::{Events, IoStatistics, Statistics};
 pub use crabcan_ns::ExitStatus;
 pub use error::Error;
@@ -96,6 +98,7 @@ pub use features::Features;
 pub use foreground::wait;
 pub use host::Host;
 pub use inherited::inherited;
+pub use limits::{Limits, Unenforced};
 pub use plan::Plan;
 pub use process::Process;
 pub use sandbox::{Sandbox, Seccomp};

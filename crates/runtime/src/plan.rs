@@ -19,6 +19,7 @@ use crabcan_rootfs::options::Scope;
 use crabcan_seccomp::json::Listener;
 
 use crate::ids::IdRange;
+use crate::limits::{Limits, Unenforced};
 use crate::spec::{IntelRdt, Spec};
 use crate::{Error, Host};
 
@@ -39,6 +40,8 @@ pub struct Plan {
     resources: Resources,
     intel_rdt: Option<IntelRdt>,
     changed: Vec<(Namespace, &'static str)>,
+    limits: Option<Limits>,
+    unenforced: Vec<Unenforced>,
     warnings: Vec<String>,
     /// Whether system calls are filtered, and who answers for those that ask.
     filtered: bool,
@@ -61,6 +64,8 @@ pub(crate) struct IdMaps {
 pub(crate) enum Provision {
     /// The id maps are written, and init is told so.
     IdMaps(IdMaps),
+    /// The files of a cgroup of v1 that init writes itself into.
+    TaskFiles,
     /// A namespace that is there already.
     Namespace { kind: Namespace, path: PathBuf },
     /// A mount.
@@ -165,6 +170,23 @@ impl Plan {
         self
     }
 
+    pub(crate) fn with_unenforced(mut self, unenforced: Vec<Unenforced>) -> Self {
+        self.unenforced = unenforced;
+        self
+    }
+
+    /// The container's cgroup, if it gets one.
+    #[must_use]
+    pub fn limits(&self) -> Option<&Limits> {
+        self.limits.as_ref()
+    }
+
+    /// What was to be limited if possible, and the host has nothing to limit it with.
+    #[must_use]
+    pub fn unenforced(&self) -> &[Unenforced] {
+        &self.unenforced
+    }
+
     pub(crate) fn host(&self) -> &Host {
         &self.host
     }
@@ -181,6 +203,8 @@ impl Plan {
             writer,
             program: OsString::new(),
             reaper: false,
+            limits: None,
+            unenforced: Vec::new(),
             forks: false,
             filtered: false,
             listener: None,

@@ -63,7 +63,8 @@ impl Resctrl {
         } else {
             self.make(&group)?;
         }
-        if !lines.is_empty() && !(there && wanted.schemata.is_empty()) {
+        let as_it_is = there && wanted.schemata.is_empty();
+        if !lines.is_empty() && !as_it_is {
             let text = lines.concat();
             write(&group.join("schemata"), &text)?;
         }

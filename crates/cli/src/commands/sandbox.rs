@@ -7,7 +7,7 @@ use crabcan_runtime::signals::Signals;
 use crabcan_runtime::{ExitStatus, Plan, Process};
 
 use crate::args::Args;
-use crate::logging;
+use crate::{limits, logging};
 
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     let args = Args::read(arguments)?;
@@ -42,6 +42,7 @@ const SIGSYS: i32 = 31;
 
 fn foreground(plan: &Plan, signals: &Signals, words: &[OsString]) -> anyhow::Result<ExitStatus> {
     let mut container = Process::create(plan)?;
+    limits::warn_of_unenforced(&container);
     let program = words.first().cloned().unwrap_or_default();
     log::debug!("Waiting for child (pid {}) to finish", container.pid());
     log::info!(
@@ -53,6 +54,8 @@ fn foreground(plan: &Plan, signals: &Signals, words: &[OsString]) -> anyhow::Res
     let status = crabcan_runtime::wait(&mut container, Some(signals), relay.as_mut())?;
     drop(relay);
     log::debug!("Finished, cleaning & exit");
+    let events = container.limit_events();
     container.remove()?;
+    limits::tell_what_struck(plan, events);
     Ok(status)
 }

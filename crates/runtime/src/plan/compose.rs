@@ -2,6 +2,7 @@
 //! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
 
 mod cgroup;
+mod cgroup_mount;
 mod devices;
 pub(super) mod exec;
 mod filter;
@@ -63,9 +64,10 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     if let Some(wanted) = &spec.linux.intel_rdt {
         rdt::check(wanted)?;
     }
-    let arrangement = Arrangement::of(spec, host)?;
+    let mut arrangement = Arrangement::of(spec, host)?;
     let limits = spec.linux.resources.as_ref();
     let resources = resources::of_container(limits, host, &mut composer.warnings)?;
+    composer.enter_cgroup(&mut arrangement)?;
     composer.identity(&arrangement)?;
     composer.isolation()?;
     composer.root()?;
@@ -130,6 +132,8 @@ impl<'a> Composer<'a> {
             writer: self.writer,
             program: spec.process.args.first().cloned().unwrap_or_default(),
             reaper: spec.extension.reaper,
+            limits: spec.extension.limits.clone(),
+            unenforced: Vec::new(),
             resources,
             intel_rdt: spec.linux.intel_rdt.clone(),
             changed: self.changed,

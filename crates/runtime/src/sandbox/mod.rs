@@ -2,6 +2,7 @@
 
 mod environment;
 mod hidden;
+mod limits;
 mod seccomp;
 
 use std::ffi::{OsStr, OsString};
@@ -9,6 +10,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use crabcan_caps::Capabilities;
+use crabcan_cgroups::Resources;
 use crabcan_ns::{ExitStatus, Namespace};
 use crabcan_rootfs::{MountAttributes, RootFd, mask};
 
@@ -36,6 +38,8 @@ pub struct Sandbox {
     as_pid_1: bool,
     host_users: bool,
     seccomp: Seccomp,
+    required: Resources,
+    optional: Resources,
 }
 
 impl Sandbox {
@@ -52,6 +56,8 @@ impl Sandbox {
             as_pid_1: false,
             host_users: false,
             seccomp: Seccomp::Default,
+            required: Resources::default(),
+            optional: Resources::default(),
         }
     }
 
@@ -129,7 +135,8 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::Path`] and [`Error::Rootfs`] name what is wrong; [`Error::Ids`]
-    /// when every range is in use or `/run/crabcan` can't be used; [`Error::Kernel`] below
+    /// when every range is in use or `/run/crabcan` can't be used; [`Error::Limits`] for a limit that
+    /// the host or the lack of delegation does not allow; [`Error::Kernel`] below
     /// Linux 5.10.
     pub fn plan(&self) -> Result<Plan, Error> {
         let host = Host::current()?;
@@ -139,8 +146,11 @@ impl Sandbox {
         } else {
             None
         };
-        let spec = self.spec(&host, ids.as_ref())?;
-        Ok(Plan::new(&spec, &host)?.with_ids(ids))
+        let mut spec = self.spec(&host, ids.as_ref())?;
+        let (limits, unenforced) = self.limits()?;
+        spec.extension.limits = limits;
+        let plan = Plan::new(&spec, &host)?;
+        Ok(plan.with_ids(ids).with_unenforced(unenforced))
     }
 
     /// Runs the command to its end.
