@@ -674,6 +674,10 @@ fn what_is_for_other_platforms_is_refused() {
             (spec.zos, spec.freebsd) = (foreign.zos, foreign.freebsd);
         });
     }
+    refused("linux.netDevices", |spec| {
+        let device = crate::spec::NetDevice::default();
+        spec.linux.net_devices = [("eth0", device)].into_iter().collect();
+    });
     refused("linux.intelRdt.closID", |spec| {
         spec.linux.intel_rdt = Some(IntelRdt {
             clos_id: Some("..".into()),
