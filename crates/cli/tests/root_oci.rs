@@ -1,6 +1,10 @@
 //! Properties of `config.json` looked at from inside containers that root makes: what a unit test
 //! shows as a step is here what the kernel says.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod support;
 
@@ -9,9 +13,9 @@ use support::bundle::Bundle;
 
 /// Runs a script with a changed configuration and gives what it printed, line by line.
 #[track_caller]
-fn seen(name: &str, script: &str, change: impl FnOnce(&mut serde_json::Value)) -> Vec<String> {
+fn seen(name: &str, script: &str, change: impl FnOnce(&mut Bundle)) -> Vec<String> {
     let mut bundle = Bundle::new(name, script);
-    change(&mut bundle.config);
+    change(&mut bundle);
     let output = bundle.run("run --no-new-keyring c").success();
     output.lines().map(str::to_owned).collect()
 }
@@ -23,7 +27,8 @@ fn names_settings_and_clocks() {
         /proc/sys/kernel/shmmni /proc/sys/fs/mqueue/msg_max; cut -d. -f1 /proc/uptime; \
         uname -m";
     let before = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
-    let lines = seen("oci-names", script, |config| {
+    let lines = seen("oci-names", script, |bundle| {
+        let config = &mut bundle.config;
         config["hostname"] = json!("reef");
         config["domainname"] = json!("shore");
         let linux = &mut config["linux"];
@@ -55,7 +60,8 @@ fn the_process_is_as_asked_for() {
     let script = "id -u; id -g; id -G; umask; pwd; ulimit -Sn; ulimit -Hn; \
         cat /proc/self/oom_score_adj; cut -d' ' -f19,41 /proc/self/stat; \
         grep -E 'Cap(Prm|Eff|Bnd|Amb)|NoNewPrivs' /proc/self/status";
-    let lines = seen("oci-process", script, |config| {
+    let lines = seen("oci-process", script, |bundle| {
+        let config = &mut bundle.config;
         let process = &mut config["process"];
         process["user"] =
             json!({"uid": 7, "gid": 8, "umask": 0o27, "additionalGids": [10, 10, 20]});
@@ -85,9 +91,14 @@ fn the_process_is_as_asked_for() {
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]
 fn mounts_are_as_their_words_say() {
-    let script = "grep -E ' /(a|b|c|proc/keys) ' /proc/self/mountinfo | cut -d' ' -f5,6; \
-        cat /copied; ls /empty; cat /proc/keys | wc -c; stat -c %a /a";
-    let lines = seen("oci-mounts", script, |config| {
+    let script = "grep -E ' /(a|b|copied|masked) ' /proc/self/mountinfo | cut -d' ' -f5,6; \
+        cat /copied; ls /masked | wc -l; stat -c %a /a; touch /b/x 2>/dev/null || echo closed";
+    let lines = seen("oci-mounts", script, |bundle| {
+        let data = bundle.directory.directory("data");
+        std::fs::write(data.join("file"), "content\n").unwrap();
+        let hidden = bundle.directory.directory("rootfs/masked");
+        std::fs::write(hidden.join("secret"), "").unwrap();
+        let config = &mut bundle.config;
         let mounts = config["mounts"].as_array_mut().unwrap();
         let more = json!([
             {"destination": "/a", "type": "tmpfs", "source": "tmpfs",
@@ -98,13 +109,22 @@ fn mounts_are_as_their_words_say() {
             {"destination": "/copied", "source": "data/file", "options": ["bind", "ro"]},
         ]);
         mounts.extend(more.as_array().unwrap().iter().cloned());
-        config["linux"]["maskedPaths"] = json!(["/empty", "/proc/keys", "/not-there"]);
+        config["linux"]["maskedPaths"] = json!(["/masked", "/not-there"]);
     });
-    // The bundle's own directory does not exist in every test, so what is bound is made first.
+    let options = |place: &str| {
+        let start = format!("{place} ");
+        let line = lines.iter().find_map(|line| line.strip_prefix(&start));
+        line.unwrap_or_else(|| panic!("no {place} in {lines:?}"))
+            .to_owned()
+    };
+    assert_eq!(options("/a"), "rw,nosuid,noexec,relatime");
+    assert!(options("/b").starts_with("ro,nodev"), "{lines:?}");
+    assert!(options("/copied").starts_with("ro"), "{lines:?}");
     assert!(
-        lines.contains(&"/a rw,nosuid,noexec,relatime".to_owned()),
+        options("/masked").starts_with("ro,nosuid,nodev,noexec"),
         "{lines:?}"
     );
+    assert_eq!(lines[4..], ["content", "0", "711", "closed"]);
 }
 
 #[test]
@@ -112,7 +132,8 @@ fn mounts_are_as_their_words_say() {
 fn devices_are_nodes_of_the_containers_own() {
     let script = "stat -c '%n %F %t,%T %a %u:%g' /dev/null /dev/fuse /dev/fifo; \
         readlink /dev/ptmx /dev/fd";
-    let lines = seen("oci-devices", script, |config| {
+    let lines = seen("oci-devices", script, |bundle| {
+        let config = &mut bundle.config;
         config["linux"]["devices"] = json!([
             {"type": "c", "path": "/dev/fuse", "major": 10, "minor": 229, "fileMode": 0o640,
                 "uid": 1, "gid": 2},
@@ -138,7 +159,8 @@ fn a_second_container_joins_the_first_ones_namespaces() {
     let pid = first.state("first")["pid"].as_i64().unwrap();
     let script =
         "readlink /proc/self/ns/net /proc/self/ns/ipc /proc/self/ns/uts; cat /proc/1/cmdline";
-    let lines = seen("oci-pod-second", script, |config| {
+    let lines = seen("oci-pod-second", script, |bundle| {
+        let config = &mut bundle.config;
         for namespace in config["linux"]["namespaces"].as_array_mut().unwrap() {
             let name = match namespace["type"].as_str().unwrap() {
                 "network" => "net",
