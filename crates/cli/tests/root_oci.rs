@@ -76,7 +76,7 @@ fn the_process_is_as_asked_for() {
             "effective": kill,
         });
     });
-    assert_eq!(lines[..3], ["7", "8", "8 10 10 20"]);
+    assert_eq!(lines[..3], ["7", "8", "8 10 20"]);
     assert_eq!(lines[3..7], ["0027", "/tmp", "60", "61"]);
     // The nice value and SCHED_BATCH.
     assert_eq!(lines[7..9], ["321", "5 3"]);
