@@ -91,8 +91,7 @@ fn how_the_program_is_scheduled_and_labelled() {
     spec.process.apparmor_profile = Some("crab".into());
     spec.process.selinux_label = Some("a:b:c:s0".into());
     spec.process.user.umask = Some(0o27);
-    in_order(&spec, true, &["Procfs", "Pivot", "Scheduler", "IoPriority"]);
-    in_order(&spec, true, &["MemoryPolicy", "Personality", "SetIds"]);
+    in_order(&spec, true, &["Procfs", "Pivot", "Scheduler", "SetIds"]);
     in_order(
         &spec,
         true,
