@@ -63,8 +63,9 @@ impl Resctrl {
         } else {
             self.make(&group)?;
         }
-        let as_it_is = there && wanted.schemata.is_empty();
-        if !lines.is_empty() && !as_it_is {
+        // What was compared is there already.
+        let compared = there && wanted.schemata.is_empty();
+        if !lines.is_empty() && !compared {
             let text = lines.concat();
             write(&group.join("schemata"), &text)?;
         }

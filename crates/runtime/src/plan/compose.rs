@@ -60,6 +60,10 @@ struct Composer<'a> {
 pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     let mut composer = Composer::new(spec, host)?;
     refuse_other_platforms(spec)?;
+    if !spec.linux.net_devices.is_empty() {
+        // An error until it is done, and `features` says the same.
+        return Err(Error::invalid("linux.netDevices", "is not supported"));
+    }
     hooks::check(spec)?;
     if let Some(wanted) = &spec.linux.intel_rdt {
         rdt::check(wanted)?;
