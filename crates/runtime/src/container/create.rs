@@ -388,14 +388,11 @@ impl Creation {
             entry.write(&record)?;
         }
         let hooks = &draft.spec.hooks;
-        process.prepare(
-            &mut |_| {
-                let state = state_of(&record, Status::Creating);
-                run_hooks("prestart", &hooks.prestart, &state)?;
-                run_hooks("createRuntime", &hooks.create_runtime, &state)
-            },
-            None,
-        )?;
+        process.prepare(&mut |_| {
+            let state = state_of(&record, Status::Creating);
+            run_hooks("prestart", &hooks.prestart, &state)?;
+            run_hooks("createRuntime", &hooks.create_runtime, &state)
+        })?;
         self.hand_over(draft, &mut process)?;
         if process.pid().as_raw() != pid {
             // In a pid namespace that was joined it is a child of the first one.
