@@ -11,12 +11,13 @@ mod support;
 
 use std::fs;
 use std::io::{IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::{Value, json};
 use support::bundle::Bundle;
 use support::{Leaks, run};
@@ -115,19 +116,17 @@ fn processes_that_outlive_the_first_one_are_reached() {
 
 /// Takes one descriptor from a connection.
 fn receive(listener: &UnixListener) -> OwnedFd {
-    use std::os::fd::{AsRawFd, FromRawFd};
     let (socket, _) = listener.accept().unwrap();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut name = [0; 256];
     let mut bytes = [IoSliceMut::new(&mut name)];
-    let mut space = nix::cmsg_space!(i32);
-    let fd = socket.as_raw_fd();
-    let message = recvmsg::<()>(fd, &mut bytes, Some(&mut space), MsgFlags::empty()).unwrap();
-    let descriptor = message.cmsgs().unwrap().find_map(|control| match control {
-        ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
+    recvmsg(&socket, &mut bytes, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap();
+    let descriptor = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
         _ => None,
     });
-    // SAFETY: the kernel has just made it, for nobody else.
-    unsafe { OwnedFd::from_raw_fd(descriptor.unwrap()) }
+    descriptor.unwrap()
 }
 
 #[test]
