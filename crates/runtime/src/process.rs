@@ -58,7 +58,7 @@ impl<'plan> Process<'plan> {
         let mut container = Self::launch(plan, &surroundings)?;
         container.cgroup = cgroup;
         container.unenforced = [plan.unenforced(), &unenforced.unwrap_or_default()].concat();
-        container.prepare(&mut |_| Ok(()), None)?;
+        container.prepare(&mut |_| Ok(()))?;
         log::debug!("Creation finished");
         log::debug!("Container child PID: {:?}", Some(container.pid()));
         Ok(container)
@@ -216,15 +216,14 @@ impl<'plan> Process<'plan> {
     }
 
     /// Writes the id maps, lets init go on, sends what it waits for, runs the hooks when it asks
-    /// for that, and hears that it is ready. A process of a container joins that by its pidfd.
+    /// for that, and hears that it is ready.
     pub(crate) fn prepare(
         &mut self,
         hooks: &mut dyn FnMut(Pid) -> Result<(), Error>,
-        container: Option<BorrowedFd<'_>>,
     ) -> Result<(), Error> {
         const DOING: &str = "preparing the container";
         let cgroup = self.cgroup.as_ref();
-        let provided = provide::provide(self.plan, &self.child, &self.protocol, container, cgroup);
+        let provided = provide::provide(self.plan, &self.child, &self.protocol, cgroup);
         if let Err(error) = provided {
             return Err(self.not_provided(error, DOING));
         }

@@ -1,7 +1,7 @@
 //! What only the parent may do for init, and what it hands to it: files of its cgroup, id maps,
 //! namespaces to be joined, mounts that the container's own ids could not reach.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use crabcan_cgroups::Cgroup;
 use crabcan_ns::{Child, Namespace, NamespaceFd, write_id_maps};
@@ -15,13 +15,11 @@ use crate::protocol::Protocol;
 use crate::{Error, Plan, limits};
 
 /// Provides init with all that its plan takes from the parent, and returns when all is sent.
-/// `container` is a pidfd of the container that the process is to be executed in, `cgroup` the one
-/// that it enters.
+/// `cgroup` is the one that it enters.
 pub(crate) fn provide(
     plan: &Plan,
     child: &Child,
     protocol: &Protocol,
-    container: Option<BorrowedFd<'_>>,
     cgroup: Option<&Cgroup>,
 ) -> Result<(), Error> {
     let sent = |source| Error::Channel {
@@ -47,10 +45,7 @@ pub(crate) fn provide(
                 protocol.send_descriptor(namespace.as_fd()).map_err(sent)?;
             }
             Provision::Container => {
-                let container = container.ok_or_else(|| Error::Protocol {
-                    message: "nothing of a container to be joined".into(),
-                    doing: "preparing the process",
-                })?;
+                let container = plan.container().ok_or(Error::NoContainer)?;
                 protocol.send_descriptor(container).map_err(sent)?;
             }
             Provision::Mount(mount) => {

@@ -4,7 +4,7 @@
 mod cgroup;
 mod cgroup_mount;
 mod devices;
-pub(super) mod exec;
+mod exec;
 mod filter;
 mod hooks;
 mod isolation;
@@ -27,6 +27,7 @@ use crabcan_ns::{Namespace, Namespaces};
 use crabcan_rootfs::options::Scope;
 use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
 
+pub(super) use self::exec::exec;
 use self::filter::Filter;
 use self::namespaces::{Arrangement, id_maps};
 use self::program::strings;
@@ -52,6 +53,7 @@ struct Composer<'a> {
     provisions: Vec<Provision>,
     filter: Option<Filter>,
     writer: PlanWriter,
+    forks: bool,
     warnings: Vec<String>,
     /// The kinds of namespaces whose names or settings are changed, and by which property.
     changed: Vec<(Namespace, &'static str)>,
@@ -60,11 +62,11 @@ struct Composer<'a> {
 pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     let mut composer = Composer::new(spec, host)?;
     refuse_other_platforms(spec)?;
+    hooks::check(spec)?;
     if !spec.linux.net_devices.is_empty() {
         // An error until it is done, and `features` says the same.
         return Err(Error::invalid("linux.netDevices", "is not supported"));
     }
-    hooks::check(spec)?;
     if let Some(wanted) = &spec.linux.intel_rdt {
         rdt::check(wanted)?;
     }
@@ -81,10 +83,8 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     composer.covers()?;
     composer.console()?;
     composer.privileges()?;
-    composer.program(false)?;
-    let mut plan = composer.finish(arrangement.forks(), resources);
-    plan.namespaces = arrangement.cloned;
-    Ok(plan)
+    composer.program()?;
+    Ok(composer.finish(arrangement.cloned, resources))
 }
 
 /// A part that is there says that the configuration is for another platform.
@@ -119,23 +119,23 @@ impl<'a> Composer<'a> {
             provisions: Vec::new(),
             filter: Filter::new(spec)?,
             writer: PlanWriter::new(),
+            forks: false,
             warnings: Vec::new(),
             changed: Vec::new(),
         })
     }
 
-    /// The plan of a process that makes no namespace by its clone.
-    fn finish(self, forks: bool, resources: Resources) -> Plan {
+    fn finish(self, namespaces: Namespaces, resources: Resources) -> Plan {
         let spec = self.spec;
         Plan {
             host: self.host.clone(),
-            namespaces: Namespaces::new(),
+            namespaces,
             id_maps: self.id_maps,
-            forks,
             provisions: self.provisions,
             writer: self.writer,
             program: spec.process.args.first().cloned().unwrap_or_default(),
             reaper: spec.extension.reaper,
+            forks: self.forks,
             limits: spec.extension.limits.clone(),
             unenforced: Vec::new(),
             resources,
@@ -145,6 +145,7 @@ impl<'a> Composer<'a> {
             filtered: self.filter.is_some(),
             listener: self.filter.and_then(|filter| filter.listener),
             fault: None,
+            container: None,
             ids: None,
         }
     }
@@ -152,6 +153,7 @@ impl<'a> Composer<'a> {
 
 impl Composer<'_> {
     fn push(&mut self, step: &Step<'_>) -> Result<(), Error> {
+        self.forks |= matches!(step, Step::Fork {});
         self.writer.push(step)?;
         Ok(())
     }

@@ -9,7 +9,7 @@ use crabcan_init::format::Strings;
 
 use super::{Composer, check_absolute};
 use crate::Error;
-use crate::plan::{Provision, c_string};
+use crate::plan::c_string;
 use crate::spec::Process;
 
 /// Where programs are looked for when the environment has no `PATH`.
@@ -19,16 +19,13 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const FIRST_HANDED: u32 = 5;
 
 impl Composer<'_> {
-    /// The last preparations, the word of the parent, and the program; in a child if the pid
-    /// namespace is one that was joined, which by then has nothing that the container has not.
-    pub(super) fn program(&mut self, in_child: bool) -> Result<(), Error> {
+    /// The last preparations, the word of the parent, and the program.
+    pub(super) fn program(&mut self) -> Result<(), Error> {
         let process = &self.spec.process;
         check_absolute("process.cwd", &process.cwd)?;
         let cwd = c_string("process.cwd", &process.cwd)?;
         self.push(&Step::WorkingDirectory { target: &cwd })?;
-        // In a container that is there already, its `/dev` is too.
-        let beside = matches!(self.provisions.first(), Some(Provision::Container));
-        if process.terminal && (beside || !self.has_fresh_dev()) {
+        if process.terminal && !self.has_fresh_dev() {
             self.terminal()?;
         }
         let candidates = strings("process.args[0]", &candidates(process))?;
@@ -40,9 +37,6 @@ impl Composer<'_> {
         self.labels()?;
         if let Some(mask) = process.user.umask {
             self.umask(mask)?;
-        }
-        if in_child {
-            self.push(&Step::Fork {})?;
         }
         let early = self.filter_is_early();
         self.push_filter(early)?;
