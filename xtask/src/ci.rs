@@ -5,15 +5,21 @@ use anyhow::{Result, ensure};
 use crate::cargo::{cargo, succeed, workspace};
 use crate::external;
 use crate::parts::Parts;
+use crate::prerequisites::{self, MACHINE, SUITES};
 use crate::test;
 use crate::tidy;
+use crate::vm;
 
 pub(crate) fn ci(all: bool) -> Result<()> {
     let mut parts = Parts::new("ci");
-    let mut complete = false;
+    let (mut suites, mut machine) = (false, false);
     if all {
-        parts.run("prerequisites", || {
-            complete = external::prerequisites()?;
+        parts.run("packages for the suites", || {
+            suites = prerequisites::are_here(SUITES, "what compares crabcan with others")?;
+            Ok(())
+        });
+        parts.run("packages for the virtual machine", || {
+            machine = prerequisites::are_here(MACHINE, "the virtual machine")?;
             Ok(())
         });
     }
@@ -43,8 +49,11 @@ pub(crate) fn ci(all: bool) -> Result<()> {
         succeed(cargo()?.args(["package", "--quiet", "-p", "crabcan-init", "--allow-dirty"]))
     });
     parts.run("test", || test::test(&[]));
-    if complete {
+    if suites {
         parts.run("suites that need packages", external::suites);
+    }
+    if machine {
+        parts.run("test-vm", || vm::vm(&[]));
     }
     parts.finish()
 }

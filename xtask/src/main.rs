@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask ci | test | test-root | tidy | bench`.
+//! The project's own tasks: `cargo xtask ci | test | test-root | test-vm | tidy | bench`.
 //!
 //! Each task prints one `==>` line for each of its parts, with the time the part took.
 //! `docs/CONTRIBUTING.md` says what each of them is for.
@@ -13,10 +13,12 @@ mod cargo;
 mod ci;
 mod external;
 mod parts;
+mod prerequisites;
 mod programs;
 mod scratch;
 mod test;
 mod tidy;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -28,6 +30,11 @@ usage: cargo xtask TASK
   ci [--all]            everything a change must pass; --all: also the suites that need packages
   test [ARGS…]          every test that can run here; as root also those of an ordinary user
   test-root [ARGS…]     the privileged tests: built as the caller, run under `sudo -n`
+  test-vm [--plain | --systemd] [--full] [ARGS…]
+                        the privileged tests on Debian's kernel, emulated by QEMU; once without
+                        and once with systemd as the first process; --full: the ordinary tests too
+  test-vm [--systemd] (--shell | --exec COMMAND)
+                        a shell there, or a command whose status is the task's
   tidy                  the invariants of the tree that a program can check
   bench [--rounds N] [--spaced]
                         the start of a sandbox beside bubblewrap's
@@ -54,6 +61,8 @@ fn dispatch(args: &[String]) -> Result<()> {
         ("ci", [all]) if all == "--all" => ci::ci(true),
         ("test", rest) => test::test(rest),
         ("test-root", rest) => test::test_root(rest),
+        ("test-vm", rest) => vm::vm(rest),
+        (vm::GUEST, rest) => vm::guest(rest),
         ("tidy", []) => tidy::tidy(),
         ("bench", rest) => bench::bench(rest),
         (bench::MEASURE, rest) => bench::measure(rest),
