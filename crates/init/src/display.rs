@@ -10,7 +10,10 @@ mod words;
 use core::ffi::CStr;
 use core::fmt::{self, Display, Formatter};
 
-use self::words::{Attributes, Capabilities, Descriptors, Device, GroupList, Limit, List, Text};
+use self::words::{
+    Attributes, Capabilities, Descriptors, Device, FilterFlags, GroupList, Limit, List, Namespaces,
+    Text,
+};
 use crate::step::{Step, TARGET_OPTIONAL};
 
 const MS_REC: u64 = 0x4000;
@@ -75,10 +78,24 @@ impl Display for Step<'_> {
             | Self::Capabilities { .. } => self.privilege_in_words(f),
             Self::Console { .. }
             | Self::ParentDeathSignal { .. }
+            | Self::JoinCgroup { .. }
+            | Self::Unshare { .. }
             | Self::Ready {}
             | Self::Reaper {}
             | Self::Session {}
             | Self::Exec { .. } => self.process_in_words(f),
+            Self::Seccomp {
+                program,
+                flags,
+                listener,
+            } => {
+                f.write_str("filter system calls")?;
+                Details::new(f)
+                    .add_if(true, format_args!("{} instructions", program.count()))
+                    .add_if(flags != 0, FilterFlags(flags))
+                    .add_if(listener, "listener sent to the parent")
+                    .end()
+            }
         }
     }
 }
@@ -224,6 +241,13 @@ impl Step<'_> {
             Self::ParentDeathSignal { signal } => {
                 write!(f, "ask for signal {signal} at the parent's end")
             }
+            Self::JoinCgroup { count } => {
+                f.write_str("enter the cgroup")?;
+                Details::new(f)
+                    .add_if(true, format_args!("{count} files received from the parent"))
+                    .end()
+            }
+            Self::Unshare { flags } => write!(f, "make new namespaces: {}", Namespaces(flags)),
             Self::Ready {} => f.write_str("tell the parent that everything is ready"),
             Self::Reaper {} => f.write_str("go on in a child, watched over by a reaper"),
             Self::Session {} => f.write_str("start a new session"),

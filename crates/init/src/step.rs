@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use crate::format::{Cursor, Field, Groups, Strings};
+use crate::format::{Cursor, Field, Groups, Instructions, Strings};
 
 /// Makes the enum of steps and the reading and writing of each from one list, so that the format
 /// and the type can't drift apart.
@@ -212,8 +212,27 @@ steps! {
     Ready = 24 {}
     /// Go on in a child; this process stays as pid 1, hands on signals, reaps and reports.
     Reaper = 25 {}
+    /// Enter the cgroup: each file `tasks` of v1 that the parent sends is written to.
+    JoinCgroup = 45 {
+        /// How many it sends.
+        count: u32,
+    }
+    /// Make namespaces that could not be made with the process (unshare(2)).
+    Unshare = 46 {
+        /// `CLONE_NEW*`.
+        flags: u32,
+    }
     /// Become the leader of a new session, with the console as its terminal if there is one.
     Session = 26 {}
+    /// Install a system call filter (seccomp(2)): from here on init's own calls are filtered too.
+    Seccomp = 40 {
+        /// The filter's program.
+        program: Instructions<'a>,
+        /// `SECCOMP_FILTER_FLAG_*`, but for the one that asks for a listener.
+        flags: u32,
+        /// Whether the filter has a listener, which is sent to the parent.
+        listener: bool,
+    }
     /// Execute the program.
     Exec = 27 {
         /// The paths to try, as execvp(3) does.

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use crabcan_ns::ExitStatus;
 
+use crate::state::Id;
+
 /// Why an operation of the runtime failed: a variant is an operation, its source the cause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -146,6 +148,89 @@ pub enum Error {
         doing: &'static str,
         /// How it ended.
         status: ExitStatus,
+    },
+    /// A name that no container can have.
+    #[error("container id \"{id}\" {reason}")]
+    InvalidId {
+        /// Its first 64 characters.
+        id: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The id is taken.
+    #[error("container with given ID already exists: {id}")]
+    AlreadyExists {
+        /// The id.
+        id: Id,
+    },
+    /// There is no such container.
+    #[error("container does not exist: {id}")]
+    NotFound {
+        /// The id.
+        id: Id,
+    },
+    /// Somebody else changes the container, for more than ten seconds.
+    #[error("container {id} is being changed by another process")]
+    Busy {
+        /// The id.
+        id: Id,
+    },
+    /// An ordinary user has no place for the state of containers.
+    #[error("no state directory: XDG_RUNTIME_DIR is not set")]
+    NoStateRoot,
+    /// The state directory can't be used.
+    #[error("{doing} {}", .path.display())]
+    State {
+        /// What was being done.
+        doing: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The record of a container is no record.
+    #[error("state of the container in {}: {reason}", .path.display())]
+    StateUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The kernel does not tell which process has a pid.
+    #[error("look at process {pid}")]
+    Identity {
+        /// The pid.
+        pid: i32,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A hook failed.
+    #[error("{kind} hook {}", .path.display())]
+    Hook {
+        /// Which list of `hooks` it is in.
+        kind: &'static str,
+        /// The program.
+        path: PathBuf,
+        /// Why it could not be executed, or how it ended, and what it said.
+        source: io::Error,
+    },
+    /// A socket of the caller's peer can't be used.
+    #[error("{doing} the socket {}", .path.display())]
+    Socket {
+        /// What was being done.
+        doing: &'static str,
+        /// The socket.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The pid file can't be written.
+    #[error("write the pid file {}", .path.display())]
+    PidFile {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
     },
     /// The caller's terminal can't be used.
     #[error("{doing}")]

@@ -2,6 +2,8 @@
 
 mod compose;
 
+pub(crate) use compose::memory_words;
+
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -27,6 +29,7 @@ pub struct Plan {
     writer: PlanWriter,
     program: OsString,
     reaper: bool,
+    warnings: Vec<String>,
     fault: Option<Fault>,
     /// The ids of the container, held for as long as the plan is there.
     ids: Option<IdRange>,
@@ -69,6 +72,13 @@ impl Plan {
         let plan = FlatPlan::parse(&flat);
         plan.map(|plan| plan.steps().map(|step| step.to_string()).collect())
             .unwrap_or_default()
+    }
+
+    /// What could not be done as it was asked for, where the specification wants a warning for that
+    /// and no failure: capabilities that can't be granted. Each names its property.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The namespaces that the container gets of its own.

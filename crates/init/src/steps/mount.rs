@@ -57,7 +57,7 @@ impl Context {
     /// A detached copy of what is mounted at a path of the host, or the one that the parent sends.
     pub(super) fn tree(&self, source: &CStr, received: bool, recursive: bool) -> Result<Fd, Errno> {
         if received {
-            return self.receive_mount();
+            return self.receive_descriptor();
         }
         let flags = if recursive { sys::AT_RECURSIVE } else { 0 };
         sys::open_tree(sys::AT_FDCWD, source, flags)

@@ -1,20 +1,27 @@
 //! From a specification to the steps, in the order that the security of init needs
 //! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
 
+mod hooks;
+mod list;
 mod mounts;
+mod process;
 mod program;
+mod rdt;
+mod schedule;
+mod sysctl;
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
-use crabcan_caps::Capabilities;
+use crabcan_caps::Capability;
 use crabcan_init::format::{Groups, Strings};
 use crabcan_init::{PlanWriter, Step, TooLong};
-use crabcan_ns::{IdMapWriter, Namespace, Namespaces};
+use crabcan_ns::{IdMap, IdMapWriter, IdRange, Namespace, Namespaces};
 use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
 
 use self::program::{candidates, strings};
+pub(crate) use self::schedule::memory_words;
 use super::{IdMaps, MountToSend, Plan, c_string};
-use crate::spec::{Process, Spec, User};
+use crate::spec::{IdMapping, Process, Spec, User};
 use crate::{Error, Host};
 
 impl From<TooLong> for Error {
@@ -32,6 +39,7 @@ struct Composer<'a> {
     parent_mounts: bool,
     mounts_to_send: Vec<MountToSend>,
     writer: PlanWriter,
+    warnings: Vec<String>,
 }
 
 pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
@@ -41,7 +49,13 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
         .first()
         .filter(|program| !program.is_empty());
     let program = program.ok_or_else(|| Error::invalid("process.args", "names no program"))?;
-    let id_maps = id_maps(spec)?;
+    refuse_other_platforms(spec)?;
+    hooks::check(spec)?;
+    if let Some(wanted) = &spec.linux.intel_rdt {
+        rdt::check(wanted)?;
+    }
+    let namespaces = namespaces(spec)?;
+    let id_maps = id_maps(spec, host)?;
     let parent_mounts = host.privileged && id_maps.is_some();
     let writer = PlanWriter::new();
     let mut composer = Composer {
@@ -51,6 +65,7 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
         parent_mounts,
         mounts_to_send: Vec::new(),
         writer,
+        warnings: Vec::new(),
     };
     composer.identity()?;
     composer.isolation()?;
@@ -61,48 +76,101 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     composer.program()?;
     Ok(Plan {
         host: host.clone(),
-        namespaces: namespaces(spec),
+        namespaces,
         id_maps: composer.id_maps,
         mounts_to_send: composer.mounts_to_send,
         writer: composer.writer,
         program: program.clone(),
         reaper: spec.extension.reaper,
+        warnings: composer.warnings,
         fault: None,
         ids: None,
     })
 }
 
-fn namespaces(spec: &Spec) -> Namespaces {
-    let requests = spec.linux.namespaces.iter();
-    requests.fold(Namespaces::new(), |made, request| made.make(request.kind))
+/// A part that is there says that the configuration is for another platform.
+fn refuse_other_platforms(spec: &Spec) -> Result<(), Error> {
+    let parts = [
+        ("vm", spec.vm),
+        ("windows", spec.windows),
+        ("solaris", spec.solaris),
+        ("zos", spec.zos),
+        ("freebsd", spec.freebsd),
+    ];
+    match parts.iter().find(|(_, part)| part.is_some()) {
+        Some((field, _)) => Err(Error::invalid(
+            *field,
+            "this is a runtime for Linux containers",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn namespaces(spec: &Spec) -> Result<Namespaces, Error> {
+    let mut made = Namespaces::new();
+    let mut seen = Vec::new();
+    for (index, request) in spec.linux.namespaces.iter().enumerate() {
+        let field = |name: &str| format!("linux.namespaces[{index}].{name}");
+        let word = request.kind.escape_debug();
+        let Some(kind) = request.namespace() else {
+            let reason = format!("\"{word}\" is no kind of namespace");
+            return Err(Error::invalid(field("type"), reason));
+        };
+        if seen.contains(&kind) {
+            return Err(Error::invalid(
+                field("type"),
+                format!("{word} stands twice"),
+            ));
+        }
+        seen.push(kind);
+        if request.path.is_some() {
+            return Err(Error::invalid(
+                field("path"),
+                "joining is not supported yet",
+            ));
+        }
+        made = made.make(kind);
+    }
+    Ok(made)
 }
 
 /// Both maps or none, and only with a user namespace to be mapped.
-fn id_maps(spec: &Spec) -> Result<Option<IdMaps>, Error> {
-    let (uid, gid) = (&spec.linux.uid_mappings, &spec.linux.gid_mappings);
-    match (spec.linux.makes(Namespace::User), uid, gid) {
-        (true, Some(uid), Some(gid)) => Ok(Some(IdMaps {
-            uid: uid.clone(),
-            gid: gid.clone(),
-            writer: IdMapWriter::Direct,
-        })),
-        (true, None, _) => Err(Error::invalid(
-            "linux.uidMappings",
-            "missing for the user namespace",
-        )),
-        (true, _, None) => Err(Error::invalid(
-            "linux.gidMappings",
-            "missing for the user namespace",
-        )),
-        (false, None, None) => Ok(None),
-        (false, uid, _) => {
-            let which = if uid.is_some() { "uid" } else { "gid" };
-            Err(Error::invalid(
-                format!("linux.{which}Mappings"),
-                "there is no user namespace to map",
-            ))
+fn id_maps(spec: &Spec, host: &Host) -> Result<Option<IdMaps>, Error> {
+    let linux = &spec.linux;
+    let maps = [
+        ("linux.uidMappings", &linux.uid_mappings),
+        ("linux.gidMappings", &linux.gid_mappings),
+    ];
+    let separate = linux.makes(Namespace::User);
+    for (field, map) in maps {
+        match (separate, map.is_empty()) {
+            (true, true) => return Err(Error::invalid(field, "missing for the user namespace")),
+            (false, false) => {
+                return Err(Error::invalid(field, "there is no user namespace to map"));
+            }
+            _ => {}
         }
     }
+    if !separate {
+        return Ok(None);
+    }
+    let [uid, gid] = maps.map(|(field, map)| id_map(field, map));
+    let (uid, gid) = (uid?, gid?);
+    let own =
+        |map: &IdMap, id: u32| matches!(map.ranges(), [one] if one.count == 1 && one.outside == id);
+    // Without privilege the kernel takes a map of the caller's own id, and no other.
+    let direct = host.has(&[Capability::Setuid, Capability::Setgid])
+        || own(&uid, host.uid) && own(&gid, host.gid);
+    let writer = match direct {
+        true => IdMapWriter::Direct,
+        false => IdMapWriter::Helpers,
+    };
+    Ok(Some(IdMaps { uid, gid, writer }))
+}
+
+fn id_map(field: &str, map: &[IdMapping]) -> Result<IdMap, Error> {
+    IdMap::new(map.iter().map(IdRange::from))
+        .map_err(|error| Error::invalid(field, error.to_string()))
 }
 
 impl Composer<'_> {
@@ -135,7 +203,7 @@ impl Composer<'_> {
         self.set_ids(&User {
             uid,
             gid,
-            additional_gids: Vec::new(),
+            ..User::default()
         })
     }
 
@@ -171,11 +239,14 @@ impl Composer<'_> {
                 "there is no mount namespace",
             ));
         }
-        let propagation = self
-            .spec
-            .linux
-            .rootfs_propagation
-            .unwrap_or(Propagation::Private);
+        let propagation = match self.spec.linux.rootfs_propagation.as_deref() {
+            None | Some("" | "private" | "rprivate") => Propagation::Private,
+            Some("slave" | "rslave") => Propagation::Slave,
+            Some(other) => {
+                let reason = format!("\"{}\" is not supported", other.escape_debug());
+                return Err(Error::invalid("linux.rootfsPropagation", reason));
+            }
+        };
         propagation
             .push(&mut self.writer)
             .map_err(rootfs("linux.rootfsPropagation"))?;
@@ -201,16 +272,16 @@ impl Composer<'_> {
 
     fn root(&mut self) -> Result<(), Error> {
         let (root, extension) = (&self.spec.root, &self.spec.extension);
-        let source = root.path.clone();
+        let source = self.of_bundle("root.path", &root.path)?;
         let mut attributes = extension.root_attributes;
         if root.readonly && extension.recursive_root {
             attributes |= MountAttributes::RDONLY;
         }
         // The host's own root is cloned by init, never id-mapped: there root's files stay root's.
-        let received = self.parent_mounts && root.path != Path::new("/");
+        let received = self.parent_mounts && source != Path::new("/");
         if received {
             self.mounts_to_send.push(MountToSend {
-                source: root.path.clone(),
+                source: source.clone(),
                 recursive: extension.recursive_root,
                 attributes,
                 idmap: extension.idmap_root,
@@ -233,6 +304,21 @@ impl Composer<'_> {
         step.push(&mut self.writer).map_err(rootfs("root.path"))
     }
 
+    /// A path of the host: relative ones are the bundle's.
+    fn of_bundle(&self, field: &str, path: &Path) -> Result<PathBuf, Error> {
+        if path.as_os_str().is_empty() {
+            return Err(Error::invalid(field, "is missing"));
+        }
+        match &self.spec.extension.bundle {
+            Some(bundle) => Ok(bundle.join(path)),
+            None if path.is_absolute() => Ok(path.to_owned()),
+            None => {
+                let reason = format!("\"{}\" is not absolute", path.display());
+                Err(Error::invalid(field, reason))
+            }
+        }
+    }
+
     /// What is hidden or made read-only once everything is mounted, and the pivot.
     fn covers(&mut self) -> Result<(), Error> {
         let linux = &self.spec.linux;
@@ -251,32 +337,16 @@ impl Composer<'_> {
     fn privileges(&mut self) -> Result<(), Error> {
         let Process {
             user,
-            rlimits,
-            capabilities,
             no_new_privileges,
             ..
         } = &self.spec.process;
-        for limit in rlimits {
-            let crate::spec::ResourceLimit {
-                resource,
-                soft,
-                hard,
-            } = *limit;
-            self.push(&Step::ResourceLimit {
-                resource,
-                soft,
-                hard,
-            })?;
-        }
+        self.rlimits()?;
         self.set_ids(user)?;
         if self.spec.extension.session_keyring {
             // After the ids, so that the container's own user owns it.
             self.push(&Step::SessionKeyring {})?;
         }
-        let capabilities = capabilities.unwrap_or_else(Capabilities::none);
-        capabilities
-            .check()
-            .map_err(|error| Error::invalid("process.capabilities", error.to_string()))?;
+        let capabilities = self.capabilities();
         capabilities.push(&mut self.writer)?;
         if *no_new_privileges {
             self.push(&Step::NoNewPrivileges {})?;
@@ -290,18 +360,32 @@ impl Composer<'_> {
         Ok(())
     }
 
+    fn terminal(&mut self) -> Result<(), Error> {
+        let size = self.spec.process.console_size.unwrap_or_default();
+        let characters = |name: &str, number: u64| {
+            let reason = format!("{number} is more than 65535");
+            let field = format!("process.consoleSize.{name}");
+            u16::try_from(number).map_err(|_| Error::invalid(field, reason))
+        };
+        let descriptors = match self.spec.extension.terminal_descriptors {
+            0 => 0b111,
+            some => some,
+        };
+        self.push(&Step::Console {
+            descriptors,
+            rows: characters("height", size.height)?.into(),
+            columns: characters("width", size.width)?.into(),
+        })
+    }
+
     /// The last preparations, the word of the parent, and the program.
     fn program(&mut self) -> Result<(), Error> {
         let process = &self.spec.process;
         check_absolute("process.cwd", &process.cwd)?;
         let cwd = c_string("process.cwd", &process.cwd)?;
         self.push(&Step::WorkingDirectory { target: &cwd })?;
-        if let Some(terminal) = process.terminal {
-            self.push(&Step::Console {
-                descriptors: terminal.descriptors,
-                rows: terminal.rows.into(),
-                columns: terminal.columns.into(),
-            })?;
+        if process.terminal {
+            self.terminal()?;
         }
         self.push(&Step::Ready {})?;
         if self.spec.extension.reaper {

@@ -40,10 +40,10 @@ pub(super) fn candidates(process: &Process) -> Vec<OsString> {
 }
 
 /// Strings one behind the other, each with its NUL.
-pub(super) fn strings(field: &str, list: &[OsString]) -> Result<Vec<u8>, Error> {
+pub(super) fn strings<S: AsRef<OsStr>>(field: &str, list: &[S]) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     for (index, text) in list.iter().enumerate() {
-        let text = c_string(&format!("{field}[{index}]"), text)?;
+        let text = c_string(&format!("{field}[{index}]"), text.as_ref())?;
         bytes.extend_from_slice(text.as_bytes_with_nul());
     }
     Ok(bytes)

@@ -9,12 +9,12 @@
 
 use std::ffi::OsString;
 
-use crabcan_caps::{Capabilities, Capability};
-use crabcan_ns::IdMap;
+use crabcan_caps::{Capability, CapabilitySet};
 
 use super::*;
 use crate::spec::{
-    Linux, Mount, MountPoint, NamespaceRequest, ResourceLimit, Root as SpecRoot, Terminal,
+    Capabilities, IdMapping, Linux, Mount, MountPoint, NamespaceRequest, ResourceLimit,
+    Root as SpecRoot,
 };
 
 const ALL: [Namespace; 7] = [
@@ -32,13 +32,26 @@ fn host(privileged: bool) -> Host {
         uid: 1000,
         gid: 1000,
         privileged,
+        capabilities: match privileged {
+            true => CapabilitySet::of(Capability::ALL),
+            false => CapabilitySet::EMPTY,
+        },
+        setgroups: true,
         release: "6.1".into(),
     }
 }
 
 fn namespaces_of(kinds: &[Namespace]) -> Vec<NamespaceRequest> {
-    let kinds = kinds.iter().copied();
-    kinds.map(|kind| NamespaceRequest { kind }).collect()
+    kinds.iter().copied().map(NamespaceRequest::new).collect()
+}
+
+fn single(container_id: u32, host_id: u32) -> Vec<IdMapping> {
+    let size = 1;
+    vec![IdMapping {
+        container_id,
+        host_id,
+        size,
+    }]
 }
 
 /// What an ordinary user may ask for.
@@ -55,8 +68,8 @@ fn rootless() -> Spec {
         },
         linux: Linux {
             namespaces: namespaces_of(&ALL),
-            uid_mappings: Some(IdMap::single(0, 1000).unwrap()),
-            gid_mappings: Some(IdMap::single(0, 1000).unwrap()),
+            uid_mappings: single(0, 1000),
+            gid_mappings: single(0, 1000),
             ..Linux::default()
         },
         ..Spec::default()
@@ -67,8 +80,8 @@ fn rootless() -> Spec {
 fn rootful() -> Spec {
     let mut spec = rootless();
     spec.linux.namespaces = namespaces_of(&ALL[..6]);
-    spec.linux.uid_mappings = None;
-    spec.linux.gid_mappings = None;
+    spec.linux.uid_mappings.clear();
+    spec.linux.gid_mappings.clear();
     spec
 }
 
@@ -79,7 +92,7 @@ fn bind(source: &str, options: &[&str]) -> Mount {
         source: source.into(),
         options: options.iter().map(|option| (*option).into()).collect(),
         create: Some(MountPoint::Directory),
-        no_symlinks: false,
+        ..Mount::default()
     }
 }
 
@@ -132,32 +145,23 @@ fn the_smallest_container_of_root_has_no_maps() {
 fn rich() -> Spec {
     let mut spec = rootless();
     spec.hostname = Some("shore".into());
-    spec.linux.rootfs_propagation = Some(Propagation::Slave);
+    spec.linux.rootfs_propagation = Some("slave".into());
     spec.linux.masked_paths = vec!["/proc/kcore".into()];
     spec.linux.readonly_paths = vec!["/proc/sys".into()];
     spec.root.readonly = true;
     spec.mounts = vec![
         Mount {
-            no_symlinks: true,
             destination: "/proc".into(),
             fstype: "proc".into(),
             source: "proc".into(),
             options: vec!["nosuid".into()],
-            create: None,
+            ..Mount::default()
         },
         bind("/host/data", &["rbind", "ro", "nodev"]),
     ];
-    spec.process.rlimits = vec![ResourceLimit {
-        resource: 7,
-        soft: 64,
-        hard: 128,
-    }];
+    spec.process.rlimits = vec![ResourceLimit::of(7, 64, 128)];
     spec.process.no_new_privileges = true;
-    spec.process.terminal = Some(Terminal {
-        descriptors: 7,
-        rows: 25,
-        columns: 80,
-    });
+    spec.process.terminal = true;
     spec.extension.reaper = true;
     spec.extension.default_dev = true;
     spec.extension.parent_death_signal = Some(9);
@@ -290,30 +294,28 @@ fn a_read_only_root_with_its_mounts_is_so_from_the_start() {
 
 #[test]
 fn the_terminals_group_is_named_only_where_it_is_mapped() {
-    let pts = |maps: IdMap| {
+    let pts = |maps: Vec<IdMapping>| {
         let mut spec = rootless();
         spec.extension.default_dev = true;
-        spec.linux.gid_mappings = Some(maps);
+        spec.linux.gid_mappings = maps;
         let steps = steps(&spec, false);
         steps[position(&steps, "mount devpts")].clone()
     };
-    assert!(!pts(IdMap::single(0, 1000).unwrap()).contains("gid=5"));
-    let range = crabcan_ns::IdRange {
-        inside: 0,
-        outside: 100_000,
-        count: 6,
-    };
-    assert!(pts(IdMap::new([range]).unwrap()).contains("gid=5"));
+    assert!(!pts(single(0, 1000)).contains("gid=5"));
+    let mut range = single(0, 100_000);
+    range[0].size = 6;
+    assert!(pts(range).contains("gid=5"));
 }
 
 #[test]
 fn capabilities_are_those_of_the_process() {
     let mut spec = rootless();
-    let some = [Capability::Chown, Capability::Kill];
-    let mut capabilities = Capabilities::none();
-    capabilities.bounding = some.into_iter().collect();
-    capabilities.permitted = some.into_iter().collect();
-    spec.process.capabilities = Some(capabilities);
+    let some: Vec<String> = vec!["CAP_CHOWN".into(), "CAP_KILL".into()];
+    spec.process.capabilities = Some(Capabilities {
+        bounding: some.clone(),
+        permitted: some,
+        ..Capabilities::default()
+    });
     let steps = steps(&spec, false);
     position(&steps, "keep CAP_CHOWN,CAP_KILL in the bounding set");
     let set = &steps[position(&steps, "set capabilities")];
@@ -368,11 +370,6 @@ fn what_is_wrong_with_the_process_is_named() {
     refused("process.user.additionalGids", |spec| {
         spec.process.user.additional_gids = vec![0];
     });
-    refused("process.capabilities", |spec| {
-        let mut capabilities = Capabilities::none();
-        capabilities.effective = [Capability::Kill].into_iter().collect();
-        spec.process.capabilities = Some(capabilities);
-    });
     refused("the parent death signal", |spec| {
         spec.extension.parent_death_signal = Some(-1);
     });
@@ -386,14 +383,14 @@ fn what_is_wrong_with_the_isolation_is_named() {
         spec.hostname = Some("x".into());
         spec.linux.namespaces = namespaces_of(&[Namespace::Mount, Namespace::User]);
     });
-    refused("linux.uidMappings", |spec| spec.linux.uid_mappings = None);
-    refused("linux.gidMappings", |spec| spec.linux.gid_mappings = None);
+    refused("linux.uidMappings", |spec| spec.linux.uid_mappings.clear());
+    refused("linux.gidMappings", |spec| spec.linux.gid_mappings.clear());
     refused("linux.uidMappings", |spec| {
         spec.linux.namespaces = namespaces_of(&ALL[..6]);
     });
     refused("linux.gidMappings", |spec| {
         spec.linux.namespaces = namespaces_of(&ALL[..6]);
-        spec.linux.uid_mappings = None;
+        spec.linux.uid_mappings.clear();
     });
     // Its mounts would be the caller's.
     refused("linux.namespaces", |spec| {

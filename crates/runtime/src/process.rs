@@ -18,7 +18,7 @@ const SIGKILL: i32 = 9;
 /// Dropping it kills everything in it and waits for that.
 #[derive(Debug)]
 #[must_use = "dropping a container kills it"]
-pub struct Container<'plan> {
+pub struct Process<'plan> {
     plan: &'plan Plan,
     child: Child,
     protocol: Protocol,
@@ -27,7 +27,7 @@ pub struct Container<'plan> {
     start_tried: bool,
 }
 
-impl<'plan> Container<'plan> {
+impl<'plan> Process<'plan> {
     /// Makes a container up to the point where only its program is missing.
     ///
     /// Safe in any program, whatever its other threads do: nothing of it is copied, and the new
