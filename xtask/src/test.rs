@@ -163,7 +163,7 @@ pub(crate) fn ignored(
     })
 }
 
-pub(crate) fn as_caller(built: &Built, args: &[String]) -> Result<u32> {
+fn as_caller(built: &Built, args: &[String]) -> Result<u32> {
     run_all("ordinary tests", built.tests.iter(), |test| {
         let mut command = here(test, &built.crabcan);
         command.args(args);
@@ -207,11 +207,16 @@ fn assignment(name: &std::ffi::OsStr, value: &std::ffi::OsStr) -> OsString {
 }
 
 /// The same programs once more, far from the source tree and with nobody's rights.
-pub(crate) fn as_ordinary_user(built: &Built, args: &[String]) -> Result<u32> {
+fn as_ordinary_user(built: &Built, args: &[String]) -> Result<u32> {
+    from_copies(built, args, ORDINARY_ID)
+}
+
+/// The same programs once more, from copies that stand by themselves, as a user and group.
+pub(crate) fn from_copies(built: &Built, args: &[String], id: u32) -> Result<u32> {
     let scratch = Scratch::new("crabcan-test")?;
     let crabcan = scratch.copy_program(&built.crabcan)?;
-    let home = scratch.owned_directory("home")?;
-    let tmpdir = scratch.owned_directory("tmp")?;
+    let home = scratch.owned_directory("home", id)?;
+    let tmpdir = scratch.owned_directory("tmp", id)?;
     run_all("ordinary tests", built.tests.iter(), |test| {
         let copy = scratch.copy_program(&test.program)?;
         let mut command = programs::limited(&copy);
@@ -225,7 +230,7 @@ pub(crate) fn as_ordinary_user(built: &Built, args: &[String]) -> Result<u32> {
             command.env("CRABCAN_TEST_REQUIRE", value);
         }
         // std drops the supplementary groups when root sets another uid.
-        command.uid(ORDINARY_ID).gid(ORDINARY_ID);
+        command.uid(id).gid(id);
         Ok(programs::run(command))
     })
 }

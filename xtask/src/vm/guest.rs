@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::Boot;
 use crate::cargo::Artifact;
 use crate::parts::Parts;
+use crate::scratch::ORDINARY_ID;
 use crate::test::{self, Built, NO_TEST, Privilege};
 
 /// The task's name. It is not meant for people.
@@ -128,8 +129,10 @@ impl Job {
                     None => true,
                 };
                 built.tests.retain(of_crate);
-                let root = test::as_caller(&built, &self.filters)?;
-                Ok(root + test::as_ordinary_user(&built, &self.filters)?)
+                // Root's from copies too: those are on the disk, and what root's containers are
+                // given of the host must be on a file system that can be id-mapped.
+                let root = test::from_copies(&built, &self.filters, 0)?;
+                Ok(root + test::from_copies(&built, &self.filters, ORDINARY_ID)?)
             }
         }
     }

@@ -7,6 +7,7 @@ port=$(ls /dev/vport*p1)
 exec >"$port" 2>&1 </dev/null
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 cd / || exit 1
-sh /run/crabcan-vm/command
+# In a session of its own, as everywhere: the first process is in none.
+setsid --wait sh /run/crabcan-vm/command
 echo "crabcan-vm: status $?"
 [ $$ -ne 1 ] || /run/crabcan-vm/busybox poweroff -f
