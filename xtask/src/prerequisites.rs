@@ -11,7 +11,7 @@ use crate::vm::Kernel;
 /// The line that installs everything; it also stands in README.md and `.ci/run` (tidy compares).
 pub(crate) const APT_LINE: &str = "apt-get install -y --no-install-recommends busybox-static \
     bubblewrap sudo qemu-system-x86 qemu-system-common linux-image-cloud-amd64 e2fsprogs systemd \
-    libpam-systemd dbus dbus-user-session";
+    libpam-systemd dbus dbus-user-session passwd";
 
 /// One thing that a suite needs, and how its absence is told.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ pub(crate) const MACHINE: &[Prerequisite] = &[
     program("pam_systemd.so", "libpam-systemd", any_program),
     program("dbus-daemon", "dbus", any_program),
     program("dbus.socket", "dbus-user-session", any_program),
+    program("useradd", "passwd", any_program),
 ];
 
 const fn program(

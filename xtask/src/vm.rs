@@ -31,7 +31,7 @@ use options::{Options, Task};
 const LIMIT_S: u32 = 280;
 
 /// The same for everything that can run there.
-const FULL_LIMIT_S: u32 = 1800;
+const FULL_LIMIT_S: u32 = 3600;
 
 /// What the machine starts when the kernel is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,7 +21,7 @@ pub(crate) const GUEST: &str = "vm-guest";
 enum Suite {
     /// The ignored tests of the targets with this prefix, by root.
     Ignored(String),
-    /// The ordinary tests of one crate, or of all, by root and by an ordinary user.
+    /// The ordinary tests by root and by an ordinary user: those in one crate's `tests`, or all.
     Ordinary(Option<String>),
 }
 
@@ -124,11 +124,8 @@ impl Job {
             Suite::Ignored(prefix) => test::ignored(built, prefix, &self.filters, Privilege::Root),
             Suite::Ordinary(name) => {
                 let mut built = built.clone();
-                let of_crate = |test: &Artifact| match name {
-                    Some(name) => test.package.file_name().is_some_and(|last| *last == **name),
-                    None => true,
-                };
-                built.tests.retain(of_crate);
+                let wanted = |test: &Artifact| name.as_ref().is_none_or(|name| is_of(test, name));
+                built.tests.retain(wanted);
                 // Root's from copies too: those are on the disk, and what root's containers are
                 // given of the host must be on a file system that can be id-mapped.
                 let root = test::from_copies(&built, &self.filters, 0)?;
@@ -141,7 +138,7 @@ impl Job {
     fn has(&self, suite: &Suite) -> bool {
         self.built.tests.iter().any(|test| match suite {
             Suite::Ignored(prefix) => test.is_suite(prefix),
-            Suite::Ordinary(Some(name)) => test.package.ends_with(name),
+            Suite::Ordinary(Some(name)) => is_of(test, name),
             Suite::Ordinary(None) => true,
         })
     }
@@ -176,6 +173,11 @@ pub(crate) fn guest(args: &[String]) -> Result<()> {
         });
     }
     parts.finish()
+}
+
+/// Whether it is in a crate's `tests`. Unit tests say the same on every kernel.
+fn is_of(test: &Artifact, name: &str) -> bool {
+    test.package.ends_with(name) && test.is_suite("")
 }
 
 fn text(path: &std::path::Path) -> Result<String> {
