@@ -297,6 +297,7 @@ mod tests {
     fn a_bus_that_refuses_us_is_an_error() {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(b"REJECTED EXTERNAL\r\n").unwrap();
+        theirs.shutdown(std::net::Shutdown::Write).unwrap();
         let refused = authenticate(&mut ours).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();

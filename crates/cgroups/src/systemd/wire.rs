@@ -324,10 +324,13 @@ mod tests {
 
     #[test]
     fn bytes_are_those_of_the_specification() {
-        let mut bytes = vec![1];
+        let mut bytes = vec![1; 5];
         Value::Array("t".into(), vec![Value::Uint64(5)]).encode(&mut bytes);
-        let mut expected = vec![1, 0, 0, 0];
+        // The length at a multiple of four, and the number at one of eight; what is between them
+        // does not count.
+        let mut expected = vec![1, 1, 1, 1, 1, 0, 0, 0];
         expected.extend_from_slice(&8_u32.to_ne_bytes());
+        expected.extend_from_slice(&[0; 4]);
         expected.extend_from_slice(&5_u64.to_ne_bytes());
         assert_eq!(bytes, expected);
         let mut bytes = Vec::new();
