@@ -6,15 +6,21 @@ use crate::cargo::{cargo, succeed, workspace};
 use crate::external;
 use crate::fuzz;
 use crate::parts::Parts;
+use crate::prerequisites::{self, MACHINE, SUITES};
 use crate::test;
 use crate::tidy;
+use crate::vm;
 
 pub(crate) fn ci(all: bool) -> Result<()> {
     let mut parts = Parts::new("ci");
-    let mut complete = false;
+    let (mut suites, mut machine) = (false, false);
     if all {
-        parts.run("prerequisites", || {
-            complete = external::prerequisites()?;
+        parts.run("packages for the suites", || {
+            suites = prerequisites::are_here(SUITES, "what compares crabcan with others")?;
+            Ok(())
+        });
+        parts.run("packages for the virtual machine", || {
+            machine = prerequisites::are_here(MACHINE, "the virtual machine")?;
             Ok(())
         });
     }
@@ -45,8 +51,11 @@ pub(crate) fn ci(all: bool) -> Result<()> {
     });
     parts.run("test", || test::test(&[]));
     parts.run("fuzz", fuzz::brief);
-    if complete {
+    if suites {
         parts.run("suites that need packages", external::suites);
+    }
+    if machine {
+        parts.run("test-vm", || vm::vm(&[]));
     }
     parts.finish()
 }

@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask ci | test | test-root | fuzz | tidy | bench`.
+//! The project's own tasks: `cargo xtask ci | test | test-root | test-vm | fuzz | tidy | bench`.
 //!
 //! Each task prints one `==>` line for each of its parts, with the time the part took.
 //! `docs/CONTRIBUTING.md` says what each of them is for.
@@ -14,10 +14,12 @@ mod ci;
 mod external;
 mod fuzz;
 mod parts;
+mod prerequisites;
 mod programs;
 mod scratch;
 mod test;
 mod tidy;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -31,6 +33,11 @@ usage: cargo xtask TASK
   test-root [ARGS…]     the privileged tests: built as the caller, run under `sudo -n`
   fuzz [TARGET] [--seconds N] [--seed S]
                         the fuzz targets, each for N seconds (60)
+  test-vm [--plain | --systemd] [--full] [ARGS…]
+                        the privileged tests on Debian's kernel, emulated by QEMU; once without
+                        and once with systemd as the first process; --full: the ordinary tests too
+  test-vm [--systemd] (--shell | --exec COMMAND)
+                        a shell there, or a command whose status is the task's
   tidy                  the invariants of the tree that a program can check
   bench [CASE]... [--rounds N] [--spaced] [--with NAME=PROGRAM]... [--write]
                         every command beside crun, runc, bubblewrap and the kernel's own work, as
@@ -59,6 +66,8 @@ fn dispatch(args: &[String]) -> Result<()> {
         ("ci", [all]) if all == "--all" => ci::ci(true),
         ("test", rest) => test::test(rest),
         ("test-root", rest) => test::test_root(rest),
+        ("test-vm", rest) => vm::vm(rest),
+        (vm::GUEST, rest) => vm::guest(rest),
         ("tidy", []) => tidy::tidy(),
         ("fuzz", rest) => fuzz::fuzz(rest),
         ("bench", rest) => bench::bench(rest),

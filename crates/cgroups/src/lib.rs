@@ -77,6 +77,8 @@ mod resources;
 mod stale;
 mod statistics;
 mod sys;
+#[cfg(feature = "systemd")]
+pub mod systemd;
 mod v1;
 mod v2;
 mod vacate;

@@ -177,7 +177,7 @@ impl Cgroup {
     }
 
     /// What has to be known of a cgroup of v2 before it is changed.
-    fn in_force(&self, resources: &Resources) -> Result<v2::InForce, Error> {
+    pub(crate) fn in_force(&self, resources: &Resources) -> Result<v2::InForce, Error> {
         let mut in_force = v2::InForce::default();
         let (memory, cpu) = (&resources.memory, &resources.cpu);
         if let (Some(_), None, Some(member)) = (
@@ -202,6 +202,19 @@ impl Cgroup {
             in_force.has_io_weight = member.directory.has("io.weight");
         }
         Ok(in_force)
+    }
+
+    /// The period of the quota in force.
+    #[cfg(feature = "systemd")]
+    pub(crate) fn cpu_period_us(&self) -> Result<Option<u64>, Error> {
+        let Some(member) = self.home(Controller::Cpu) else {
+            return Ok(None);
+        };
+        let text = member.read("cpu.max")?;
+        Ok(text
+            .split_whitespace()
+            .nth(1)
+            .and_then(|period| period.parse().ok()))
     }
 
     /// `checkBeforeUpdate`: a limit below what is in use is refused instead of enforced by killing.
