@@ -293,10 +293,9 @@ while not os.path.exists("/stop"):
         except OSError:
             pass
         try:
-            comm = open(base + "/comm").read()
-            if comm == "crabcan-init\n":
-                with open(base + "/mem", "rb"):
-                    memory += 1
+            # What is opened stays that program's: the name is looked at afterwards.
+            with open(base + "/mem", "rb"):
+                memory += open(base + "/comm").read() == "crabcan-init\n"
         except OSError:
             pass
         if libc.ptrace(0x4206, int(name), 0, 0) == 0:

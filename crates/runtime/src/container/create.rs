@@ -30,6 +30,8 @@ pub struct Creation {
     pub(super) inherited: Vec<OwnedFd>,
     pub(super) listen: u32,
     pub(super) new_keyring: bool,
+    pub(super) no_pivot: bool,
+    pub(super) own_cgroup: bool,
     pub(super) keep: bool,
     pub(super) manager: Option<PathBuf>,
     pub(super) fault: Option<(u32, i32)>,
@@ -49,6 +51,8 @@ impl Creation {
             inherited: Vec::new(),
             listen: 0,
             new_keyring: true,
+            no_pivot: false,
+            own_cgroup: true,
             keep: false,
             manager: None,
             fault: None,
@@ -90,6 +94,18 @@ impl Creation {
     /// Whether the container gets an empty session keyring, as by default, or the caller's.
     pub fn new_keyring(mut self, yes: bool) -> Self {
         self.new_keyring = yes;
+        self
+    }
+
+    /// Whether the root is entered without pivot_root(2).
+    pub fn no_pivot(mut self, yes: bool) -> Self {
+        self.no_pivot = yes;
+        self
+    }
+
+    /// Whether the container gets a cgroup of its own, as by default.
+    pub fn cgroup(mut self, yes: bool) -> Self {
+        self.own_cgroup = yes;
         self
     }
 

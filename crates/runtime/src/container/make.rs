@@ -68,6 +68,7 @@ impl Creation {
         spec.extension.bundle = Some(bundle.clone());
         spec.extension.id = self.id.to_string();
         spec.extension.session_keyring = self.new_keyring;
+        spec.extension.no_pivot = self.no_pivot;
         spec.extension.await_start = mode == Mode::Created;
         spec.extension.preserved_descriptors =
             u32::try_from(self.inherited.len()).unwrap_or(u32::MAX);
