@@ -12,7 +12,7 @@ use nix::sys::time::TimeVal;
 use nix::unistd::Uid;
 
 use crate::cargo;
-use crate::external::APT_LINE;
+use crate::prerequisites::APT_LINE;
 use crate::scratch::{ORDINARY_ID, Scratch};
 
 /// The hidden task that measures, started again as the ordinary user.

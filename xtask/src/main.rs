@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask ci | test | test-root | tidy | bench`.
+//! The project's own tasks: `cargo xtask ci | test | test-root | test-clients | tidy | bench`.
 //!
 //! Each task prints one `==>` line for each of its parts, with the time the part took.
 //! `docs/CONTRIBUTING.md` says what each of them is for.
@@ -11,8 +11,10 @@
 mod bench;
 mod cargo;
 mod ci;
+mod clients;
 mod external;
 mod parts;
+mod prerequisites;
 mod programs;
 mod scratch;
 mod test;
@@ -28,6 +30,9 @@ usage: cargo xtask TASK
   ci [--all]            everything a change must pass; --all: also the suites that need packages
   test [ARGS…]          every test that can run here; as root also those of an ordinary user
   test-root [ARGS…]     the privileged tests: built as the caller, run under `sudo -n`
+  test-clients [--full] [--runtime PROGRAM] [--cgroups v1] [WORDS…]
+                        podman, docker, containerd and buildah with crabcan below them, or with
+                        another runtime (crun needs v1); only what has one of the words in its name
   tidy                  the invariants of the tree that a program can check
   bench [--rounds N] [--spaced]
                         the start of a sandbox beside bubblewrap's
@@ -54,6 +59,8 @@ fn dispatch(args: &[String]) -> Result<()> {
         ("ci", [all]) if all == "--all" => ci::ci(true),
         ("test", rest) => test::test(rest),
         ("test-root", rest) => test::test_root(rest),
+        ("test-clients", rest) => clients::test_clients(rest),
+        (clients::INSIDE, rest) => clients::inside(rest),
         ("tidy", []) => tidy::tidy(),
         ("bench", rest) => bench::bench(rest),
         (bench::MEASURE, rest) => bench::measure(rest),

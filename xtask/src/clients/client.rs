@@ -1,0 +1,78 @@
+//! The clients: their scenarios, who runs them, how one is made ready and cleared up.
+
+use super::shell::User;
+
+/// One client in one way of using it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) name: &'static str,
+    pub(crate) user: User,
+    /// The file of its scenarios.
+    pub(crate) scenarios: &'static str,
+    /// Whether it runs only what is marked `@ also rootless`.
+    pub(crate) only_rootless: bool,
+    /// Makes the image `busybox` known to it.
+    pub(crate) prepare: &'static str,
+    /// Removes whatever a failed scenario has left.
+    pub(crate) clear: &'static str,
+}
+
+const PODMAN: &str = include_str!("scenarios/podman.txt");
+
+/// All of them, in the order in which they are run.
+pub(crate) const CLIENTS: &[Client] = &[
+    Client {
+        name: "podman",
+        user: User::Root,
+        scenarios: PODMAN,
+        only_rootless: false,
+        prepare: PODMAN_PREPARE,
+        clear: PODMAN_CLEAR,
+    },
+    Client {
+        name: "podman rootless",
+        user: User::Ordinary,
+        scenarios: PODMAN,
+        only_rootless: true,
+        prepare: PODMAN_PREPARE,
+        clear: PODMAN_CLEAR,
+    },
+    Client {
+        name: "docker",
+        user: User::Root,
+        scenarios: include_str!("scenarios/docker.txt"),
+        only_rootless: false,
+        prepare: "docker import --change 'CMD [\"/bin/sh\"]' $WORK/busybox.tar busybox
+            docker run --rm busybox true",
+        clear: "docker rm --force $(docker ps --all --quiet)",
+    },
+    Client {
+        name: "containerd",
+        user: User::Root,
+        scenarios: include_str!("scenarios/containerd.txt"),
+        only_rootless: false,
+        // ctr takes no bare tar; docker makes an image archive of it.
+        prepare: "docker save busybox | ctr images import -
+            ctr run --rm --runc-binary $RUNTIME docker.io/library/busybox:latest warm true",
+        clear: "for task in $(ctr task ls -q); do
+                ctr task kill -s KILL $task; sleep 0.5; ctr task rm --force $task; done
+            for one in $(ctr container ls -q); do ctr container rm $one; done",
+    },
+    Client {
+        name: "buildah",
+        user: User::Root,
+        scenarios: include_str!("scenarios/buildah.txt"),
+        only_rootless: false,
+        prepare: "buildah pull containers-storage:localhost/busybox",
+        clear: "buildah rm --all",
+    },
+];
+
+/// The first run makes what later ones find: locks, parent cgroups, rootless podman's process.
+const PODMAN_PREPARE: &str = "podman import --change CMD=/bin/sh $WORK/busybox.tar busybox
+podman run --rm busybox true";
+
+const PODMAN_CLEAR: &str = "podman pod rm --all --force
+podman rm --all --force --time 0
+podman volume rm --all --force
+podman secret rm --all";
