@@ -28,16 +28,22 @@ use client::CLIENTS;
 use daemons::Daemons;
 use hierarchy::Layout;
 use machine::Machine;
+use shell::User;
 use suite::{Selection, Tally};
 
 /// The task by which the harness starts itself inside the enclosure.
 pub(crate) const INSIDE: &str = "test-clients-inside";
+
+/// How long a script of `--exec` may take, in seconds.
+const EXEC_LIMIT_S: u32 = 600;
 
 #[derive(Debug)]
 struct Options {
     runtime: Option<PathBuf>,
     layout: Layout,
     selection: Selection,
+    /// A script to run inside instead of the scenarios.
+    exec: Option<String>,
 }
 
 impl Options {
@@ -49,6 +55,7 @@ impl Options {
                 full: false,
                 words: Vec::new(),
             },
+            exec: None,
         };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
@@ -56,6 +63,7 @@ impl Options {
             match arg.as_str() {
                 "--runtime" => options.runtime = Some(value()?.into()),
                 "--cgroups" => options.layout = Layout::parse(value()?)?,
+                "--exec" => options.exec = Some(value()?.clone()),
                 "--full" => options.selection.full = true,
                 _ if arg.starts_with('-') => bail!("unknown option: {arg}"),
                 _ => options.selection.words.push(arg.clone()),
@@ -70,6 +78,9 @@ impl Options {
         words.extend(["--cgroups".to_owned(), self.layout.word().to_owned()]);
         if self.selection.full {
             words.push("--full".to_owned());
+        }
+        if let Some(script) = &self.exec {
+            words.extend(["--exec".to_owned(), script.clone()]);
         }
         words.extend(self.selection.words.iter().cloned());
         words
@@ -99,8 +110,18 @@ pub(crate) fn inside(args: &[String]) -> Result<()> {
     let runtime = options.runtime.context("--runtime is missing")?;
     let start = Instant::now();
     let machine = Machine::set_up(&runtime, options.layout)?;
+    shell::make_tools()?;
     image::make(&prerequisites::find("busybox")?)?;
     let _daemons = Daemons::start(&machine)?;
+    if let Some(script) = &options.exec {
+        for client in CLIENTS {
+            suite::prepare(&machine, client)?;
+        }
+        let answer = shell::run(&machine, User::Root, script, EXEC_LIMIT_S)?;
+        print!("{}", answer.output);
+        ensure!(answer.status == 0, "exit status {}", answer.status);
+        return Ok(());
+    }
     let mut tally = Tally::default();
     for client in CLIENTS {
         suite::run(&machine, client, &options.selection, &mut tally)?;

@@ -33,6 +33,8 @@ usage: cargo xtask TASK
   test-clients [--full] [--runtime PROGRAM] [--cgroups v1] [WORDS…]
                         podman, docker, containerd and buildah with crabcan below them, or with
                         another runtime (crun needs v1); only what has one of the words in its name
+  test-clients [--runtime PROGRAM] [--cgroups v1] --exec SCRIPT
+                        a script where they run, as root
   tidy                  the invariants of the tree that a program can check
   bench [--rounds N] [--spaced]
                         the start of a sandbox beside bubblewrap's

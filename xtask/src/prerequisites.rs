@@ -35,7 +35,7 @@ pub(crate) const CLIENTS: &[Prerequisite] = &[
     program("containerd", "containerd", any_program),
     program("dockerd", "docker.io", any_program),
     program("newuidmap", "uidmap", any_program),
-    program("tini", "tini", any_program),
+    program("tini-static", "tini", any_program),
     program("ip", "iproute2", any_program),
 ];
 

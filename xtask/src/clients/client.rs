@@ -43,7 +43,7 @@ pub(crate) const CLIENTS: &[Client] = &[
         scenarios: include_str!("scenarios/docker.txt"),
         only_rootless: false,
         prepare: "docker import --change 'CMD [\"/bin/sh\"]' $WORK/busybox.tar busybox
-            docker run --rm busybox true",
+            docker run --rm --net host busybox true",
         clear: "docker rm --force $(docker ps --all --quiet)",
     },
     Client {
@@ -70,9 +70,10 @@ pub(crate) const CLIENTS: &[Client] = &[
 
 /// The first run makes what later ones find: locks, parent cgroups, rootless podman's process.
 const PODMAN_PREPARE: &str = "podman import --change CMD=/bin/sh $WORK/busybox.tar busybox
-podman run --rm busybox true";
+podman run --rm busybox true
+test $(id -u) != 0 || podman run --rm --net bridge busybox true";
 
-const PODMAN_CLEAR: &str = "podman pod rm --all --force
+const PODMAN_CLEAR: &str = "podman pod rm --all --force --time 0
 podman rm --all --force --time 0
 podman volume rm --all --force
 podman secret rm --all";

@@ -15,6 +15,9 @@ use anyhow::{Context, Result};
 /// How long clients may take to end what they started in the background.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// podman mounts its storage over itself and leaves that for later or not, as it happens.
+const STORAGE: &str = "/var/lib/containers/storage/overlay";
+
 /// Everything that could be left, one line for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Snapshot(BTreeSet<String>);
@@ -25,7 +28,9 @@ impl Snapshot {
         let mut lines = BTreeSet::new();
         processes(&mut lines)?;
         for mount in read("/proc/self/mountinfo")?.lines() {
-            if let Some(point) = mount.split(' ').nth(4) {
+            if let Some(point) = mount.split(' ').nth(4)
+                && point != STORAGE
+            {
                 lines.insert(format!("mount {point}"));
             }
         }
@@ -37,12 +42,13 @@ impl Snapshot {
         Ok(Snapshot(lines))
     }
 
-    /// What is here now and was not then, after waiting for it to go.
-    pub(crate) fn left_since(&self) -> Result<Vec<String>> {
+    /// What is here now, was not then and is not allowed, after waiting for it to go.
+    pub(crate) fn left_since(&self, allowed: impl Fn(&String) -> bool) -> Result<Vec<String>> {
         let start = Instant::now();
         loop {
             let now = Snapshot::take()?;
-            let left: Vec<_> = now.0.difference(&self.0).cloned().collect();
+            let new = now.0.difference(&self.0);
+            let left: Vec<_> = new.filter(|line| !allowed(line)).cloned().collect();
             if left.is_empty() || start.elapsed() > GRACE {
                 return Ok(left);
             }

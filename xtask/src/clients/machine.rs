@@ -38,8 +38,6 @@ impl Machine {
     /// Turns the fresh namespaces into a machine. What is written from here on is on tmpfs.
     pub(crate) fn set_up(runtime: &Path, layout: Layout) -> Result<Machine> {
         let hierarchies = Hierarchy::mounted()?;
-        // As on a machine that systemd has booted; rootless podman asks for it.
-        mount_at(None, "/", None, MsFlags::MS_SHARED | MsFlags::MS_REC, "")?;
         mount_at(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), "")?;
         cgroups(&hierarchies, layout)?;
         devices()?;
@@ -47,6 +45,9 @@ impl Machine {
             tmpfs(dir, mode)?;
         }
         configuration()?;
+        // As on a machine that systemd has booted; rootless podman asks for it. Last of all: what
+        // is mounted over a shared mount would be mounted over its copies too.
+        mount_at(None, "/", None, MsFlags::MS_SHARED | MsFlags::MS_REC, "")?;
         succeed(Command::new("ip").args(["link", "set", "lo", "up"]))?;
         let name = runtime.file_name().context("a runtime without a name")?;
         let name = name.to_string_lossy().into_owned();
@@ -79,7 +80,7 @@ runtime = "{name}"
 runtime_supports_json = ["{name}"]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
-init_path = "/usr/bin/tini"
+init_path = "/usr/bin/tini-static"
 [engine.runtimes]
 {name} = ["{}"]
 "#,
@@ -135,7 +136,7 @@ fn devices() -> Result<()> {
                 .arg(new),
         )?;
     }
-    for name in ["net", "pts", "shm"] {
+    for name in ["mqueue", "net", "pts", "shm"] {
         directory(&new.join(name), 0o755)?;
     }
     succeed(Command::new("cp").args(["-a", "/dev/net/tun", "/tmp/net/tun"]))?;
@@ -148,8 +149,7 @@ fn devices() -> Result<()> {
     ] {
         symlink(target, new.join(name)).with_context(|| format!("link /dev/{name}"))?;
     }
-    // A shared mount can't be moved, so it is bound and the first mount covered.
-    mount_at(Some("/tmp"), "/dev", None, MsFlags::MS_BIND, "")?;
+    mount_at(Some("/tmp"), "/dev", None, MsFlags::MS_MOVE, "")?;
     let options = "newinstance,ptmxmode=0666,mode=620,gid=5";
     mount_at(
         Some("devpts"),
@@ -157,6 +157,13 @@ fn devices() -> Result<()> {
         Some("devpts"),
         MsFlags::empty(),
         options,
+    )?;
+    mount_at(
+        Some("mqueue"),
+        "/dev/mqueue",
+        Some("mqueue"),
+        MsFlags::empty(),
+        "",
     )?;
     tmpfs("/dev/shm", "mode=1777")
 }
@@ -224,6 +231,10 @@ fn mount_at(
     flags: MsFlags,
     options: &str,
 ) -> Result<()> {
-    mount(source, at, kind, flags, Some(options))
-        .with_context(|| format!("mount {} on {at} ({options})", kind.unwrap_or("bind")))
+    mount(source, at, kind, flags, Some(options)).with_context(|| {
+        format!(
+            "mount {} on {at} ({options})",
+            kind.or(source).unwrap_or("nothing")
+        )
+    })
 }

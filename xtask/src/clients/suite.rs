@@ -88,7 +88,8 @@ pub(crate) fn run(
     Ok(())
 }
 
-fn prepare(machine: &Machine, client: &Client) -> Result<()> {
+/// Makes the image known to a client.
+pub(crate) fn prepare(machine: &Machine, client: &Client) -> Result<()> {
     let answer = shell::run(machine, client.user, client.prepare, LIMIT_S)?;
     // A runtime that fails the first run fails the scenarios too, where it is told better.
     if answer.status != 0 {
@@ -140,7 +141,12 @@ fn judge(machine: &Machine, client: &Client, scenario: &Scenario) -> Result<Stri
         // What it would have removed itself is no leak.
         shell::run(machine, client.user, client.clear, LIMIT_S)?;
     }
-    for left in before.left_since()? {
+    let allowed = |left: &String| {
+        scenario.conditions.iter().any(|condition| {
+            matches!(condition, Condition::Leaves(line) if transcript::line_matches(line, left))
+        })
+    };
+    for left in before.left_since(allowed)? {
         writeln!(faults, "  left: {left}")?;
         if let Some(pid) = leaks::process_of(&left) {
             // It may have ended meanwhile.

@@ -31,6 +31,8 @@ pub(crate) enum Condition {
     Needs(String),
     /// `@ not RUNTIME: REASON`: a known fault of a peer.
     Not { runtime: String, reason: String },
+    /// `@ leaves LINE: REASON`: what the client itself leaves, with any runtime; `…` as in output.
+    Leaves(String),
     /// `@ takes SECONDS`: the limit of one command, where a minute is not enough or too much.
     Takes(u32),
 }
@@ -104,6 +106,10 @@ fn condition(words: &str) -> Result<Condition> {
         "also" if rest == "rootless" => Condition::AlsoRootless,
         "full" => Condition::Full,
         "needs" => Condition::Needs(rest.to_owned()),
+        "leaves" => {
+            let (line, _reason) = rest.split_once(": ").context("a reason is missing")?;
+            Condition::Leaves(line.to_owned())
+        }
         "takes" => Condition::Takes(rest.parse().context("a number of seconds")?),
         "not" => {
             let (runtime, reason) = rest.split_once(": ").context("a reason is missing")?;
@@ -136,7 +142,7 @@ pub(crate) fn matches(expected: &[String], output: &[&str]) -> bool {
 }
 
 /// Whether the pieces between `…` stand in the line in their order, the outer ones at its ends.
-fn line_matches(expected: &str, line: &str) -> bool {
+pub(crate) fn line_matches(expected: &str, line: &str) -> bool {
     match expected.split_once('…') {
         None => expected == line,
         Some((start, rest)) => line.strip_prefix(start).is_some_and(|line| {
