@@ -9,8 +9,6 @@ pub(crate) struct Client {
     pub(crate) user: User,
     /// The file of its scenarios.
     pub(crate) scenarios: &'static str,
-    /// Whether it runs only what is marked `@ also rootless`.
-    pub(crate) only_rootless: bool,
     /// Makes the image `busybox` known to it.
     pub(crate) prepare: &'static str,
     /// Removes whatever a failed scenario has left.
@@ -25,7 +23,6 @@ pub(crate) const CLIENTS: &[Client] = &[
         name: "podman",
         user: User::Root,
         scenarios: PODMAN,
-        only_rootless: false,
         prepare: PODMAN_PREPARE,
         clear: PODMAN_CLEAR,
     },
@@ -33,7 +30,6 @@ pub(crate) const CLIENTS: &[Client] = &[
         name: "podman rootless",
         user: User::Ordinary,
         scenarios: PODMAN,
-        only_rootless: true,
         prepare: PODMAN_PREPARE,
         clear: PODMAN_CLEAR,
     },
@@ -41,7 +37,6 @@ pub(crate) const CLIENTS: &[Client] = &[
         name: "docker",
         user: User::Root,
         scenarios: include_str!("scenarios/docker.txt"),
-        only_rootless: false,
         prepare: "docker import --change 'CMD [\"/bin/sh\"]' $WORK/busybox.tar busybox
             docker run --rm --net host busybox true",
         clear: "docker rm --force $(docker ps --all --quiet)",
@@ -50,7 +45,6 @@ pub(crate) const CLIENTS: &[Client] = &[
         name: "containerd",
         user: User::Root,
         scenarios: include_str!("scenarios/containerd.txt"),
-        only_rootless: false,
         // ctr takes no bare tar; docker makes an image archive of it.
         prepare: "docker save busybox | ctr images import -
             ctr run --rm --runc-binary $RUNTIME docker.io/library/busybox:latest warm true",
@@ -62,7 +56,6 @@ pub(crate) const CLIENTS: &[Client] = &[
         name: "buildah",
         user: User::Root,
         scenarios: include_str!("scenarios/buildah.txt"),
-        only_rootless: false,
         prepare: "buildah pull containers-storage:localhost/busybox",
         clear: "buildah rm --all",
     },

@@ -16,11 +16,6 @@ pub(crate) fn lacking(machine: &Machine, user: User, fact: &str) -> Option<Strin
             user == User::Root || machine.unified,
             "rootless podman makes no cgroups on v1",
         ),
-        "rootless" => (user == User::Ordinary, "keep-id is for rootless podman"),
-        "overlay" => (
-            user == User::Root,
-            "rootless podman has the driver vfs here",
-        ),
         "memory v1" => (!machine.unified, "there is no v1 memory controller"),
         _ => {
             return Some(format!(

@@ -43,6 +43,16 @@ impl fmt::Display for Tally {
     }
 }
 
+impl Scenario {
+    fn is_for(&self, user: User) -> bool {
+        let only = self.conditions.contains(&Condition::OnlyRootless);
+        match user {
+            User::Root => !only,
+            User::Ordinary => only || self.conditions.contains(&Condition::AlsoRootless),
+        }
+    }
+}
+
 impl Selection {
     fn has(&self, title: &str) -> bool {
         self.words.is_empty() || self.words.iter().any(|word| title.contains(word))
@@ -61,8 +71,7 @@ pub(crate) fn run(
     let mut ready = false;
     for scenario in scenarios {
         let title = format!("{}: {}", client.name, scenario.name);
-        let rootless = scenario.conditions.contains(&Condition::AlsoRootless);
-        if !selection.has(&title) || client.only_rootless && !rootless {
+        if !selection.has(&title) || !scenario.is_for(client.user) {
             continue;
         }
         if let Some(reason) = obstacle(machine, client.user, &scenario, selection.full) {

@@ -25,6 +25,8 @@ use anyhow::{Context, Result, bail};
 pub(crate) enum Condition {
     /// `@ also rootless`: by root and by the ordinary user.
     AlsoRootless,
+    /// `@ only rootless`: what only the ordinary user can ask for.
+    OnlyRootless,
     /// `@ full`: takes too long for every change.
     Full,
     /// `@ needs FACT`: a fact about the machine that no runtime can replace.
@@ -104,6 +106,7 @@ fn condition(words: &str) -> Result<Condition> {
     let (verb, rest) = words.split_once(' ').unwrap_or((words, ""));
     Ok(match verb {
         "also" if rest == "rootless" => Condition::AlsoRootless,
+        "only" if rest == "rootless" => Condition::OnlyRootless,
         "full" => Condition::Full,
         "needs" => Condition::Needs(rest.to_owned()),
         "leaves" => {
