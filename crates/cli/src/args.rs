@@ -10,12 +10,15 @@ use clap::{Parser, ValueEnum};
 use crabcan_runtime::Sandbox;
 use log::LevelFilter;
 
+use crate::VERSION;
+
 /// Run a command in a sandbox: isolated by default, without a daemon and without root.
 #[derive(Parser)]
-#[command(name = "crabcan", version, max_term_width = 100)]
+#[command(name = "crabcan", version = VERSION, max_term_width = 100)]
 #[command(override_usage = "crabcan [OPTIONS] -- CMD [ARG]...\n       \
     crabcan [OPTIONS] --command 'CMD [ARG]...'\n       \
-    crabcan explain [OPTIONS] -- CMD [ARG]...")]
+    crabcan explain [OPTIONS] -- CMD [ARG]...\n       \
+    crabcan [GLOBAL OPTIONS] COMMAND [OPTIONS] [ID]")]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
     /// Say what is done, step by step, on standard error
@@ -92,64 +95,18 @@ The command's own exit code is crabcan's; 128 + N when signal N ended it; 127 wh
 Examples:
   crabcan -- ls /                             the host's programs, in a sandbox
   crabcan --mount ./rootfs --uid 0 -- /bin/sh a root file system of your own
-  crabcan --add ./out:/tmp/out -- make        with a directory that can be written";
+  crabcan --add ./out:/tmp/out -- make        with a directory that can be written
+
+As an OCI runtime (crabcan COMMAND --help says more):
+  create start run exec state kill delete list ps pause resume update events spec features
+  before the command: --root DIR --log FILE --log-format text|json --log-level LEVEL --debug
+  --systemd-cgroup --cgroup-manager cgroupfs|systemd|disabled --rootless auto|true|false";
 
 /// Whose user ids a sandbox has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum UserNamespace {
     Private,
     Host,
-}
-
-/// The options that take a value as the next argument. Anything that does not begin with a dash
-/// behind one of them is that value, and no command.
-const WITH_VALUE: [&str; 11] = [
-    "--command",
-    "--uid",
-    "--mount",
-    "--add",
-    "--hostname",
-    "--userns",
-    "--root",
-    "--log",
-    "--log-format",
-    "--log-level",
-    "--cgroup-manager",
-];
-const SHORT_WITH_VALUE: &[u8] = b"cuma";
-
-/// Where the name of a command stands: the first argument that is neither an option nor an
-/// option's value, before any `--`.
-pub(crate) fn command_position(arguments: &[OsString]) -> Option<usize> {
-    let mut position = 1;
-    while let Some(argument) = arguments.get(position) {
-        let bytes = argument.as_bytes();
-        if bytes == b"--" {
-            return None;
-        }
-        if !bytes.starts_with(b"-") {
-            return Some(position);
-        }
-        position += if takes_next(bytes) { 2 } else { 1 };
-    }
-    None
-}
-
-/// Whether an option's value is the argument behind it.
-fn takes_next(option: &[u8]) -> bool {
-    match option.strip_prefix(b"-") {
-        Some(long) if long.starts_with(b"-") => {
-            WITH_VALUE.iter().any(|name| name.as_bytes() == option)
-        }
-        // In a cluster such as `-dc` only the last letter can take the next argument.
-        Some(short) => {
-            let first = short
-                .iter()
-                .position(|letter| SHORT_WITH_VALUE.contains(letter));
-            first.is_some_and(|index| index + 1 == short.len())
-        }
-        None => false,
-    }
 }
 
 impl Args {
@@ -243,28 +200,6 @@ fn source_and_destination(pair: &OsStr) -> anyhow::Result<(PathBuf, PathBuf)> {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-
-    fn position(line: &str) -> Option<usize> {
-        let arguments: Vec<OsString> = std::iter::once("crabcan")
-            .chain(line.split_whitespace())
-            .map(OsString::from)
-            .collect();
-        command_position(&arguments)
-    }
-
-    #[test]
-    fn the_first_word_that_is_no_option_is_a_command() {
-        assert_eq!(position("explain -- ls"), Some(1));
-        assert_eq!(position("--debug explain"), Some(2));
-        assert_eq!(position("-d -u 0 explain"), Some(4));
-        assert_eq!(position("--uid=0 explain"), Some(2));
-        assert_eq!(position("-dc run"), None);
-        assert_eq!(position("-crun"), None);
-        assert_eq!(position("-c run -- explain"), None);
-        assert_eq!(position("-- explain"), None);
-        assert_eq!(position("--debug --command run --uid 0"), None);
-        assert_eq!(position("--log-level debug state x"), Some(3));
-    }
 
     #[test]
     fn the_command_is_split_as_a_shell_does() {

@@ -4,10 +4,11 @@ use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::process::ExitCode;
 
 use crabcan_runtime::Error;
 use nix::errno::Errno;
+
+use crate::global::{Global, LogFormat};
 
 /// Prints the chain of causes once, and a hint when there is one.
 pub(crate) fn report(error: &anyhow::Error) {
@@ -26,12 +27,24 @@ pub(crate) fn is_answer(error: &anyhow::Error) -> bool {
         .is_some_and(|usage| !usage.use_stderr())
 }
 
-/// Prints that answer.
-pub(crate) fn answer(error: &anyhow::Error) -> ExitCode {
-    match write!(io::stdout(), "{error}") {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+/// Prints that answer; the exit code.
+pub(crate) fn print_answer(error: &anyhow::Error) -> u8 {
+    u8::from(write!(io::stdout(), "{error}").is_err())
+}
+
+/// Tells of a failed OCI command: in the log, if the caller has named one, and on standard error.
+pub(crate) fn report_oci(name: &str, error: &anyhow::Error, global: &Global) {
+    let text = format!("{name}: {}", chain(error));
+    let to_stderr = global.log.is_none();
+    if !to_stderr || global.log_format == LogFormat::Json {
+        log::error!("{text}");
     }
+    if to_stderr && global.log_format == LogFormat::Json {
+        return;
+    }
+    let hint = hint(error).map_or(String::new(), |hint| format!("\nhint: {hint}"));
+    // Where standard error is closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "crabcan: {text}{hint}");
 }
 
 /// The causes from the outermost to the innermost, each once, on one line.

@@ -1,25 +1,30 @@
-//! The command `crabcan`: a sandbox for people, and in time an OCI runtime.
+//! The command `crabcan`: a sandbox for people, and an OCI runtime for container engines.
 //!
 //! `crabcan -- CMD` runs a command in a sandbox; `crabcan --mount DIR --uid 0 --command /bin/sh` is
 //! the tutorial's form of the same. The first argument that is neither an option nor an option's
-//! value names a command of crabcan's own, such as `explain`.
+//! value names a command of crabcan's own: `explain`, or one of an OCI runtime, such as `create`.
 
 mod args;
 mod commands;
+mod global;
 mod hints;
 mod logging;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// What every failure of crabcan itself ends with.
+/// What every failure of crabcan itself ends with, but for those of OCI commands.
 const FAILURE: u8 = 125;
+
+/// What `--version` says behind the name. Clients read it: the word "version" before the number,
+/// and lines with a colon.
+const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.3.0");
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match commands::run(arguments) {
         Ok(code) => ExitCode::from(code),
-        Err(error) if hints::is_answer(&error) => hints::answer(&error),
+        Err(error) if hints::is_answer(&error) => ExitCode::from(hints::print_answer(&error)),
         Err(error) => {
             hints::report(&error);
             let runtime = error.downcast_ref::<crabcan_runtime::Error>();

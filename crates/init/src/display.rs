@@ -10,7 +10,9 @@ mod words;
 use core::ffi::CStr;
 use core::fmt::{self, Display, Formatter};
 
-use self::words::{Attributes, Capabilities, Descriptors, Device, GroupList, Limit, List, Text};
+use self::words::{
+    Attributes, Capabilities, Descriptors, Device, FilterFlags, GroupList, Limit, List, Text,
+};
 use crate::step::{Step, TARGET_OPTIONAL};
 
 const MS_REC: u64 = 0x4000;
@@ -44,6 +46,7 @@ impl Display for Step<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match *self {
             Self::AwaitIdMaps {} => f.write_str("wait for the id maps"),
+
             Self::NotDumpable {} => f.write_str("make init untraceable (not dumpable)"),
             Self::SetIds {
                 uid,
@@ -79,6 +82,19 @@ impl Display for Step<'_> {
             | Self::Reaper {}
             | Self::Session {}
             | Self::Exec { .. } => self.process_in_words(f),
+            Self::Seccomp {
+                program,
+                flags,
+                listener,
+            } => {
+                f.write_str("filter system calls")?;
+                Details::new(f)
+                    .add_if(true, format_args!("{} instructions", program.count()))
+                    .add_if(flags != 0, FilterFlags(flags))
+                    .add_if(listener, "listener sent to the parent")
+                    .end()
+            }
+            _ => f.write_str(self.name()),
         }
     }
 }

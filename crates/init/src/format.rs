@@ -6,11 +6,13 @@
 //! ```
 //! Numbers are in native order: a plan never leaves the machine, nor the run, that made it.
 
+mod lists;
 #[cfg(test)]
 mod tests;
 
 use core::ffi::CStr;
 
+pub use self::lists::{Bits, Change, Changes};
 use crate::step::Step;
 
 /// "CRAB" in the first four bytes.
@@ -183,7 +185,7 @@ impl<'a> Cursor<'a> {
         self.array().map(u32::from_ne_bytes)
     }
 
-    fn bytes(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = self.word()? as usize;
         self.take(length)
     }
@@ -317,6 +319,46 @@ impl<'a> Groups<'a> {
 
     pub(crate) fn as_bytes(&self) -> &'a [u8] {
         self.0
+    }
+}
+
+/// The program of a system call filter: the bytes of an array of `struct sock_filter`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instructions<'a>(&'a [u8]);
+
+impl<'a> Instructions<'a> {
+    /// The length of an instruction in bytes.
+    pub const LENGTH: usize = 8;
+    /// How many instructions the kernel takes at most (`BPF_MAXINSNS`).
+    pub const MAX: usize = 4096;
+
+    /// A program from its bytes; `None` when they are no whole number of instructions, none at
+    /// all, or more than [`Self::MAX`].
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Option<Self> {
+        let count = bytes.len() / Self::LENGTH;
+        let whole = bytes.len().is_multiple_of(Self::LENGTH);
+        (whole && (1..=Self::MAX).contains(&count)).then_some(Self(bytes))
+    }
+
+    /// How many instructions there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len() / Self::LENGTH
+    }
+
+    pub(crate) fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+}
+
+impl<'a> Field<'a> for Instructions<'a> {
+    fn read(from: &mut Cursor<'a>) -> Option<Self> {
+        Self::new(from.bytes()?)
+    }
+    #[cfg(not(crabcan_program))]
+    fn write(&self, to: &mut crate::writer::Buffer) {
+        to.bytes(self.0);
     }
 }
 

@@ -35,13 +35,14 @@ pub enum Message {
         /// [`Message::NO_INTERPRETER`] when the file is there but not what runs it.
         detail: u32,
     },
-    /// The program runs, or `Failed` was said before (by the reaper; without one, the channel's
-    /// end says so).
+    /// The program runs (said by the reaper; without one, the channel's end says so).
     Started,
     /// The command ended (said by the reaper).
     Ended(End),
     /// The master of the container's terminal is attached.
     Console,
+    /// The listener of the system call filter is attached.
+    Listener,
 }
 
 impl Message {
@@ -64,6 +65,7 @@ impl Message {
             Self::Ended(End::Code(code)) => [4, 0, code as u32, 0],
             Self::Ended(End::Signal(signal)) => [4, 1, signal as u32, 0],
             Self::Console => [5, 0, 0, 0],
+            Self::Listener => [6, 0, 0, 0],
         };
         let mut bytes = [0; Self::LENGTH];
         for (chunk, word) in bytes.chunks_exact_mut(4).zip(words) {
@@ -90,6 +92,7 @@ impl Message {
             [4, 0, code, 0] => Some(Self::Ended(End::Code(code as i32))),
             [4, 1, signal, 0] => Some(Self::Ended(End::Signal(signal as i32))),
             [5, 0, 0, 0] => Some(Self::Console),
+            [6, 0, 0, 0] => Some(Self::Listener),
             _ => None,
         }
     }

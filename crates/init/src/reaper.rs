@@ -54,10 +54,16 @@ fn hand_on(signals: &Fd, child: i32) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The reaper's process, from its copy to its end.
-pub(crate) fn run(channel: i32, child: i32) -> i32 {
+/// The reaper's process, from its copy to its end; `failure` is why that copy could not become the
+/// command.
+pub(crate) fn run(channel: i32, child: i32, failure: Option<Message>) -> i32 {
     // Nothing of the caller's is kept open: a reader of the command's output sees its end.
     (0..3).for_each(sys::close);
+    if let Some(failure) = failure {
+        // A parent that is gone can't be told, and needs not be.
+        let _ = sys::send(channel, &failure.to_bytes(), None);
+        return 1;
+    }
     let started = sys::send(channel, &Message::Started.to_bytes(), None);
     match started.and_then(|()| watch(channel, child)) {
         Ok(end) => {

@@ -4,7 +4,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::format::{Groups, Strings};
+use crate::format::{Groups, Instructions, Strings};
 use crate::step::{Step, TARGET_CREATE, TARGET_NO_SYMLINKS, TARGET_OPTIONAL};
 
 fn strings(bytes: &'static [u8]) -> Strings<'static> {
@@ -198,6 +198,14 @@ fn program() -> Samples {
         ),
         (Step::Session {}, "start a new session"),
         (
+            Step::Seccomp {
+                program: Instructions::new(&FILTER).unwrap(),
+                flags: 6,
+                listener: true,
+            },
+            "filter system calls (2 instructions; log,spec_allow; listener sent to the parent)",
+        ),
+        (
             Step::Exec {
                 candidates: strings(b"/usr/bin/echo\0/bin/echo\0"),
                 args: strings(b"echo\0hello\0\0"),
@@ -207,6 +215,9 @@ fn program() -> Samples {
         ),
     ]
 }
+
+/// Any two instructions.
+static FILTER: [u8; 16] = *b"\x20\0\0\0\0\0\0\0\x06\0\0\0\0\0\xff\x7f";
 
 /// Two groups: 1, and one whose four bytes all differ.
 static GROUPS: [u8; 8] = {

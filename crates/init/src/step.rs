@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use crate::format::{Cursor, Field, Groups, Strings};
+use crate::format::{Bits, Changes, Cursor, Field, Groups, Instructions, Strings};
 
 /// Makes the enum of steps and the reading and writing of each from one list, so that the format
 /// and the type can't drift apart.
@@ -48,7 +48,12 @@ macro_rules! steps {
     };
 }
 
-steps! {
+#[macro_use]
+mod process;
+#[macro_use]
+mod mount;
+
+with_mount_steps! {
     /// Wait until the parent has written the id maps and says so.
     AwaitIdMaps = 1 {}
     /// Make this process untraceable, and its `/proc/PID` the outer root's (`PR_SET_DUMPABLE`).
@@ -214,6 +219,15 @@ steps! {
     Reaper = 25 {}
     /// Become the leader of a new session, with the console as its terminal if there is one.
     Session = 26 {}
+    /// Install a system call filter (seccomp(2)): from here on init's own calls are filtered too.
+    Seccomp = 40 {
+        /// The filter's program.
+        program: Instructions<'a>,
+        /// `SECCOMP_FILTER_FLAG_*`, but for the one that asks for a listener.
+        flags: u32,
+        /// Whether the filter has a listener, which is sent to the parent.
+        listener: bool,
+    }
     /// Execute the program.
     Exec = 27 {
         /// The paths to try, as execvp(3) does.
@@ -232,3 +246,14 @@ pub const TARGET_CREATE: u32 = 1;
 pub const TARGET_NO_SYMLINKS: u32 = 2;
 /// A missing target is no error: then there is nothing to cover.
 pub const TARGET_OPTIONAL: u32 = 4;
+/// The target's last name is not followed if it is a symbolic link: the link is covered.
+pub const TARGET_NO_FOLLOW: u32 = 8;
+/// What the target holds is copied into the new file system before that covers it.
+pub const TARGET_COPY_UP: u32 = 16;
+/// The source's last name is not followed if it is a symbolic link: the link is bound.
+pub const SOURCE_NO_FOLLOW: u32 = 32;
+/// A source that is a symbolic link is made again at the target, and nothing is bound.
+pub const SOURCE_COPY_SYMLINK: u32 = 64;
+
+/// In the text of a hook's standard input, the place of init's own pid. No JSON text has this byte.
+pub const HOOK_PID: u8 = 1;

@@ -2,7 +2,6 @@
 
 use crate::errno::Errno;
 use crate::format::{FlatPlan, MAX_LENGTH};
-use crate::message::Message;
 use crate::reaper;
 use crate::step::Step;
 use crate::steps::{Context, Failure};
@@ -25,7 +24,7 @@ pub(crate) extern "C" fn entry() -> ! {
     let status = match prepare() {
         Ok((bytes, plan)) => walk(context, bytes, &plan),
         Err(errno) => {
-            report(&context, NO_STEP, errno.into());
+            context.fail(NO_STEP, errno.into());
             FAILURE
         }
     };
@@ -56,28 +55,33 @@ fn walk(mut context: Context, bytes: &'static [u8], plan: &FlatPlan<'_>) -> i32 
         let done = match plan.fault() {
             Some(fault) if fault.step == index && fault.errno == 0 => return FAILURE,
             Some(fault) if fault.step == index => Err(Errno(fault.errno).into()),
-            _ => perform(&mut context, &step),
+            _ => perform(&mut context, &step, plan),
         };
         match done {
             Ok(None) => {}
             Ok(Some(child)) => {
+                let failure = context.shared_failure();
                 drop(context);
                 sys::forget_plan(bytes);
-                return reaper::run(CHANNEL, child);
+                return reaper::run(CHANNEL, child, failure);
             }
             Err(failure) => {
-                report(&context, index, failure);
+                context.fail(index, failure);
                 return FAILURE;
             }
         }
     }
     // The last step of every plan never comes back.
-    report(&context, NO_STEP, Errno::EINVAL.into());
+    context.fail(NO_STEP, Errno::EINVAL.into());
     FAILURE
 }
 
 /// Does a step; the pid of the copy that goes on, in the process that stays behind as reaper.
-fn perform(context: &mut Context, step: &Step<'_>) -> Result<Option<i32>, Failure> {
+fn perform(
+    context: &mut Context,
+    step: &Step<'_>,
+    plan: &FlatPlan<'_>,
+) -> Result<Option<i32>, Failure> {
     match step {
         Step::Reaper {} => {
             // The reaper reads them, however this program was started; the copy, which starts the
@@ -85,19 +89,14 @@ fn perform(context: &mut Context, step: &Step<'_>) -> Result<Option<i32>, Failur
             sys::set_blocked_signals(u64::MAX)?;
             // A program that ignores its children hands that on to this one.
             sys::keep_children_that_ended()?;
+            context.share_report()?;
             let pid = sys::fork_and_wait_for_exec()?;
             Ok((pid != 0).then_some(pid))
         }
+        Step::Seccomp { .. } => {
+            context.prepare_program(plan.steps().last())?;
+            context.perform(step).map(|()| None)
+        }
         _ => context.perform(step).map(|()| None),
     }
-}
-
-fn report(context: &Context, step: u32, failure: Failure) {
-    let message = Message::Failed {
-        step,
-        errno: failure.errno.0,
-        detail: failure.detail,
-    };
-    // A parent that is gone can't be told, and needs not be.
-    let _ = context.say(message);
 }

@@ -13,7 +13,7 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crabcan_runtime::{Container, Sandbox};
+use crabcan_runtime::{Process, Sandbox};
 
 /// What the command looks at when the caller names none.
 const SCRIPT: &str = "\
@@ -60,7 +60,7 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     }
 
     // All steps up to the program; then the program.
-    let mut container = Container::create(&plan)?;
+    let mut container = Process::create(&plan)?;
     println!("init waits, process {}", container.pid());
     container.start()?;
     let status = container.wait()?;

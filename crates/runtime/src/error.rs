@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use crabcan_ns::ExitStatus;
 
+use crate::state::{Id, Status};
+
 /// Why an operation of the runtime failed: a variant is an operation, its source the cause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -147,6 +149,152 @@ pub enum Error {
         /// How it ended.
         status: ExitStatus,
     },
+    /// A name that no container can have.
+    #[error("container id \"{id}\" {reason}")]
+    InvalidId {
+        /// Its first 64 characters.
+        id: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The id is taken.
+    #[error("container with given ID already exists: {id}")]
+    AlreadyExists {
+        /// The id.
+        id: Id,
+    },
+    /// There is no such container.
+    #[error("container does not exist: {id}")]
+    NotFound {
+        /// The id.
+        id: Id,
+    },
+    /// What was asked for is not for a container in this state.
+    #[error("{refused}: {id} is {status}")]
+    WrongStatus {
+        /// What is refused.
+        refused: &'static str,
+        /// The id.
+        id: Id,
+        /// How far its life has come.
+        status: Status,
+    },
+    /// A signal can't be sent to the container.
+    #[error("send signal {signal} to container {id}")]
+    Signal {
+        /// The id.
+        id: Id,
+        /// The signal's number.
+        signal: i32,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The word to go on did not reach the waiting init, or had no effect.
+    #[error("start container {id}")]
+    NotStarted {
+        /// The id.
+        id: Id,
+        /// ESRCH, ENXIO: it has ended. ETIMEDOUT: it did not execute the program.
+        source: io::Error,
+    },
+    /// A killed container does not end.
+    #[error("container {id} does not end after SIGKILL")]
+    NotEnded {
+        /// The id.
+        id: Id,
+    },
+    /// The cgroup of a container can't be used.
+    #[error("{doing}")]
+    Cgroup {
+        /// What was being done.
+        doing: &'static str,
+        /// The cause.
+        #[source]
+        source: crabcan_cgroups::Error,
+    },
+    /// What was asked for is done with a cgroup, and the container has none.
+    #[error("container {id} has no cgroup")]
+    NoCgroup {
+        /// The id.
+        id: Id,
+    },
+    /// Only who has made a container can wait for it.
+    #[error("container {id} was made by another program")]
+    NotAChild {
+        /// The id.
+        id: Id,
+    },
+    /// Somebody else changes the container, for more than ten seconds.
+    #[error("container {id} is being changed by another process")]
+    Busy {
+        /// The id.
+        id: Id,
+    },
+    /// An ordinary user has no place for the state of containers.
+    #[error("no state directory: XDG_RUNTIME_DIR is not set")]
+    NoStateRoot,
+    /// The state directory can't be used.
+    #[error("{doing} {}", .path.display())]
+    State {
+        /// What was being done.
+        doing: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The record of a container is no record.
+    #[error("state of the container in {}: {reason}", .path.display())]
+    StateUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The kernel does not tell which process has a pid.
+    #[error("look at process {pid}")]
+    Identity {
+        /// The pid.
+        pid: i32,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A descriptor that the container is to inherit is not there.
+    #[error("descriptor {number} is to be inherited by the container")]
+    NotInherited {
+        /// Its number.
+        number: i32,
+        /// EBADF: it is not open.
+        source: io::Error,
+    },
+    /// A hook failed.
+    #[error("{kind} hook {}", .path.display())]
+    Hook {
+        /// Which list of `hooks` it is in.
+        kind: &'static str,
+        /// The program.
+        path: PathBuf,
+        /// Why it could not be executed, or how it ended, and what it said.
+        source: io::Error,
+    },
+    /// A socket of the caller's peer can't be used.
+    #[error("{doing} the socket {}", .path.display())]
+    Socket {
+        /// What was being done.
+        doing: &'static str,
+        /// The socket.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The pid file can't be written.
+    #[error("write the pid file {}", .path.display())]
+    PidFile {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// The caller's terminal can't be used.
     #[error("{doing}")]
     Terminal {
@@ -181,6 +329,15 @@ impl Error {
         match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory if !interpreter => 127,
             _ => 126,
+        }
+    }
+
+    /// Whether a hook is to blame, of the host or of the container.
+    pub(crate) fn is_of_hook(&self) -> bool {
+        match self {
+            Self::Hook { .. } => true,
+            Self::Step { step, .. } => step.contains(" hook "),
+            _ => false,
         }
     }
 

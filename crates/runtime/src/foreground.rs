@@ -6,7 +6,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use crate::console::{Relay, SIGWINCH, poll_failed};
 use crate::signals::Signals;
-use crate::{Container, Error};
+use crate::{Error, Process};
 
 /// Waits until the container has ended, hands on the signals that arrive meanwhile, and relays its
 /// terminal to the last byte.
@@ -14,7 +14,7 @@ use crate::{Container, Error};
 /// # Errors
 /// [`Error::Wait`], [`Error::Terminal`] and [`Error::Namespaces`] when the kernel refuses to wait.
 pub fn wait(
-    container: &mut Container<'_>,
+    container: &mut Process<'_>,
     signals: Option<&Signals>,
     mut relay: Option<&mut Relay>,
 ) -> Result<ExitStatus, Error> {
@@ -56,7 +56,7 @@ struct Ready {
 }
 
 fn ready(
-    container: &Container<'_>,
+    container: &Process<'_>,
     listening: bool,
     signals: Option<&Signals>,
     relay: Option<&Relay>,
@@ -96,7 +96,7 @@ fn ready(
     })
 }
 
-fn is_readable(container: &Container<'_>) -> Result<bool, Error> {
+fn is_readable(container: &Process<'_>) -> Result<bool, Error> {
     let mut fds = [PollFd::from_borrowed_fd(container.channel(), PollFlags::IN)];
     let at_once = rustix::event::Timespec {
         tv_sec: 0,
@@ -108,11 +108,7 @@ fn is_readable(container: &Container<'_>) -> Result<bool, Error> {
 }
 
 /// Hands every signal that has arrived to the container, the window's size to its terminal.
-fn hand_on(
-    container: &Container<'_>,
-    signals: &Signals,
-    relay: Option<&Relay>,
-) -> Result<(), Error> {
+fn hand_on(container: &Process<'_>, signals: &Signals, relay: Option<&Relay>) -> Result<(), Error> {
     while let Some(signal) = signals.next()? {
         match relay {
             Some(relay) if signal == SIGWINCH => relay.resize(),

@@ -1,5 +1,6 @@
 //! What of the host decides how a container is made.
 
+use crabcan_caps::{Capability, CapabilitySet};
 use rustix::system::uname;
 
 use crate::Error;
@@ -20,6 +21,10 @@ pub struct Host {
     pub gid: u32,
     /// Whether the caller holds the privileges of the host's root: mounts, and any ids.
     pub privileged: bool,
+    /// The capabilities that the caller can give to others: what it may make effective.
+    pub capabilities: CapabilitySet,
+    /// Whether setgroups(2) is allowed in the caller's user namespace.
+    pub setgroups: bool,
     /// The kernel's release, as uname(2) says.
     pub release: String,
 }
@@ -31,7 +36,7 @@ impl Host {
     /// [`Error::Capabilities`] when the kernel does not tell.
     pub fn current() -> Result<Self, Error> {
         const ROOT: u64 = CAP_SETGID | CAP_SETUID | CAP_SYS_ADMIN;
-        let [effective, _, _] =
+        let [effective, permitted, _] =
             crabcan_init::steps::capability::get().map_err(|errno| Error::Capabilities {
                 source: std::io::Error::from_raw_os_error(errno.0),
             })?;
@@ -39,8 +44,16 @@ impl Host {
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
             privileged: effective & ROOT == ROOT && has_every_id("uid") && has_every_id("gid"),
+            capabilities: CapabilitySet::from_bits(permitted),
+            setgroups: setgroups_allowed(),
             release: uname().release().to_string_lossy().into_owned(),
         })
+    }
+
+    /// Whether the caller has all of these capabilities.
+    pub(crate) fn has(&self, capabilities: &[Capability]) -> bool {
+        let wanted = CapabilitySet::of(capabilities);
+        wanted.difference(self.capabilities).is_empty()
     }
 
     /// Refuses a kernel that lacks what every container needs.
@@ -59,6 +72,13 @@ impl Host {
             _ => Ok(()),
         }
     }
+}
+
+/// A group could deny what everybody else may: who gave up setgroups(2) for a map of groups may not
+/// leave one. Without such a file the kernel knows no such thing.
+fn setgroups_allowed() -> bool {
+    let text = std::fs::read_to_string("/proc/self/setgroups");
+    text.map_or(true, |text| text.trim() != "deny")
 }
 
 /// Whether this user namespace has all ids of the host. The root of another one has nothing to give
@@ -83,6 +103,8 @@ mod tests {
             uid: 0,
             gid: 0,
             privileged: false,
+            capabilities: CapabilitySet::EMPTY,
+            setgroups: true,
             release: release.into(),
         }
         .check_kernel()

@@ -98,7 +98,7 @@ fn lock_file() -> io::Result<File> {
         .truncate(false)
         .mode(0o600)
         .custom_flags(OFlag::O_NOFOLLOW.bits())
-        .open(Path::new(DIRECTORY).join("ids"))
+        .open(Path::new(DIRECTORY).join(".ids"))
 }
 
 /// Locks the bytes that stand for a range; false when somebody else has one of them: ranges of

@@ -1,21 +1,31 @@
-//! The launch: init and its plan in sealed memory, a child that executes it, and what only the
-//! parent may do for it.
+//! The launch: init and its plan in sealed memory, and a child that executes it.
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crabcan_ipc::ChildEnd;
-use crabcan_ns::{
-    Child, CloneOptions, Namespace, NamespaceFd, Program, clone_program, write_id_maps,
-};
+use crabcan_ns::{Child, CloneOptions, Program, clone_program};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
-use crate::protocol::Protocol;
 use crate::{Error, Plan};
 
-/// Clones a child that executes init with its end of the channel as 3 and the plan as 4.
-pub(crate) fn launch(plan: &Plan, channel: ChildEnd) -> Result<Child, Error> {
+/// What init is given besides the plan.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings<'a> {
+    /// From descriptor 5 on, as the plan says.
+    pub(crate) descriptors: Vec<BorrowedFd<'a>>,
+    /// The cgroup of the unified hierarchy that it is born in.
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
+}
+
+/// Clones a child that executes init with its end of the channel as 3, the plan as 4, and what it
+/// is handed besides behind them.
+pub(crate) fn launch(
+    plan: &Plan,
+    channel: ChildEnd,
+    surroundings: &Surroundings<'_>,
+) -> Result<Child, Error> {
     // A fresh file for each launch: one that is kept could be opened for writing by a container,
     // and then never be executed again (ETXTBSY).
     let program = sealed("crabcan-init", MemfdFlags::EXEC, crabcan_init::PROGRAM)?;
@@ -23,60 +33,22 @@ pub(crate) fn launch(plan: &Plan, channel: ChildEnd) -> Result<Child, Error> {
         hide(&program)?;
     }
     let flat = sealed("crabcan-plan", MemfdFlags::NOEXEC_SEAL, &plan.flatten())?;
-    let descriptors = [channel.as_fd(), flat.as_fd()];
+    let mut descriptors = vec![channel.as_fd(), flat.as_fd()];
+    descriptors.extend(&surroundings.descriptors);
     let program = Program {
         executable: program.as_fd(),
         args: &[c"crabcan-init"],
         env: &[],
         descriptors: &descriptors,
     };
-    clone_program(&program, &CloneOptions::new(plan.namespaces())).map_err(|source| {
-        Error::Namespaces {
-            doing: "start init",
-            source,
-        }
-    })
-}
-
-/// Does for init what needs the parent's privilege or place: id maps, and mounts that the
-/// container's own ids could not reach. Returns when all is sent.
-pub(crate) fn provide(plan: &Plan, child: &Child, protocol: &Protocol) -> Result<(), Error> {
-    let Some(maps) = plan.id_maps() else {
-        return Ok(());
-    };
-    write_id_maps(child.pid(), &maps.uid, &maps.gid, maps.writer).map_err(|source| {
-        Error::Namespaces {
-            doing: "map the ids of the container",
-            source,
-        }
-    })?;
-    let sent = |source| Error::Channel {
-        doing: "send init on its way",
+    let mut options = CloneOptions::new(plan.namespaces());
+    if let Some(cgroup) = surroundings.cgroup {
+        options = options.cgroup(cgroup);
+    }
+    clone_program(&program, &options).map_err(|source| Error::Namespaces {
+        doing: "start init",
         source,
-    };
-    protocol.proceed().map_err(sent)?;
-    if plan.mounts_to_send().is_empty() {
-        return Ok(());
-    }
-    let path = format!("/proc/{}/ns/user", child.pid());
-    let user_namespace =
-        NamespaceFd::open_path(path, Namespace::User).map_err(|source| Error::Namespaces {
-            doing: "open the user namespace",
-            source,
-        })?;
-    for mount in plan.mounts_to_send() {
-        let idmap = mount.idmap.then(|| user_namespace.as_fd());
-        let source = &mount.source;
-        let tree = crabcan_rootfs::detached_tree(source, mount.recursive, mount.attributes, idmap)
-            .map_err(|source| match source {
-                crabcan_rootfs::Error::IdMapUnsupported { .. } => {
-                    Error::IdMapUnsupported { source }
-                }
-                _ => Error::Rootfs { source },
-            })?;
-        protocol.send_mount(tree.as_fd()).map_err(sent)?;
-    }
-    Ok(())
+    })
 }
 
 /// A memory file with these contents that nobody can change any more.

@@ -16,12 +16,12 @@
 //! The same in its four parts, for whoever wants to do something in between:
 //!
 //! ```
-//! use crabcan_runtime::{Container, ExitStatus, Sandbox};
+//! use crabcan_runtime::{Process, ExitStatus, Sandbox};
 //!
 //! let plan = Sandbox::new("/bin/sleep").arg("60").hostname("quiet-reef").plan()?;
 //! assert!(plan.steps().contains(&"set host name quiet-reef".to_owned()));
 //!
-//! let mut container = Container::create(&plan)?;
+//! let mut container = Process::create(&plan)?;
 //! container.start()?;
 //! container.signal(15)?;
 //! assert_eq!(container.wait()?, ExitStatus::Signaled(15));
@@ -33,7 +33,7 @@
 //! * [`spec::Spec`]: what a container is to be, in the words of the OCI runtime specification. The
 //!   builder fills one in; so can you, for [`Plan::new`].
 //! * [`Plan`]: everything that will be done, in order. [`Host`] is what it depends on besides.
-//! * [`Container`]: made, started, waited for, removed; killed when it is dropped.
+//! * [`Process`]: made, started, waited for, removed; killed when it is dropped.
 //! * [`wait`], [`signals`], [`console`]: a container in the foreground of a program on a terminal.
 //!
 //! # Safe in any program
@@ -56,7 +56,7 @@
 //! # Privileges
 //! None, where ordinary users may make user namespaces: the container has the caller's own id, as
 //! any id inside. A caller with `CAP_SETUID`, `CAP_SETGID` and `CAP_SYS_ADMIN` gets a user namespace
-//! too, on a range of ids that nothing on the host owns; for that it makes `/run/crabcan/ids`.
+//! too, on a range of ids that nothing on the host owns; for that it makes `/run/crabcan/.ids`.
 //!
 //! # Errors
 //! One type, [`Error`]: a variant is an operation and names its object, the source is the kernel's
@@ -66,22 +66,36 @@
 pub mod console;
 mod container;
 mod error;
+mod features;
 mod foreground;
+mod handover;
+mod hooks;
 mod host;
 mod hostname;
 mod ids;
+mod inherited;
 mod launch;
+mod notify;
 mod plan;
+mod process;
 mod protocol;
+mod provide;
+mod resctrl;
 mod sandbox;
 pub mod signals;
 pub mod spec;
+mod state;
 mod sys;
 
-pub use container::Container;
+pub use container::{Container, Creation};
+pub use crabcan_cgroups::{Events, IoStatistics, Statistics};
 pub use crabcan_ns::ExitStatus;
 pub use error::Error;
+pub use features::Features;
 pub use foreground::wait;
 pub use host::Host;
+pub use inherited::inherited;
 pub use plan::Plan;
+pub use process::Process;
 pub use sandbox::Sandbox;
+pub use state::{Id, State, StateRoot, Status};

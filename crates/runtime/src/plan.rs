@@ -1,6 +1,9 @@
 //! The plan: everything that will be done to make a container, decided before any of it is done.
 
 mod compose;
+mod late;
+
+pub(crate) use compose::memory_words;
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -10,12 +13,14 @@ use std::path::PathBuf;
 use crabcan_init::format::{Fault, FlatPlan};
 use crabcan_init::message::Message;
 use crabcan_init::{PlanWriter, Step};
-use crabcan_ns::{IdMap, IdMapWriter, Namespaces};
+use crabcan_ns::{IdMap, IdMapWriter, Namespace, Namespaces};
 use crabcan_rootfs::MountAttributes;
 
 use crate::ids::IdRange;
 use crate::spec::Spec;
 use crate::{Error, Host};
+
+pub(crate) use late::LateSteps;
 
 /// The validated list of everything that makes a container: immutable, and free of side effects.
 #[derive(Debug)]
@@ -23,21 +28,34 @@ pub struct Plan {
     host: Host,
     namespaces: Namespaces,
     id_maps: Option<IdMaps>,
-    mounts_to_send: Vec<MountToSend>,
+    provisions: Vec<Provision>,
     writer: PlanWriter,
     program: OsString,
     reaper: bool,
+    changed: Vec<(Namespace, &'static str)>,
+    warnings: Vec<String>,
     fault: Option<Fault>,
     /// The ids of the container, held for as long as the plan is there.
     ids: Option<IdRange>,
 }
 
 /// The ids of a new user namespace.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IdMaps {
     pub(crate) uid: IdMap,
     pub(crate) gid: IdMap,
     pub(crate) writer: IdMapWriter,
+}
+
+/// One thing that the parent hands to init.
+#[derive(Clone, Debug)]
+pub(crate) enum Provision {
+    /// The id maps are written, and init is told so.
+    IdMaps(IdMaps),
+    /// A namespace that is there already.
+    Namespace { kind: Namespace, path: PathBuf },
+    /// A mount.
+    Mount(MountToSend),
 }
 
 /// A mount that the parent makes, since the container's own ids could not, and sends to init.
@@ -46,7 +64,16 @@ pub(crate) struct MountToSend {
     pub(crate) source: PathBuf,
     pub(crate) recursive: bool,
     pub(crate) attributes: MountAttributes,
-    pub(crate) idmap: bool,
+    pub(crate) idmap: Option<IdMapping>,
+}
+
+/// With whose ids the files of a mount are seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum IdMapping {
+    /// The container's own.
+    Container,
+    /// Those of the mount alone.
+    Own(IdMaps),
 }
 
 impl Plan {
@@ -69,6 +96,13 @@ impl Plan {
         let plan = FlatPlan::parse(&flat);
         plan.map(|plan| plan.steps().map(|step| step.to_string()).collect())
             .unwrap_or_default()
+    }
+
+    /// What could not be done as it was asked for, where the specification wants a warning for that
+    /// and no failure: capabilities that can't be granted. Each names its property.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The namespaces that the container gets of its own.
@@ -100,12 +134,33 @@ impl Plan {
         &self.host
     }
 
-    pub(crate) fn id_maps(&self) -> Option<&IdMaps> {
-        self.id_maps.as_ref()
+    /// A plan whose init waits in a user namespace of its own, for maps that it is never told of.
+    pub(crate) fn waiting_in_a_user_namespace() -> Result<Self, Error> {
+        let mut writer = PlanWriter::new();
+        writer.push(&Step::AwaitIdMaps {})?;
+        Ok(Self {
+            host: Host::current()?,
+            namespaces: Namespaces::new().make(Namespace::User),
+            id_maps: None,
+            provisions: Vec::new(),
+            writer,
+            program: OsString::new(),
+            reaper: false,
+            changed: Vec::new(),
+            warnings: Vec::new(),
+            fault: None,
+            ids: None,
+        })
     }
 
-    pub(crate) fn mounts_to_send(&self) -> &[MountToSend] {
-        &self.mounts_to_send
+    /// The kinds of namespaces whose names or settings are changed, and by which property.
+    pub(crate) fn changed(&self) -> &[(Namespace, &'static str)] {
+        &self.changed
+    }
+
+    /// What the parent hands to init, in the order in which init takes it.
+    pub(crate) fn provisions(&self) -> &[Provision] {
+        &self.provisions
     }
 
     pub(crate) fn has_reaper(&self) -> bool {
@@ -115,7 +170,7 @@ impl Plan {
     /// Whether init is to be unreadable: not for an ordinary user, who could not write its id maps
     /// then.
     pub(crate) fn hides_init(&self) -> bool {
-        self.host.privileged && self.id_maps.is_some()
+        self.host.privileged && self.namespaces.makes(Namespace::User)
     }
 
     pub(crate) fn flatten(&self) -> Vec<u8> {

@@ -32,9 +32,9 @@ impl Protocol {
         self.channel.send_boolean(true)
     }
 
-    /// Hands a detached mount to the step that waits for one.
-    pub(crate) fn send_mount(&self, mount: BorrowedFd<'_>) -> Result<(), crabcan_ipc::Error> {
-        self.channel.send_record_with_fd(&[DESCRIPTOR], mount)
+    /// Hands a descriptor to the step that waits for one: a mount, or a namespace.
+    pub(crate) fn send_descriptor(&self, what: BorrowedFd<'_>) -> Result<(), crabcan_ipc::Error> {
+        self.channel.send_record_with_fd(&[DESCRIPTOR], what)
     }
 
     /// Waits for what init says next.

@@ -2,7 +2,10 @@
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
+
+use rustix::io::Errno;
 
 /// Whether a signal's action is to be ignored.
 pub(crate) fn is_ignored(signal: i32) -> bool {
@@ -24,4 +27,26 @@ pub(crate) fn keep_ends_of_children() {
     let default = unsafe { default.assume_init() };
     // SAFETY: no handler is taken away, since the signal is ignored, and none is set.
     unsafe { libc::sigaction(libc::SIGCHLD, &raw const default, ptr::null_mut()) };
+}
+
+/// Sends a signal of any number to a process, see pidfd_send_signal(2).
+pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
+    let (descriptor, none) = (pidfd.as_raw_fd(), ptr::null::<libc::siginfo_t>());
+    // SAFETY: the descriptor is open, and a null information asks for the kernel's own.
+    let answer = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, descriptor, signal, none, 0) };
+    match answer {
+        0 => Ok(()),
+        _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)),
+    }
+}
+
+/// A close-on-exec copy of a descriptor that this program was started with; EBADF without one.
+pub(crate) fn copy_of_inherited(number: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: the kernel looks at the number and refuses one that is not open.
+    let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
+    if copy < 0 {
+        return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::BADF));
+    }
+    // SAFETY: the kernel has just made it, for nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }

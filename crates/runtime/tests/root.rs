@@ -12,14 +12,14 @@ use std::fs;
 use std::ops::Range;
 
 use alone::{alone, children, descriptors, is_running, long_time, until};
-use crabcan_runtime::{Container, ExitStatus, Plan, Sandbox};
+use crabcan_runtime::{ExitStatus, Plan, Process, Sandbox};
 
 fn shell(script: &str) -> Sandbox {
     Sandbox::new("/bin/sh").arg("-c").arg(script)
 }
 
 /// The host's ids that a container has, by the kernel's own word.
-fn ids(container: &Container<'_>, file: &str) -> Range<u64> {
+fn ids(container: &Process<'_>, file: &str) -> Range<u64> {
     let map = fs::read_to_string(format!("/proc/{}/{file}", container.pid())).unwrap();
     let numbers: Vec<u64> = map
         .split_whitespace()
@@ -38,7 +38,7 @@ fn containers_that_live_at_the_same_time_share_no_ids() {
         let plans: Vec<Plan> = (0..4).map(|_| shell("exit 0").plan().unwrap()).collect();
         let containers: Vec<_> = plans
             .iter()
-            .map(|plan| Container::create(plan).unwrap())
+            .map(|plan| Process::create(plan).unwrap())
             .collect();
         for file in ["uid_map", "gid_map"] {
             let mut ranges: Vec<_> = containers.iter().map(|one| ids(one, file)).collect();
@@ -85,13 +85,13 @@ fn a_whole_life_with_the_hosts_ids() {
         let time = long_time(9);
         let sandbox = Sandbox::new("sleep").arg(&time).host_users(true);
         let plan = sandbox.plan().unwrap();
-        let mut container = Container::create(&plan).unwrap();
+        let mut container = Process::create(&plan).unwrap();
         container.start().unwrap();
         until("the command", || is_running(&time));
         container.signal(15).unwrap();
         assert_eq!(container.wait().unwrap(), ExitStatus::Signaled(15));
         container.remove().unwrap();
-        let mut container = Container::create(&plan).unwrap();
+        let mut container = Process::create(&plan).unwrap();
         container.start().unwrap();
         container.remove().unwrap();
         assert!(!is_running(&time));

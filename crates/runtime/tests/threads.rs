@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use alone::{alone, children, descriptors};
-use crabcan_runtime::{Container, ExitStatus, Sandbox};
+use crabcan_runtime::{ExitStatus, Process, Sandbox};
 use nix::sys::resource::{UsageWho, getrusage};
 
 fn shell(script: &str) -> Sandbox {
@@ -111,10 +111,10 @@ fn nothing_is_left_of_many_containers() {
             succeeds(&Sandbox::new("/bin/true"));
             Sandbox::new("/no/such/program").status().unwrap_err();
             let plan = Sandbox::new("/bin/true").plan().unwrap();
-            drop(Container::create(&plan).unwrap());
+            drop(Process::create(&plan).unwrap());
             let mut broken = Sandbox::new("/bin/true").plan().unwrap();
             broken.fail_at(5, 12);
-            Container::create(&broken).unwrap_err();
+            Process::create(&broken).unwrap_err();
         }
         assert_eq!(descriptors(), before);
         assert_eq!(children(), [0; 0]);
@@ -153,14 +153,14 @@ fn a_container_outlives_the_thread_that_made_it() {
         let plan = shell("sleep 0.3; exit 9").plan().unwrap();
         let started = thread::scope(|scope| {
             let made = scope.spawn(|| {
-                let mut container = Container::create(&plan).unwrap();
+                let mut container = Process::create(&plan).unwrap();
                 container.start().unwrap();
                 container
             });
             made.join().unwrap()
         });
         let created = thread::scope(|scope| {
-            let made = scope.spawn(|| Container::create(&plan).unwrap());
+            let made = scope.spawn(|| Process::create(&plan).unwrap());
             made.join().unwrap()
         });
         let (mut started, mut created) = (started, created);

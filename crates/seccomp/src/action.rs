@@ -66,6 +66,51 @@ impl Action {
         }
     }
 
+    /// The action of what a filter returns, if it is one that this crate writes.
+    pub(crate) fn from_return(value: u32) -> Option<Self> {
+        let data = value as u16;
+        let one = match value & libc::SECCOMP_RET_ACTION_FULL {
+            libc::SECCOMP_RET_KILL_PROCESS => Self::KillProcess,
+            libc::SECCOMP_RET_KILL_THREAD => Self::KillThread,
+            libc::SECCOMP_RET_TRAP => Self::Trap,
+            libc::SECCOMP_RET_ERRNO => Self::Errno(data),
+            libc::SECCOMP_RET_TRACE => Self::Trace(data),
+            libc::SECCOMP_RET_ALLOW => Self::Allow,
+            libc::SECCOMP_RET_LOG => Self::Log,
+            libc::SECCOMP_RET_USER_NOTIF => Self::Notify,
+            _ => return None,
+        };
+        (one.to_return() == value).then_some(one)
+    }
+
+    /// How little is left of a call: of several filters' answers the kernel takes the strictest.
+    pub(crate) fn strictness(self) -> u8 {
+        match self {
+            Self::KillProcess => 7,
+            Self::KillThread => 6,
+            Self::Trap => 5,
+            Self::Errno(_) => 4,
+            Self::Notify => 3,
+            Self::Trace(_) => 2,
+            Self::Log => 1,
+            Self::Allow => 0,
+        }
+    }
+
+    /// For people: `allow`, `errno 38`.
+    pub(crate) fn in_words(self) -> String {
+        match self {
+            Self::KillProcess => "kill the process".to_owned(),
+            Self::KillThread => "kill the thread".to_owned(),
+            Self::Trap => "trap".to_owned(),
+            Self::Errno(errno) => format!("errno {errno}"),
+            Self::Trace(message) => format!("trace {message}"),
+            Self::Allow => "allow".to_owned(),
+            Self::Log => "log".to_owned(),
+            Self::Notify => "notify".to_owned(),
+        }
+    }
+
     /// Why the kernel would not do what this says, if so.
     pub(crate) fn problem(self) -> Option<&'static str> {
         match self {

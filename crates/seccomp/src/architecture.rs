@@ -101,6 +101,12 @@ impl Architecture {
         })
     }
 
+    /// The word of the specification without what all of them begin with: `x86_64`.
+    pub(crate) fn short(self) -> String {
+        let word = Self::ALL[self as usize].2;
+        word.trim_start_matches("SCMP_ARCH_").to_ascii_lowercase()
+    }
+
     /// The kernel's `AUDIT_ARCH_*`, which a filter finds in `seccomp_data.arch`.
     #[must_use]
     pub fn audit(self) -> u32 {
@@ -111,16 +117,6 @@ impl Architecture {
     #[must_use]
     pub fn little_endian(self) -> bool {
         self.audit() & 0x4000_0000 != 0
-    }
-
-    /// Numbers from here on say nothing about a call's age.
-    pub(crate) fn unordered_from(self) -> u32 {
-        match self {
-            Self::X32 => X32_BIT + 512,
-            Self::X86_64 => X32_BIT,
-            Self::Arm => ARM_PRIVATE,
-            _ => u32::MAX,
-        }
     }
 }
 

@@ -21,11 +21,11 @@ pub enum Comparison {
     Ge(u64),
     /// It is greater.
     Gt(u64),
-    /// Of the argument's bits, those of the mask are just those of the value.
+    /// In the bits of the mask, the argument is the same as the value.
     MaskedEq {
         /// Which bits count.
         mask: u64,
-        /// What they are compared with; a bit outside of the mask is an error.
+        /// What they are compared with; its bits outside of the mask do not count either.
         value: u64,
     },
 }
@@ -41,7 +41,22 @@ impl Comparison {
             Self::Eq(value) => argument == value,
             Self::Ge(value) => argument >= value,
             Self::Gt(value) => argument > value,
-            Self::MaskedEq { mask, value } => argument & mask == value,
+            Self::MaskedEq { mask, value } => argument & mask == value & mask,
+        }
+    }
+}
+
+/// What is said of the argument: `== 0x5412`, `& 0xffffffff == 0x5412`.
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ne(value) => write!(f, "!= {value:#x}"),
+            Self::Lt(value) => write!(f, "< {value:#x}"),
+            Self::Le(value) => write!(f, "<= {value:#x}"),
+            Self::Eq(value) => write!(f, "== {value:#x}"),
+            Self::Ge(value) => write!(f, ">= {value:#x}"),
+            Self::Gt(value) => write!(f, "> {value:#x}"),
+            Self::MaskedEq { mask, value } => write!(f, "& {mask:#x} == {:#x}", value & mask),
         }
     }
 }

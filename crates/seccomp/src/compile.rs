@@ -2,7 +2,8 @@
 
 use crate::architecture::X32_BIT;
 use crate::filter::UnknownName;
-use crate::policy::{self, Named, Start};
+use crate::outcome::Named;
+use crate::policy::{self, Start};
 use crate::program::{Ask, Graph, NodeId, Word};
 use crate::{Action, Architecture, Error, Filter, Profile};
 
@@ -13,7 +14,7 @@ impl Profile {
     /// Makes the kernel's program of the profile.
     ///
     /// # Errors
-    /// [`Error::Rule`] and [`Error::Default`] for what makes no sense, [`Error::Native`] when the
+    /// [`Error::Field`] for what makes no sense, [`Error::Native`] when the
     /// profile has no architecture and this machine's is not known, [`Error::TooLong`] for more than
     /// 4096 instructions. A name that is no system call's is no error, see [`Filter::unknown`].
     pub fn compile(&self) -> Result<Filter, Error> {
@@ -37,8 +38,26 @@ impl Profile {
             graph.check()?;
         }
         let program = graph.write(root)?;
-        let notifies = self.actions().any(|action| action == Action::Notify);
-        Ok(Filter::new(program, self.flags, unknown, notifies, depth))
+        let notified = self.notified();
+        Ok(Filter::new(program, self.flags, unknown, notified, depth))
+    }
+
+    /// The native calls of which a listener may be asked, in byte order; `None` where the profile
+    /// has no such action at all.
+    fn notified(&self) -> Option<Vec<&'static str>> {
+        let notify = |action| action == Action::Notify;
+        if !self.actions().any(notify) {
+            return None;
+        }
+        let native = Architecture::native().into_iter();
+        let decisions = native.flat_map(|native| self.explain_all(native));
+        let asks = decisions.filter(|decision| {
+            let mut cases = decision.cases.iter();
+            notify(decision.otherwise) || cases.any(|case| notify(case.action))
+        });
+        let mut names: Vec<&str> = asks.map(|decision| decision.name).collect();
+        names.dedup();
+        Some(names)
     }
 
     /// Every action that the profile can come to.

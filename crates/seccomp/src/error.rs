@@ -4,6 +4,16 @@ use std::io;
 
 use crate::filter::MAX_INSTRUCTIONS;
 
+impl Error {
+    /// The error of a profile's field.
+    pub(crate) fn field(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Field {
+            field: field.into(),
+            reason: reason.into(),
+        }
+    }
+}
+
 /// An error of this crate: what is wrong with which rule, or what the kernel refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -16,21 +26,23 @@ pub enum Error {
         /// The word.
         name: String,
     },
-    /// The default action of a profile does not make sense.
-    #[error("default action: {reason}")]
-    Default {
-        /// Why not.
-        reason: &'static str,
-    },
-    /// A rule of a profile does not make sense.
-    #[error("rule {rule}, {field}: {reason}")]
-    Rule {
-        /// Which rule of the profile, counted from zero.
-        rule: usize,
-        /// Which field of it: `names[2]`, `action`, `args[0].index`, `args[1].valueTwo`.
+    /// A field of a profile does not make sense.
+    #[error("{field}: {reason}")]
+    Field {
+        /// Which, in the words of the OCI specification whether the profile came from JSON or not:
+        /// `defaultAction`, `syscalls[12].args[0].op`.
         field: String,
         /// Why not.
-        reason: &'static str,
+        reason: String,
+    },
+    /// A profile is not JSON, or not of the right shape.
+    #[cfg(feature = "json")]
+    #[error("{field}")]
+    Json {
+        /// Where: `syscalls[12].args[0].value`, or `.` for the whole.
+        field: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
     },
     /// The profile is for the native architecture, and this machine's is not known.
     #[error("the machine's own architecture has no table of system calls")]

@@ -34,7 +34,7 @@ pub struct Filter {
     program: Vec<Instruction>,
     flags: Flags,
     unknown: Vec<UnknownName>,
-    notifies: bool,
+    notified: Option<Vec<&'static str>>,
     depth: u32,
 }
 
@@ -43,14 +43,14 @@ impl Filter {
         program: Vec<Instruction>,
         flags: Flags,
         unknown: Vec<UnknownName>,
-        notifies: bool,
+        notified: Option<Vec<&'static str>>,
         depth: u32,
     ) -> Self {
         Self {
             program,
             flags,
             unknown,
-            notifies,
+            notified,
             depth,
         }
     }
@@ -89,7 +89,18 @@ impl Filter {
     /// Whether an action of the profile asks a listener.
     #[must_use]
     pub fn needs_listener(&self) -> bool {
-        self.notifies
+        self.notified.is_some()
+    }
+
+    /// Whether a listener may be asked before a native program makes this call.
+    ///
+    /// Who installs the filter and hands the listener to somebody else needs some calls for that,
+    /// `sendmsg` and `close` say, and `execve` thereafter. A call that nobody can answer yet waits
+    /// for ever, so ask this before.
+    #[must_use]
+    pub fn notifies(&self, name: &str) -> bool {
+        let notified = self.notified.as_deref().unwrap_or_default();
+        notified.binary_search(&name).is_ok()
     }
 
     /// How many questions about the number are asked at most before conditions on arguments.

@@ -64,12 +64,19 @@
 
 mod action;
 mod architecture;
+pub mod builtin;
 mod comparison;
 mod compile;
+mod disassembly;
 mod error;
+mod explain;
 mod filter;
 mod flags;
 mod install;
+#[cfg(feature = "json")]
+pub mod json;
+mod multiplexer;
+mod outcome;
 mod policy;
 mod profile;
 mod program;
@@ -80,6 +87,7 @@ pub use action::Action;
 pub use architecture::Architecture;
 pub use comparison::{Comparison, Operator};
 pub use error::Error;
+pub use explain::{Case, Decision, Route};
 pub use filter::{Filter, Instruction, UnknownName};
 pub use flags::Flags;
 pub use install::no_new_privileges;

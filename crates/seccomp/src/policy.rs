@@ -2,29 +2,10 @@
 
 use std::collections::HashMap;
 
+use crate::multiplexer::{self, Multiplexer};
+use crate::outcome::{Named, Outcome, Unnamed};
 use crate::program::{Ask, Graph, NodeId, Word};
-use crate::{Action, Architecture, Comparison, Error, Profile, Rule, syscalls};
-
-/// The names of a profile's rules, looked up once: index of the name, and of the rule.
-#[derive(Debug)]
-pub(crate) struct Named {
-    pairs: Vec<(usize, usize)>,
-}
-
-impl Named {
-    pub(crate) fn new(profile: &Profile, mut unknown: impl FnMut(usize, &str)) -> Self {
-        let mut pairs = Vec::new();
-        for (at, rule) in profile.rules.iter().enumerate() {
-            for name in &rule.names {
-                match syscalls::index(name) {
-                    Some(index) => pairs.push((index, at)),
-                    None => unknown(at, name),
-                }
-            }
-        }
-        Self { pairs }
-    }
-}
+use crate::{Architecture, Comparison, Error, Profile, Rule};
 
 /// The first number of a range and what happens from there on.
 pub(crate) type Start = (u32, NodeId);
@@ -36,40 +17,32 @@ pub(crate) fn ranges(
     named: &Named,
     architecture: Architecture,
 ) -> Result<Vec<Start>, Error> {
-    let mut calls: Vec<(u32, usize)> = named
-        .pairs
-        .iter()
-        .filter_map(|(name, rule)| Some((syscalls::number_at(architecture, *name)?, *rule)))
+    let calls = named.calls(architecture);
+    let unnamed = Unnamed::new(profile, architecture, &calls);
+    let gaps: Vec<Start> = unnamed
+        .changes()
+        .into_iter()
+        .map(|(from, action)| (from, graph.give(action.to_return())))
         .collect();
-    calls.sort_unstable();
-    calls.dedup();
+    let little_endian = architecture.little_endian();
     let default = graph.give(profile.default.to_return());
-    let unordered = architecture.unordered_from();
-    let newest = calls.iter().rev().map(|(number, _)| *number);
-    let newest = newest.into_iter().find(|number| *number < unordered);
-    let newer = match (profile.default, newest) {
-        (Action::Errno(_), Some(newest)) if profile.enosys => {
-            Some((newest + 1, graph.give(Action::Errno(38).to_return())))
-        }
-        _ => None,
-    };
-
-    let mut starts: Vec<Start> = vec![(0, default)];
+    let mut starts: Vec<Start> = Vec::with_capacity(128);
     let mut decided: HashMap<Vec<usize>, NodeId> = HashMap::new();
-    let mut after = 0;
     let mut rules = Vec::new();
     // Neighbours mostly fare alike.
     let mut before: (Vec<usize>, NodeId) = (Vec::new(), default);
+    let mut after = 0;
     for group in calls.chunk_by(|one, other| one.0 == other.0) {
         let number = group[0].0;
-        gap(&mut starts, (after, number), default, newer, unordered);
+        gap(&mut starts, &gaps, after, number);
         rules.clear();
         rules.extend(group.iter().map(|(_, rule)| *rule));
         if rules != before.0 {
             let node = match decided.get(&rules) {
                 Some(node) => *node,
                 None => {
-                    let node = decide(graph, profile, &rules, architecture.little_endian())?;
+                    let outcome = Outcome::new(profile, rules.iter().copied());
+                    let node = decide(graph, &outcome, default, little_endian)?;
                     decided.insert(rules.clone(), node);
                     node
                 }
@@ -79,30 +52,65 @@ pub(crate) fn ranges(
         begin(&mut starts, number, before.1);
         after = number.saturating_add(1);
     }
-    gap(&mut starts, (after, u32::MAX), default, newer, unordered);
+    gap(&mut starts, &gaps, after, u32::MAX);
+    for one in &multiplexer::ALL {
+        if let Some(number) = one.number(architecture) {
+            let default = graph.give(unnamed.action(number).to_return());
+            if let Some(node) = multiplexed(graph, profile, named, one, default, little_endian)? {
+                replace(&mut starts, number, node);
+            }
+        }
+    }
     Ok(starts)
 }
 
-/// The numbers of `between` (the end not included) that no rule names.
-fn gap(
-    starts: &mut Vec<Start>,
-    between: (u32, u32),
-    default: NodeId,
-    newer: Option<Start>,
-    unordered: u32,
-) {
-    let (from, to) = between;
-    if from >= to {
-        return;
-    }
-    match newer {
-        Some((newest, enosys)) if from >= newest && from < unordered => {
-            begin(starts, from, enosys);
-            if unordered < to {
-                begin(starts, unordered, default);
-            }
+/// The numbers between two that rules name, the end not included.
+fn gap(starts: &mut Vec<Start>, gaps: &[Start], from: u32, to: u32) {
+    for (at, (start, node)) in gaps.iter().enumerate() {
+        let end = gaps.get(at + 1).map_or(u32::MAX, |next| next.0);
+        if end.min(to) > *start.max(&from) {
+            begin(starts, *start.max(&from), *node);
         }
-        _ => begin(starts, from, default),
+    }
+}
+
+/// What happens to a multiplexer of whose parts rules speak; nothing new where a rule for itself
+/// decides.
+fn multiplexed(
+    graph: &mut Graph,
+    profile: &Profile,
+    named: &Named,
+    multiplexer: &Multiplexer,
+    default: NodeId,
+    little_endian: bool,
+) -> Result<Option<NodeId>, Error> {
+    let parts = multiplexer.decided(profile, named);
+    let outcome = Outcome::new(profile, named.rules(multiplexer.name));
+    if parts.is_empty() || outcome.otherwise.is_some() {
+        return Ok(None);
+    }
+    let (_, lower) = Word::halves(0, little_endian);
+    let mut node = default;
+    for (part, action) in parts.into_iter().rev() {
+        let hit = graph.give(action.to_return());
+        node = graph.test(lower, multiplexer.ask(part), hit, node);
+    }
+    decide(graph, &outcome, node, little_endian).map(Some)
+}
+
+/// Gives one number another answer.
+fn replace(starts: &mut Vec<Start>, number: u32, node: NodeId) {
+    let old = std::mem::take(starts);
+    let place = old.partition_point(|(from, _)| *from <= number);
+    let (until, behind) = old.split_at(place);
+    for (from, node) in until {
+        begin(starts, *from, *node);
+    }
+    let rest = until.last().map(|(_, node)| (number + 1, *node));
+    begin(starts, number, node);
+    // What begins directly behind the number takes the place of the rest.
+    for (from, node) in rest.iter().chain(behind) {
+        begin(starts, *from, *node);
     }
 }
 
@@ -123,26 +131,18 @@ pub(crate) fn begin(starts: &mut Vec<Start>, from: u32, node: NodeId) {
     }
 }
 
-/// What the rules of one call, in their order, come to.
+/// What the rules of one call come to; `default` is where none of them decides.
 fn decide(
     graph: &mut Graph,
-    profile: &Profile,
-    rules: &[usize],
+    outcome: &Outcome<'_>,
+    default: NodeId,
     little_endian: bool,
 ) -> Result<NodeId, Error> {
-    let rules = rules.iter().map(|at| &profile.rules[*at]);
-    // Nothing behind a rule without conditions can ever decide.
-    let mut live: Vec<&Rule> = Vec::new();
-    let mut last = profile.default;
-    for rule in rules {
-        if rule.arguments.is_empty() {
-            last = rule.action;
-            break;
-        }
-        live.push(rule);
-    }
-    let mut node = graph.give(last.to_return());
-    for rule in live.iter().rev() {
+    let mut node = match outcome.otherwise {
+        Some(action) => graph.give(action.to_return()),
+        None => default,
+    };
+    for rule in outcome.conditional.iter().rev() {
         let hit = graph.give(rule.action.to_return());
         node = conditions(graph, rule, hit, node, little_endian);
         graph.check()?;
@@ -217,6 +217,7 @@ fn compare(
 }
 
 fn masked(graph: &mut Graph, word: Word, mask: u32, value: u32, yes: NodeId, no: NodeId) -> NodeId {
+    let value = value & mask;
     if mask == u32::MAX {
         graph.test(word, Ask::Eq(value), yes, no)
     } else if value == 0 {

@@ -1,22 +1,34 @@
 //! The commands: each builds its own parser and no other.
 
 mod explain;
+mod oci;
 mod sandbox;
 
 use std::ffi::OsString;
+use std::io::{Write, stdout};
 
 use anyhow::bail;
 
-use crate::args::command_position;
+use crate::VERSION;
+use crate::global::{asks_version, command_position};
 
 /// Finds the command and runs it; the exit code that it ended with.
 pub(crate) fn run(mut arguments: Vec<OsString>) -> anyhow::Result<u8> {
+    if asks_version(&arguments) {
+        writeln!(stdout(), "crabcan {VERSION}")?;
+        return Ok(0);
+    }
     let Some(position) = command_position(&arguments) else {
         return sandbox::run(&arguments);
     };
     let name = arguments.remove(position);
     match name.to_str() {
         Some("explain") => explain::run(&arguments),
+        Some(name) if oci::NAMES.contains(&name) => {
+            let own = arguments.split_off(position);
+            let before = arguments.get(1..).unwrap_or_default();
+            Ok(oci::run(name, before, own))
+        }
         _ => bail!("{} is no command of crabcan's", name.display()),
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use crabcan_runtime::console::{self, Relay};
 use crabcan_runtime::signals::Signals;
-use crabcan_runtime::{Container, ExitStatus, Plan};
+use crabcan_runtime::{ExitStatus, Plan, Process};
 
 use crate::args::Args;
 use crate::logging;
@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
 }
 
 fn foreground(plan: &Plan, signals: &Signals, words: &[OsString]) -> anyhow::Result<ExitStatus> {
-    let mut container = Container::create(plan)?;
+    let mut container = Process::create(plan)?;
     let program = words.first().cloned().unwrap_or_default();
     log::debug!("Waiting for child (pid {}) to finish", container.pid());
     log::info!(

@@ -2,6 +2,7 @@
 //! for what a run has left behind.
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
+pub(crate) mod bundle;
 pub(crate) mod roots;
 pub(crate) mod running;
 

@@ -17,6 +17,13 @@ const ATTRIBUTES: [(u64, &str); 9] = [
     (0x10_0000, "idmap"),
     (0x20_0000, "nosymfollow"),
 ];
+/// `SECCOMP_FILTER_FLAG_*` by their names, but that of the listener.
+const FILTER_FLAGS: [(u64, &str); 4] = [
+    (1, "tsync"),
+    (2, "log"),
+    (4, "spec_allow"),
+    (32, "wait_killable_recv"),
+];
 /// The capabilities by their numbers, see capabilities(7).
 const CAPABILITIES: [&str; 41] = [
     "CHOWN",
@@ -121,17 +128,31 @@ pub(super) struct Attributes(pub(super) u64);
 
 impl Display for Attributes {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (mut unknown, mut separator) = (self.0, "");
-        for (_, name) in ATTRIBUTES.iter().filter(|(bit, _)| self.0 & bit != 0) {
-            write!(f, "{separator}{name}")?;
-            separator = ",";
-        }
-        ATTRIBUTES.iter().for_each(|(bit, _)| unknown &= !bit);
-        if unknown != 0 || self.0 == 0 {
-            write!(f, "{separator}{unknown:#x}")
-        } else {
-            Ok(())
-        }
+        bits(f, self.0, &ATTRIBUTES)
+    }
+}
+
+/// `SECCOMP_FILTER_FLAG_*`.
+pub(super) struct FilterFlags(pub(super) u32);
+
+impl Display for FilterFlags {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        bits(f, self.0.into(), &FILTER_FLAGS)
+    }
+}
+
+/// The names of the bits that are set, and the number of those without one.
+fn bits(f: &mut Formatter<'_>, set: u64, names: &[(u64, &str)]) -> fmt::Result {
+    let (mut unknown, mut separator) = (set, "");
+    for (bit, name) in names.iter().filter(|(bit, _)| set & bit != 0) {
+        write!(f, "{separator}{name}")?;
+        separator = ",";
+        unknown &= !bit;
+    }
+    if unknown != 0 || set == 0 {
+        write!(f, "{separator}{unknown:#x}")
+    } else {
+        Ok(())
     }
 }
 

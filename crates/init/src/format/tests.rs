@@ -3,7 +3,8 @@
 use std::vec::Vec;
 
 use super::{
-    Damage, Fault, FlatPlan, Groups, HEADER, MAGIC, MAX_LENGTH, Strings, VERSION, checksum,
+    Damage, Fault, FlatPlan, Groups, HEADER, Instructions, MAGIC, MAX_LENGTH, Strings, VERSION,
+    checksum,
 };
 use crate::samples::samples;
 use crate::step::Step;
@@ -153,6 +154,13 @@ fn a_plan_has_a_greatest_length() {
 fn lists_are_whole() {
     assert_eq!(Strings::new(b"a"), None);
     assert_eq!(Groups::new(b"abc"), None);
+    for length in [0, 7, 12, 8 * 4097] {
+        assert_eq!(Instructions::new(&std::vec![0; length]), None, "{length}");
+    }
+    for count in [1, 4096] {
+        let bytes = std::vec![0; 8 * count];
+        assert_eq!(Instructions::new(&bytes).unwrap().count(), count);
+    }
     let list = Strings::new(b"a\0\0bc\0").unwrap();
     assert!(list.iter().eq([c"a", c"", c"bc"]));
     assert_eq!(Strings::new(b"").unwrap().iter().next(), None);

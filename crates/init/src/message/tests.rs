@@ -1,6 +1,6 @@
 use super::{End, Message};
 
-const MESSAGES: [Message; 7] = [
+const MESSAGES: [Message; 8] = [
     Message::Ready,
     Message::Failed {
         step: 7,
@@ -16,6 +16,7 @@ const MESSAGES: [Message; 7] = [
     Message::Ended(End::Code(255)),
     Message::Ended(End::Signal(9)),
     Message::Console,
+    Message::Listener,
 ];
 
 #[test]
@@ -39,7 +40,7 @@ fn nothing_else_is_a_message() {
                 // What is read is just what would be written.
                 let read = Message::from_bytes(&bytes).map(Message::to_bytes);
                 assert!(read.is_none_or(|again| again == bytes), "{words:?}");
-                if !(1..=5).contains(&kind) {
+                if !(1..=6).contains(&kind) {
                     assert_eq!(read, None, "{words:?}");
                 }
             }

@@ -9,7 +9,11 @@ mod console;
 mod mount;
 mod process;
 mod root;
+mod seccomp;
 
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use self::process::Program;
 use crate::errno::Errno;
 use crate::message::{DESCRIPTOR, Message, PROCEED};
 use crate::step::Step;
@@ -26,7 +30,17 @@ pub(crate) struct Context {
     console: Option<(Fd, u32)>,
     /// The caller's mask of file modes, which the program gets back.
     umask: u32,
+    /// What execve(2) is given, once that is laid out.
+    program: Option<Program>,
+    /// Whether a filter of system calls is on.
+    filtered: bool,
+    /// Where the process that stays behind as reaper finds why the other failed.
+    report: Option<&'static Report>,
 }
+
+/// A [`Message::Failed`] without its first word, told by a store into shared memory: no filter of
+/// system calls can forbid that. All zero: nothing has failed.
+pub(crate) type Report = [AtomicU32; 4];
 
 /// Why a step failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +64,68 @@ impl Context {
             root: None,
             console: None,
             umask: sys::umask(0),
+            program: None,
+            filtered: false,
+            report: None,
         }
+    }
+
+    /// Makes what [`Context::fail`] will tell in memory that a copy of this process shares.
+    pub(crate) fn share_report(&mut self) -> Result<(), Errno> {
+        self.report = Some(sys::map_shared_words()?);
+        Ok(())
+    }
+
+    /// What the copy of this process has told.
+    pub(crate) fn shared_failure(&self) -> Option<Message> {
+        let [told, step, errno, detail] = self.report?;
+        // Of a copy that has ended nothing is still on its way.
+        let read = |word: &AtomicU32| word.load(Ordering::Acquire);
+        (read(told) != 0).then(|| Message::Failed {
+            step: read(step),
+            errno: read(errno) as i32,
+            detail: read(detail),
+        })
+    }
+
+    /// Tells the parent, or the reaper that will tell it, why this process ends.
+    pub(crate) fn fail(&self, step: u32, failure: Failure) {
+        let Failure { errno, detail } = failure;
+        if let Some([told, words @ ..]) = self.report {
+            for (word, value) in words.iter().zip([step, errno.0 as u32, detail]) {
+                word.store(value, Ordering::Relaxed);
+            }
+            return told.store(1, Ordering::Release);
+        }
+        let message = Message::Failed {
+            step,
+            errno: errno.0,
+            detail,
+        };
+        // A parent that is gone can't be told, and needs not be.
+        let _ = match self.filtered {
+            true => sys::write(self.channel, &message.to_bytes()),
+            false => self.say(message),
+        };
+    }
+
+    /// Does all that needs to be done before execve(2), once.
+    pub(crate) fn prepare_program(&mut self, step: Option<Step<'_>>) -> Result<Program, Failure> {
+        if let Some(program) = self.program {
+            return Ok(program);
+        }
+        let Some(Step::Exec {
+            candidates,
+            args,
+            env,
+        }) = step
+        else {
+            return Err(Errno::EINVAL.into());
+        };
+        sys::umask(self.umask);
+        let program = Program::prepare(candidates, args, env)?;
+        self.program = Some(program);
+        Ok(program)
     }
 
     /// Does one step. [`Step::Reaper`] is the walker's own, since it leaves two processes behind.
@@ -99,14 +174,15 @@ impl Context {
             Step::Ready {} => self.ready(),
             Step::Reaper {} => Err(Errno::EINVAL),
             Step::Session {} => console::session(self.console.take()),
-            Step::Exec {
-                candidates,
-                args,
-                env,
-            } => {
-                sys::umask(self.umask);
-                return Err(process::execute(candidates, args, env));
+            Step::Seccomp {
+                program,
+                flags,
+                listener,
+            } => self.filter(program, flags, listener),
+            Step::Exec { candidates, .. } => {
+                return Err(self.prepare_program(Some(*step))?.execute(candidates));
             }
+            _ => Err(Errno::EINVAL),
         }
         .map_err(Failure::from)
     }

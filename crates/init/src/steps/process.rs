@@ -92,43 +92,63 @@ pub(super) fn parent_death_signal(signal: u32, channel: i32) -> Result<(), Errno
     }
 }
 
-/// Executes the program; comes back only with the reason why that failed.
-pub(super) fn execute(candidates: Strings<'_>, args: Strings<'_>, env: Strings<'_>) -> Failure {
-    let (argv, envp) = match (vector(args), vector(env)) {
-        (Ok(argv), Ok(envp)) => (argv, envp),
-        (Err(errno), _) | (_, Err(errno)) => return errno.into(),
-    };
-    sys::default_signal_actions();
-    if let Err(errno) = sys::set_blocked_signals(0) {
-        return errno.into();
+/// What execve(2) is given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Program {
+    argv: &'static [usize],
+    envp: &'static [usize],
+    /// Bit N is set when there is a file at candidate N.
+    there: u64,
+}
+
+impl Program {
+    /// Lays the vectors out, looks which candidates are there, and gives signals back their
+    /// defaults: nothing of that may be left to do when a filter of system calls is on.
+    pub(super) fn prepare(
+        candidates: Strings<'_>,
+        args: Strings<'_>,
+        env: Strings<'_>,
+    ) -> Result<Self, Errno> {
+        let (argv, envp) = (vector(args)?, vector(env)?);
+        let mut there = 0;
+        for (index, path) in (0..64).zip(&candidates) {
+            there |= u64::from(sys::exists(path)) << index;
+        }
+        sys::default_signal_actions();
+        sys::set_blocked_signals(0)?;
+        Ok(Self { argv, envp, there })
     }
-    let mut failure = Failure::from(Errno::ENOENT);
-    for (index, path) in (0..).zip(&candidates) {
-        match sys::execve(path, argv, envp) {
-            // The file is there: what is missing is the interpreter that it names.
-            Errno::ENOENT if sys::exists(path) => {
-                return Failure {
-                    errno: Errno::ENOENT,
-                    detail: index | Message::NO_INTERPRETER,
-                };
-            }
-            Errno::ENOENT | Errno::ENOTDIR => {}
-            // As execvp(3): go on, but a refusal is worth more than an absence.
-            Errno::EACCES => {
-                failure = Failure {
-                    errno: Errno::EACCES,
-                    detail: index,
+
+    /// Executes the program; comes back only with the reason why that failed.
+    pub(super) fn execute(&self, candidates: Strings<'_>) -> Failure {
+        let mut failure = Failure::from(Errno::ENOENT);
+        for (index, path) in (0..).zip(&candidates) {
+            match sys::execve(path, self.argv, self.envp) {
+                // The file is there: what is missing is the interpreter that it names.
+                Errno::ENOENT if self.there.checked_shr(index).unwrap_or(0) & 1 == 1 => {
+                    return Failure {
+                        errno: Errno::ENOENT,
+                        detail: index | Message::NO_INTERPRETER,
+                    };
+                }
+                Errno::ENOENT | Errno::ENOTDIR => {}
+                // As execvp(3): go on, but a refusal is worth more than an absence.
+                Errno::EACCES => {
+                    failure = Failure {
+                        errno: Errno::EACCES,
+                        detail: index,
+                    }
+                }
+                errno => {
+                    return Failure {
+                        errno,
+                        detail: index,
+                    };
                 }
             }
-            errno => {
-                return Failure {
-                    errno,
-                    detail: index,
-                };
-            }
         }
+        failure
     }
-    failure
 }
 
 /// The addresses of strings, with a zero behind the last one.

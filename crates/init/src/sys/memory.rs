@@ -1,6 +1,7 @@
 //! Descriptors and memory.
 
 use core::mem::size_of;
+use core::sync::atomic::AtomicU32;
 
 use super::{Fd, call, fd, new_fd, nr};
 use crate::errno::Errno;
@@ -59,6 +60,27 @@ pub(crate) fn map_words(length: usize) -> Result<&'static mut [usize], Errno> {
     )?;
     // SAFETY: the kernel has just mapped that many zeroed, page-aligned bytes for us alone.
     Ok(unsafe { core::slice::from_raw_parts_mut(start as *mut usize, length) })
+}
+
+/// Four zeroed words that a copy of this process has in common with it.
+pub(crate) fn map_shared_words() -> Result<&'static [AtomicU32; 4], Errno> {
+    const MAP_SHARED_ANONYMOUS: usize = 0x21;
+    const PROT_READ_WRITE: usize = 3;
+    let length = size_of::<[AtomicU32; 4]>();
+    let start = call(
+        nr::MMAP,
+        [
+            0,
+            length,
+            PROT_READ_WRITE,
+            MAP_SHARED_ANONYMOUS,
+            usize::MAX,
+            0,
+        ],
+    )?;
+    // SAFETY: the kernel has just mapped a zeroed page, which is never taken away; whoever shares
+    // it uses it by atomic operations alone.
+    Ok(unsafe { &*(start as *const [AtomicU32; 4]) })
 }
 
 /// Takes the plan's mapping away, so that the reaper remembers nothing of the host.

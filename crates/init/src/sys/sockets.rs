@@ -94,6 +94,12 @@ pub(crate) fn send(socket: i32, bytes: &[u8], descriptor: Option<i32>) -> Result
     }
 }
 
+/// Sends one packet by write(2): a filter that forbids that one too is rare.
+pub(crate) fn write(socket: i32, bytes: &[u8]) -> Result<(), Errno> {
+    let args = [fd(socket), bytes.as_ptr() as usize, bytes.len()];
+    call(nr::WRITE, args).map(drop)
+}
+
 /// Receives one packet of one byte, and the descriptor that came with it.
 ///
 /// The peer's end is [`Errno::EPIPE`], a packet of another length [`Errno::EPROTO`].

@@ -4,9 +4,11 @@ use core::mem::{offset_of, size_of};
 
 use super::files::{OpenHow, Statx};
 use super::mounts::MountAttr;
+use super::process::FilterProgram;
 use super::signals::{PollFd, SignalInfo};
 use super::sockets::{CONTROL_LENGTH, Control, IoVec, MsgHdr};
 use super::{common_nr, nr};
+use crate::format::Instructions;
 
 macro_rules! same_numbers {
     ($($module:ident::$name:ident = $theirs:ident),* $(,)?) => {
@@ -18,6 +20,7 @@ macro_rules! same_numbers {
 fn the_numbers_of_system_calls() {
     same_numbers!(
         nr::READ = SYS_read,
+        nr::WRITE = SYS_write,
         nr::CLOSE = SYS_close,
         nr::MMAP = SYS_mmap,
         nr::MUNMAP = SYS_munmap,
@@ -59,6 +62,7 @@ fn the_numbers_of_system_calls() {
         nr::SIGNALFD4 = SYS_signalfd4,
         nr::DUP3 = SYS_dup3,
         nr::PRLIMIT64 = SYS_prlimit64,
+        nr::SECCOMP = SYS_seccomp,
         nr::STATX = SYS_statx,
         common_nr::OPEN_TREE = SYS_open_tree,
         common_nr::MOVE_MOUNT = SYS_move_mount,
@@ -105,6 +109,8 @@ fn the_structures() {
         size_of::<libc::cmsghdr>(),
         "no padding before the descriptor"
     );
+    assert_eq!(size_of::<FilterProgram>(), size_of::<libc::sock_fprog>());
+    assert_eq!(Instructions::LENGTH, size_of::<libc::sock_filter>());
     assert_eq!(CONTROL_LENGTH, size_of::<libc::cmsghdr>() + 4);
 }
 

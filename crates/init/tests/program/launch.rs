@@ -1,4 +1,5 @@
 //! Starts the program as a runtime does, but for the namespaces.
+#![allow(dead_code, reason = "each test program uses its own part of this")]
 
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut, Read, Write};
@@ -13,8 +14,8 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, setsockopt, socketpair,
-    sockopt::ReceiveTimeout,
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, setsockopt,
+    socketpair, sockopt::ReceiveTimeout,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::Pid;
@@ -73,6 +74,24 @@ impl Init {
         }
         assert_eq!(length, Message::LENGTH);
         Some(Message::from_bytes(bytes.first_chunk().unwrap()).unwrap())
+    }
+
+    /// The descriptor that comes with the next message.
+    pub(crate) fn message_with_descriptor(&self) -> (Message, OwnedFd) {
+        let mut bytes = [0; Message::LENGTH];
+        let channel = self.channel.as_ref().unwrap().as_raw_fd();
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        let mut control = nix::cmsg_space!(RawFd);
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let received = recvmsg::<()>(channel, &mut parts, Some(&mut control), flags).unwrap();
+        let descriptors = received.cmsgs().unwrap().find_map(|control| match control {
+            ControlMessageOwned::ScmRights(descriptors) => Some(descriptors),
+            _ => None,
+        });
+        let number = descriptors.and_then(|all| all.first().copied()).unwrap();
+        // SAFETY: recvmsg(2) has just made this descriptor for us.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
+        (Message::from_bytes(&bytes).unwrap(), descriptor)
     }
 
     pub(crate) fn send(&self, packet: &[u8]) {

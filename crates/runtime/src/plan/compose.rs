@@ -1,20 +1,30 @@
 //! From a specification to the steps, in the order that the security of init needs
 //! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
 
+mod hooks;
+mod isolation;
+mod list;
 mod mounts;
+mod namespaces;
+mod process;
 mod program;
+mod rdt;
+mod schedule;
+mod sysctl;
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
-use crabcan_caps::Capabilities;
+use crabcan_caps::Capability;
 use crabcan_init::format::{Groups, Strings};
 use crabcan_init::{PlanWriter, Step, TooLong};
-use crabcan_ns::{IdMapWriter, Namespace, Namespaces};
+use crabcan_ns::{IdMap, IdMapWriter, IdRange, Namespace, Namespaces};
 use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
 
+use self::namespaces::{Arrangement, id_maps};
 use self::program::{candidates, strings};
-use super::{IdMaps, MountToSend, Plan, c_string};
-use crate::spec::{Process, Spec, User};
+pub(crate) use self::schedule::memory_words;
+use super::{IdMapping, IdMaps, MountToSend, Plan, Provision, c_string};
+use crate::spec::{Spec, User};
 use crate::{Error, Host};
 
 impl From<TooLong> for Error {
@@ -30,8 +40,11 @@ struct Composer<'a> {
     id_maps: Option<IdMaps>,
     /// Whether the parent opens the sources of mounts: it can reach what the container's ids can't.
     parent_mounts: bool,
-    mounts_to_send: Vec<MountToSend>,
+    provisions: Vec<Provision>,
     writer: PlanWriter,
+    warnings: Vec<String>,
+    /// The kinds of namespaces whose names or settings are changed, and by which property.
+    changed: Vec<(Namespace, &'static str)>,
 }
 
 pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
@@ -41,67 +54,63 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
         .first()
         .filter(|program| !program.is_empty());
     let program = program.ok_or_else(|| Error::invalid("process.args", "names no program"))?;
-    let id_maps = id_maps(spec)?;
-    let parent_mounts = host.privileged && id_maps.is_some();
+    refuse_other_platforms(spec)?;
+    hooks::check(spec)?;
+    if let Some(wanted) = &spec.linux.intel_rdt {
+        rdt::check(wanted)?;
+    }
+    let arrangement = Arrangement::of(spec, host)?;
+    let id_maps = id_maps(spec, host)?;
+    let parent_mounts = host.privileged && spec.linux.separates(Namespace::User);
     let writer = PlanWriter::new();
     let mut composer = Composer {
         spec,
         host,
         id_maps,
         parent_mounts,
-        mounts_to_send: Vec::new(),
+        provisions: Vec::new(),
         writer,
+        warnings: Vec::new(),
+        changed: Vec::new(),
     };
-    composer.identity()?;
+    composer.identity(&arrangement)?;
     composer.isolation()?;
     composer.root()?;
     composer.mounts()?;
+    composer.hooks_before_pivot()?;
     composer.covers()?;
     composer.privileges()?;
     composer.program()?;
     Ok(Plan {
         host: host.clone(),
-        namespaces: namespaces(spec),
+        namespaces: arrangement.cloned,
         id_maps: composer.id_maps,
-        mounts_to_send: composer.mounts_to_send,
+        provisions: composer.provisions,
         writer: composer.writer,
         program: program.clone(),
         reaper: spec.extension.reaper,
+        changed: composer.changed,
+        warnings: composer.warnings,
         fault: None,
         ids: None,
     })
 }
 
-fn namespaces(spec: &Spec) -> Namespaces {
-    let requests = spec.linux.namespaces.iter();
-    requests.fold(Namespaces::new(), |made, request| made.make(request.kind))
-}
-
-/// Both maps or none, and only with a user namespace to be mapped.
-fn id_maps(spec: &Spec) -> Result<Option<IdMaps>, Error> {
-    let (uid, gid) = (&spec.linux.uid_mappings, &spec.linux.gid_mappings);
-    match (spec.linux.makes(Namespace::User), uid, gid) {
-        (true, Some(uid), Some(gid)) => Ok(Some(IdMaps {
-            uid: uid.clone(),
-            gid: gid.clone(),
-            writer: IdMapWriter::Direct,
-        })),
-        (true, None, _) => Err(Error::invalid(
-            "linux.uidMappings",
-            "missing for the user namespace",
+/// A part that is there says that the configuration is for another platform.
+fn refuse_other_platforms(spec: &Spec) -> Result<(), Error> {
+    let parts = [
+        ("vm", spec.vm),
+        ("windows", spec.windows),
+        ("solaris", spec.solaris),
+        ("zos", spec.zos),
+        ("freebsd", spec.freebsd),
+    ];
+    match parts.iter().find(|(_, part)| part.is_some()) {
+        Some((field, _)) => Err(Error::invalid(
+            *field,
+            "this is a runtime for Linux containers",
         )),
-        (true, _, None) => Err(Error::invalid(
-            "linux.gidMappings",
-            "missing for the user namespace",
-        )),
-        (false, None, None) => Ok(None),
-        (false, uid, _) => {
-            let which = if uid.is_some() { "uid" } else { "gid" };
-            Err(Error::invalid(
-                format!("linux.{which}Mappings"),
-                "there is no user namespace to map",
-            ))
-        }
+        None => Ok(()),
     }
 }
 
@@ -111,110 +120,22 @@ impl Composer<'_> {
         Ok(())
     }
 
-    /// Who init is while it prepares everything, and that nobody may trace it.
-    fn identity(&mut self) -> Result<(), Error> {
-        let Some(maps) = self.id_maps.clone() else {
-            return self.push(&Step::NotDumpable {});
-        };
-        if self.host.privileged {
-            // An ordinary user's own init must stay dumpable until its maps are written.
-            self.push(&Step::NotDumpable {})?;
-        }
-        self.push(&Step::AwaitIdMaps {})?;
-        let user = &self.spec.process.user;
-        let root = maps.uid.outside(0).is_some() && maps.gid.outside(0).is_some();
-        let (uid, gid) = if root { (0, 0) } else { (user.uid, user.gid) };
-        for (map, id, field) in [
-            (&maps.uid, user.uid, "process.user.uid"),
-            (&maps.gid, user.gid, "process.user.gid"),
-        ] {
-            if map.outside(id).is_none() {
-                return Err(Error::invalid(field, format!("{id} is not in the id map")));
-            }
-        }
-        self.set_ids(&User {
-            uid,
-            gid,
-            additional_gids: Vec::new(),
-        })
-    }
-
-    fn set_ids(&mut self, user: &User) -> Result<(), Error> {
-        // Without privilege, setgroups(2) was denied to the namespace for ever.
-        let set_groups = self.host.privileged;
-        if !set_groups && !user.additional_gids.is_empty() {
-            return Err(Error::invalid(
-                "process.user.additionalGids",
-                "an ordinary user can't set groups",
-            ));
-        }
-        let groups: Vec<u8> = user
-            .additional_gids
-            .iter()
-            .flat_map(|gid| gid.to_ne_bytes())
-            .collect();
-        let groups = Groups::new(&groups).ok_or(Error::PlanTooLong)?;
-        self.push(&Step::SetIds {
-            uid: user.uid,
-            gid: user.gid,
-            set_groups,
-            groups,
-        })
-    }
-
-    /// What the new namespaces start with.
-    fn isolation(&mut self) -> Result<(), Error> {
-        if !self.spec.linux.makes(Namespace::Mount) {
-            // Everything that follows would be done to the caller's own mounts.
-            return Err(Error::invalid(
-                "linux.namespaces",
-                "there is no mount namespace",
-            ));
-        }
-        let propagation = self
-            .spec
-            .linux
-            .rootfs_propagation
-            .unwrap_or(Propagation::Private);
-        propagation
-            .push(&mut self.writer)
-            .map_err(rootfs("linux.rootfsPropagation"))?;
-        if let Some(name) = &self.spec.hostname {
-            if !self.spec.linux.makes(Namespace::Uts) {
-                return Err(Error::invalid("hostname", "needs a uts namespace"));
-            }
-            if name.is_empty() {
-                return Err(Error::invalid("hostname", "is empty"));
-            }
-            if name.len() > 64 {
-                return Err(Error::invalid("hostname", "is longer than 64 bytes"));
-            }
-            self.push(&Step::Hostname {
-                name: &c_string("hostname", name)?,
-            })?;
-        }
-        if self.spec.linux.makes(Namespace::Network) {
-            self.push(&Step::LoopbackUp {})?;
-        }
-        Ok(())
-    }
-
     fn root(&mut self) -> Result<(), Error> {
         let (root, extension) = (&self.spec.root, &self.spec.extension);
-        let source = root.path.clone();
+        let source = self.of_bundle("root.path", &root.path)?;
         let mut attributes = extension.root_attributes;
         if root.readonly && extension.recursive_root {
             attributes |= MountAttributes::RDONLY;
         }
         // The host's own root is cloned by init, never id-mapped: there root's files stay root's.
-        let received = self.parent_mounts && root.path != Path::new("/");
+        let received = self.parent_mounts && source != Path::new("/");
         if received {
-            self.mounts_to_send.push(MountToSend {
-                source: root.path.clone(),
+            self.provisions.push(Provision::Mount(MountToSend {
+                source: source.clone(),
                 recursive: extension.recursive_root,
                 attributes,
-                idmap: extension.idmap_root,
-            });
+                idmap: extension.idmap_root.then_some(IdMapping::Container),
+            }));
         }
         let step = if extension.overlay_root {
             Root::Overlay {
@@ -233,6 +154,21 @@ impl Composer<'_> {
         step.push(&mut self.writer).map_err(rootfs("root.path"))
     }
 
+    /// A path of the host: relative ones are the bundle's.
+    fn of_bundle(&self, field: &str, path: &Path) -> Result<PathBuf, Error> {
+        if path.as_os_str().is_empty() {
+            return Err(Error::invalid(field, "is missing"));
+        }
+        match &self.spec.extension.bundle {
+            Some(bundle) => Ok(bundle.join(path)),
+            None if path.is_absolute() => Ok(path.to_owned()),
+            None => {
+                let reason = format!("\"{}\" is not absolute", path.display());
+                Err(Error::invalid(field, reason))
+            }
+        }
+    }
+
     /// What is hidden or made read-only once everything is mounted, and the pivot.
     fn covers(&mut self) -> Result<(), Error> {
         let linux = &self.spec.linux;
@@ -245,78 +181,6 @@ impl Composer<'_> {
                 .map_err(rootfs("root.readonly"))?;
         }
         pivot::push_pivot(&mut self.writer).map_err(rootfs("root.path"))
-    }
-
-    /// From here on init has only what the container has.
-    fn privileges(&mut self) -> Result<(), Error> {
-        let Process {
-            user,
-            rlimits,
-            capabilities,
-            no_new_privileges,
-            ..
-        } = &self.spec.process;
-        for limit in rlimits {
-            let crate::spec::ResourceLimit {
-                resource,
-                soft,
-                hard,
-            } = *limit;
-            self.push(&Step::ResourceLimit {
-                resource,
-                soft,
-                hard,
-            })?;
-        }
-        self.set_ids(user)?;
-        if self.spec.extension.session_keyring {
-            // After the ids, so that the container's own user owns it.
-            self.push(&Step::SessionKeyring {})?;
-        }
-        let capabilities = capabilities.unwrap_or_else(Capabilities::none);
-        capabilities
-            .check()
-            .map_err(|error| Error::invalid("process.capabilities", error.to_string()))?;
-        capabilities.push(&mut self.writer)?;
-        if *no_new_privileges {
-            self.push(&Step::NoNewPrivileges {})?;
-        }
-        if let Some(signal) = self.spec.extension.parent_death_signal {
-            let signal = u32::try_from(signal).ok().filter(|signal| *signal > 0);
-            let signal =
-                signal.ok_or_else(|| Error::invalid("the parent death signal", "is no signal"))?;
-            self.push(&Step::ParentDeathSignal { signal })?;
-        }
-        Ok(())
-    }
-
-    /// The last preparations, the word of the parent, and the program.
-    fn program(&mut self) -> Result<(), Error> {
-        let process = &self.spec.process;
-        check_absolute("process.cwd", &process.cwd)?;
-        let cwd = c_string("process.cwd", &process.cwd)?;
-        self.push(&Step::WorkingDirectory { target: &cwd })?;
-        if let Some(terminal) = process.terminal {
-            self.push(&Step::Console {
-                descriptors: terminal.descriptors,
-                rows: terminal.rows.into(),
-                columns: terminal.columns.into(),
-            })?;
-        }
-        self.push(&Step::Ready {})?;
-        if self.spec.extension.reaper {
-            self.push(&Step::Reaper {})?;
-        }
-        self.push(&Step::Session {})?;
-        let args = strings("process.args", &process.args)?;
-        let env = strings("process.env", &process.env)?;
-        let candidates = strings("process.args[0]", &candidates(process))?;
-        let list = |bytes| Strings::new(bytes).ok_or(Error::PlanTooLong);
-        self.push(&Step::Exec {
-            candidates: list(&candidates)?,
-            args: list(&args)?,
-            env: list(&env)?,
-        })
     }
 }
 

@@ -8,15 +8,15 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use crabcan_caps::Capabilities;
-use crabcan_ns::{ExitStatus, IdMap, IdRange as MappedRange, Namespace};
+use crabcan_ns::{ExitStatus, Namespace};
 use crabcan_rootfs::{MountAttributes, RootFd, mask};
 
 use crate::ids::{self, IdRange};
 use crate::spec::{
-    Extension, Linux, Mount, MountPoint, NamespaceRequest, Process, ResourceLimit, Root, Spec,
-    Terminal, User,
+    ConsoleSize, Extension, IdMapping, Linux, Mount, MountPoint, NamespaceRequest, Process,
+    ResourceLimit, Root, Spec, Terminal, User,
 };
-use crate::{Container, Error, Host, Plan, hostname};
+use crate::{Error, Host, Plan, hostname};
 
 /// Describes a command to be run in a sandbox; reads like [`std::process::Command`].
 ///
@@ -91,15 +91,11 @@ impl Sandbox {
 
     /// Limits a resource of the command, see setrlimit(2): `RLIMIT_*`, the soft and the hard limit.
     pub fn resource_limit(mut self, resource: u32, soft: u64, hard: u64) -> Self {
-        self.rlimits.push(ResourceLimit {
-            resource,
-            soft,
-            hard,
-        });
+        self.rlimits.push(ResourceLimit::of(resource, soft, hard));
         self
     }
 
-    /// Gives the command a terminal of its own; [`Container::take_console`] hands out its master.
+    /// Gives the command a terminal of its own; [`crate::Process::take_console`] hands out its master.
     pub fn terminal(mut self, terminal: Option<Terminal>) -> Self {
         self.terminal = terminal;
         self
@@ -140,10 +136,10 @@ impl Sandbox {
     /// Runs the command to its end.
     ///
     /// # Errors
-    /// As [`Sandbox::plan`], [`Container::create`] and [`Container::start`] have.
+    /// As [`Sandbox::plan`], [`crate::Process::create`] and [`crate::Process::start`] have.
     pub fn status(&self) -> Result<ExitStatus, Error> {
         let plan = self.plan()?;
-        let mut container = Container::create(&plan)?;
+        let mut container = crate::Process::create(&plan)?;
         container.start()?;
         let status = container.wait()?;
         container.remove()?;
@@ -155,7 +151,7 @@ impl Sandbox {
         let mut spec = Spec {
             process: self.process(&user),
             hostname: Some(self.hostname.clone().unwrap_or_else(hostname::generate)),
-            linux: self.linux(host, ids, &user)?,
+            linux: self.linux(host, ids, &user),
             extension: Extension {
                 reaper: !self.as_pid_1,
                 parent_death_signal: self.as_pid_1.then_some(SIGKILL),
@@ -164,6 +160,7 @@ impl Sandbox {
                 idmap_root: ids.is_some() && self.root.is_some(),
                 default_dev: true,
                 session_keyring: true,
+                terminal_descriptors: self.terminal.map_or(0, |terminal| terminal.descriptors),
                 ..Extension::default()
             },
             ..Spec::default()
@@ -188,7 +185,7 @@ impl Sandbox {
         Ok(User {
             uid,
             gid,
-            additional_gids: Vec::new(),
+            ..User::default()
         })
     }
 
@@ -197,15 +194,20 @@ impl Sandbox {
             args: self.args.clone(),
             env: environment::safe(std::env::vars_os()),
             cwd: PathBuf::from("/"),
-            capabilities: Some(Capabilities::sandbox(user.uid)),
+            capabilities: Some(Capabilities::sandbox(user.uid).into()),
             user: user.clone(),
             rlimits: self.rlimits.clone(),
             no_new_privileges: true,
-            terminal: self.terminal,
+            terminal: self.terminal.is_some(),
+            console_size: self.terminal.map(|terminal| ConsoleSize {
+                height: terminal.rows.into(),
+                width: terminal.columns.into(),
+            }),
+            ..Process::default()
         }
     }
 
-    fn linux(&self, host: &Host, ids: Option<&IdRange>, user: &User) -> Result<Linux, Error> {
+    fn linux(&self, host: &Host, ids: Option<&IdRange>, user: &User) -> Linux {
         let mut kinds = vec![
             Namespace::Mount,
             Namespace::Cgroup,
@@ -221,14 +223,11 @@ impl Sandbox {
             linux.readonly_paths = mask::DEFAULT_READ_ONLY.iter().map(PathBuf::from).collect();
         } else {
             kinds.push(Namespace::User);
-            linux.uid_mappings = Some(id_map(user.uid, host.uid, ids.map(|ids| ids.uid))?);
-            linux.gid_mappings = Some(id_map(user.gid, host.gid, ids.map(|ids| ids.gid))?);
+            linux.uid_mappings = id_map(user.uid, host.uid, ids.map(|ids| ids.uid));
+            linux.gid_mappings = id_map(user.gid, host.gid, ids.map(|ids| ids.gid));
         }
-        linux.namespaces = kinds
-            .into_iter()
-            .map(|kind| NamespaceRequest { kind })
-            .collect();
-        Ok(linux)
+        linux.namespaces = kinds.into_iter().map(NamespaceRequest::new).collect();
+        linux
     }
 
     /// Every source must be there, every destination a place in the sandbox.
@@ -319,36 +318,27 @@ impl Sandbox {
 const SIGKILL: i32 = 9;
 
 /// The whole of the sandbox' ids: one for an ordinary user, a range for root.
-fn id_map(inside: u32, own: u32, range: Option<u32>) -> Result<IdMap, Error> {
-    let failed = |source| Error::Namespaces {
-        doing: "map the ids of the sandbox",
-        source,
+fn id_map(inside: u32, own: u32, range: Option<u32>) -> Vec<IdMapping> {
+    let part = |container_id, host_id, size| IdMapping {
+        container_id,
+        host_id,
+        size,
     };
-    let Some(first) = range else {
-        return IdMap::single(inside, own).map_err(failed);
-    };
-    let part = |inside, outside, count| MappedRange {
-        inside,
-        outside,
-        count,
-    };
-    let map = if inside < ids::COUNT {
-        IdMap::new([part(0, first, ids::COUNT)])
-    } else {
-        let last = ids::COUNT - 1;
-        IdMap::new([part(0, first, last), part(inside, first + last, 1)])
-    };
-    map.map_err(failed)
+    let last = ids::COUNT - 1;
+    match range {
+        None => vec![part(inside, own, 1)],
+        Some(first) if inside < ids::COUNT => vec![part(0, first, ids::COUNT)],
+        Some(first) => vec![part(0, first, last), part(inside, first + last, 1)],
+    }
 }
 
 fn mount(destination: impl Into<PathBuf>, fstype: &str, source: &OsStr, options: &[&str]) -> Mount {
     Mount {
         destination: destination.into(),
         fstype: fstype.into(),
-        source: source.to_owned(),
+        source: source.into(),
         options: options.iter().map(|option| (*option).to_owned()).collect(),
-        create: None,
-        no_symlinks: false,
+        ..Mount::default()
     }
 }
 
@@ -356,7 +346,6 @@ fn mount(destination: impl Into<PathBuf>, fstype: &str, source: &OsStr, options:
 fn proc_mount() -> Mount {
     let options = ["nosuid", "noexec", "nodev"];
     Mount {
-        no_symlinks: true,
         create: Some(MountPoint::Directory),
         ..mount("/proc", "proc", OsStr::new("proc"), &options)
     }
@@ -387,7 +376,7 @@ fn host_root(spec: &mut Spec, user: &User) -> Result<(), Error> {
                 Mount {
                     options,
                     create: Some(MountPoint::Directory),
-                    source: path.into(),
+                    source: path,
                     ..shown
                 }
             }

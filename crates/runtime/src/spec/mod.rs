@@ -1,51 +1,97 @@
 //! What a container is to be, in the words of the OCI runtime specification.
 //!
 //! Whoever asks for a container fills in a [`Spec`]: the [`Sandbox`](crate::Sandbox) builder does,
-//! and `config.json` will. Nothing below it knows where it came from. Names and meanings are the
-//! specification's; an absent value is `None`, never zero. What the specification has no word for
-//! stands in [`Extension`].
+//! and [`Spec::from_json`] reads one from `config.json`. Nothing below it knows where it came from.
+//! Names and meanings are the specification's; an absent value is `None`, never zero. Words are
+//! taken as they are: [`Plan::new`](crate::Plan::new) decides about them and names the property.
+//! What the specification has no word for stands in [`Extension`].
 
+mod example;
+mod hooks;
+mod json;
 mod linux;
 mod mount;
 mod process;
+mod property;
+mod resources;
 
 use std::path::PathBuf;
 
 use crabcan_rootfs::MountAttributes;
 
-pub use linux::{Linux, NamespaceRequest};
+use self::property::properties;
+
+pub use hooks::{Hook, Hooks};
+pub use json::{MAX_BYTES, MAX_DEPTH};
+pub use linux::{
+    Device, IdMapping, IntelRdt, Linux, MemoryPolicy, NamespaceRequest, NetDevice, Personality,
+    TimeOffset,
+};
 pub use mount::{Mount, MountPoint};
-pub use process::{Process, ResourceLimit, Terminal, User};
+pub use process::{
+    Capabilities, ConsoleSize, CpuAffinity, IoPriority, Process, ResourceLimit, Scheduler,
+    Terminal, User,
+};
+pub use property::{Foreign, Map};
+pub use resources::{
+    BlockIo, CpuLimits, DeviceRule, HugepageLimit, InterfacePriority, MemoryLimits, NetworkClasses,
+    PidsLimit, RdmaLimit, Resources, ThrottleDevice, WeightDevice,
+};
 
-/// The whole description of a container.
-#[derive(Clone, Debug, Default)]
-pub struct Spec {
-    /// The program and how it runs.
-    pub process: Process,
-    /// The root file system.
-    pub root: Root,
-    /// The host name, in a UTS namespace of the container's own.
-    pub hostname: Option<String>,
-    /// The mounts, in their order.
-    pub mounts: Vec<Mount>,
-    /// What only Linux has.
-    pub linux: Linux,
-    /// What the specification has no word for.
-    pub extension: Extension,
-}
+properties! {
+    /// The whole description of a container.
+    pub struct Spec {
+        /// The version of the specification that it is written for.
+        "ociVersion" => oci_version: String,
+        /// The program and how it runs.
+        "process" => process: Process,
+        /// The root file system.
+        "root" => root: Root,
+        /// The host name, in a UTS namespace of the container's own.
+        "hostname" => hostname: Option<String>,
+        /// The NIS domain name, in a UTS namespace of the container's own.
+        "domainname" => domainname: Option<String>,
+        /// The mounts, in their order.
+        "mounts" => mounts: Vec<Mount>,
+        /// Programs that are run at points of its life.
+        "hooks" => hooks: Hooks,
+        /// What others know about it.
+        "annotations" => annotations: Map<String>,
+        /// What only Linux has.
+        "linux" => linux: Linux,
+        /// What a virtual machine has.
+        "vm" => vm: Option<Foreign>,
+        /// What Windows has.
+        "windows" => windows: Option<Foreign>,
+        /// What Solaris has.
+        "solaris" => solaris: Option<Foreign>,
+        /// What z/OS has.
+        "zos" => zos: Option<Foreign>,
+        /// What FreeBSD has.
+        "freebsd" => freebsd: Option<Foreign>,
+        plus
+        /// What the specification has no word for.
+        extension: Extension,
+    }
 
-/// `root` of the specification.
-#[derive(Clone, Debug, Default)]
-pub struct Root {
-    /// The directory that becomes the container's `/`.
-    pub path: PathBuf,
-    /// Whether nothing in it can be written.
-    pub readonly: bool,
+    /// `root` of the specification.
+    pub struct Root {
+        /// The directory that becomes the container's `/`; relative to the bundle.
+        "path" => path: PathBuf,
+        /// Whether nothing in it can be written.
+        "readonly" => readonly: bool,
+    }
 }
 
 /// What crabcan can do and the specification does not speak of.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extension {
+    /// The container's id.
+    pub id: String,
+    /// The root is entered without pivot_root(2), which the kernel's first file system refuses.
+    pub no_pivot: bool,
+    /// The directory that relative paths of `root` and of bind mounts are relative to, absolute.
+    pub bundle: Option<PathBuf>,
     /// The root is an overlay: what is written goes to a private tmpfs and is thrown away.
     pub overlay_root: bool,
     /// The mounts below the root directory come with it.
@@ -60,6 +106,12 @@ pub struct Extension {
     pub default_dev: bool,
     /// The program gets an empty session keyring instead of the caller's, with its keys.
     pub session_keyring: bool,
+    /// Init waits for the word of another program, in the FIFO that it is handed as descriptor 5.
+    pub await_start: bool,
+    /// How many descriptors init is handed behind that: the program gets them as 3, 4, ….
+    pub preserved_descriptors: u32,
     /// The kernel kills the program when the thread that made the container ends.
     pub parent_death_signal: Option<i32>,
+    /// Bit N is set when the terminal becomes descriptor N; all three when 0.
+    pub terminal_descriptors: u32,
 }

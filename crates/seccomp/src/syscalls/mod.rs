@@ -73,7 +73,12 @@ pub(crate) fn number_at(architecture: Architecture, index: usize) -> Option<u32>
     }
 }
 
-fn name_at(index: usize) -> &'static str {
+/// Every name that some architecture has a call of, in byte order.
+pub(crate) fn every_name() -> impl Iterator<Item = &'static str> {
+    (0..COUNT).map(name_at)
+}
+
+pub(crate) fn name_at(index: usize) -> &'static str {
     let start = usize::from(STARTS[index]);
     let end = usize::from(STARTS[index + 1]) - 1;
     &TEXT[start..end]

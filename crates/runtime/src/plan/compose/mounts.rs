@@ -2,7 +2,6 @@
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 
 use crabcan_init::Step;
 use crabcan_rootfs::device::{self, DevOptions};
@@ -11,7 +10,7 @@ use crabcan_rootfs::{Bind, MountOptions, NewMount, Target};
 
 use super::{Composer, check_absolute, rootfs};
 use crate::Error;
-use crate::plan::MountToSend;
+use crate::plan::{IdMapping, MountToSend, Provision};
 use crate::spec::{Mount, MountPoint};
 
 /// The group that owns terminals, on every distribution.
@@ -20,9 +19,10 @@ const TTY_GID: u32 = 5;
 impl Composer<'_> {
     pub(super) fn mounts(&mut self) -> Result<(), Error> {
         if self.spec.extension.default_dev {
-            let gids = self.spec.linux.gid_mappings.as_ref();
             let mut options = DevOptions::default();
-            let mapped = gids.map_or(self.host.privileged, |gids| gids.outside(TTY_GID).is_some());
+            let mapped = self.id_maps.as_ref().map_or(self.host.privileged, |maps| {
+                maps.gid.outside(TTY_GID).is_some()
+            });
             options.tty_gid = mapped.then_some(TTY_GID);
             device::push_dev(&mut self.writer, &options).map_err(rootfs("/dev"))?;
         }
@@ -60,10 +60,11 @@ impl Composer<'_> {
         check_absolute(&format!("{field}.destination"), &mount.destination)?;
         let options = options(mount);
         let mut target = Target::new(&mount.destination);
-        if mount.create.is_some() && options.bind.is_none() {
+        if mount.create.is_none() || options.bind.is_none() {
             target = target.create();
         }
-        if mount.no_symlinks {
+        if matches!(mount.fstype.as_str(), "proc" | "sysfs") {
+            // A link there would have what is masked later in a place that nobody looks at.
             target = target.no_symlinks();
         }
         let Some(scope) = options.bind else {
@@ -74,18 +75,18 @@ impl Composer<'_> {
                 .map_err(rootfs(field));
         };
         check_bind(field, &options)?;
-        let source = PathBuf::from(&mount.source);
+        let source = self.of_bundle(&format!("{field}.source"), &mount.source)?;
         let mut bind = Bind::new(&source, target).attributes(options.attributes.set);
         if scope == Scope::Mount {
             bind = bind.without_submounts();
         }
         if self.parent_mounts {
-            self.mounts_to_send.push(MountToSend {
+            self.provisions.push(Provision::Mount(MountToSend {
                 source,
                 recursive: scope == Scope::Tree,
                 attributes: options.attributes.set,
-                idmap: options.id_map.is_some(),
-            });
+                idmap: options.id_map.map(|_| IdMapping::Container),
+            }));
             bind = bind.received();
         }
         bind.push(&mut self.writer).map_err(rootfs(field))

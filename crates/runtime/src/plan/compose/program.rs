@@ -1,15 +1,107 @@
-//! The program's file, its arguments and its environment, as init takes them.
+//! The end of a plan: the last preparations, the word to go on, and the program.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crabcan_init::Step;
+use crabcan_init::format::Strings;
+
+use super::{Composer, check_absolute};
 use crate::Error;
 use crate::plan::c_string;
 use crate::spec::Process;
 
 /// Where programs are looked for when the environment has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The first descriptor that init is handed besides its channel and its plan.
+const FIRST_HANDED: u32 = 5;
+
+impl Composer<'_> {
+    /// The last preparations, the word of the parent, and the program.
+    pub(super) fn program(&mut self) -> Result<(), Error> {
+        let process = &self.spec.process;
+        check_absolute("process.cwd", &process.cwd)?;
+        let cwd = c_string("process.cwd", &process.cwd)?;
+        self.push(&Step::WorkingDirectory { target: &cwd })?;
+        if process.terminal {
+            self.terminal()?;
+        }
+        let candidates = strings("process.args[0]", &candidates(process))?;
+        let candidates = Strings::new(&candidates).ok_or(Error::PlanTooLong)?;
+        if self.spec.extension.await_start {
+            // What is not there already fails `create`.
+            self.push(&Step::FindProgram { candidates })?;
+        }
+        self.labels()?;
+        if let Some(mask) = process.user.umask {
+            self.umask(mask)?;
+        }
+        self.push(&Step::Ready {})?;
+        if self.spec.extension.await_start {
+            self.push(&Step::AwaitStart {
+                descriptor: FIRST_HANDED,
+            })?;
+        }
+        self.hooks(
+            "startContainer",
+            &self.spec.hooks.start_container,
+            "created",
+        )?;
+        self.execute(candidates)
+    }
+
+    /// What is left when the word is given.
+    pub(super) fn execute(&mut self, candidates: Strings<'_>) -> Result<(), Error> {
+        let process = &self.spec.process;
+        let extension = &self.spec.extension;
+        if extension.reaper {
+            self.push(&Step::Reaper {})?;
+        }
+        self.push(&Step::Session {})?;
+        if extension.preserved_descriptors > 0 {
+            self.push(&Step::PreserveDescriptors {
+                first: FIRST_HANDED + u32::from(extension.await_start),
+                count: extension.preserved_descriptors,
+            })?;
+        }
+        let args = strings("process.args", &process.args)?;
+        let env = strings("process.env", &process.env)?;
+        let list = |bytes| Strings::new(bytes).ok_or(Error::PlanTooLong);
+        self.push(&Step::Exec {
+            candidates,
+            args: list(&args)?,
+            env: list(&env)?,
+        })
+    }
+
+    fn umask(&mut self, mask: u32) -> Result<(), Error> {
+        if mask > 0o777 {
+            let reason = format!("0{mask:o} is more than 0777");
+            return Err(Error::invalid("process.user.umask", reason));
+        }
+        self.push(&Step::Umask { mask })
+    }
+
+    fn terminal(&mut self) -> Result<(), Error> {
+        let size = self.spec.process.console_size.unwrap_or_default();
+        let characters = |name: &str, number: u64| {
+            let reason = format!("{number} is more than 65535");
+            let field = format!("process.consoleSize.{name}");
+            u16::try_from(number).map_err(|_| Error::invalid(field, reason))
+        };
+        let descriptors = match self.spec.extension.terminal_descriptors {
+            0 => 0b111,
+            some => some,
+        };
+        self.push(&Step::Console {
+            descriptors,
+            rows: characters("height", size.height)?.into(),
+            columns: characters("width", size.width)?.into(),
+        })
+    }
+}
 
 /// The paths at which the program may be, as execvp(3) looks for it.
 pub(super) fn candidates(process: &Process) -> Vec<OsString> {
@@ -40,10 +132,10 @@ pub(super) fn candidates(process: &Process) -> Vec<OsString> {
 }
 
 /// Strings one behind the other, each with its NUL.
-pub(super) fn strings(field: &str, list: &[OsString]) -> Result<Vec<u8>, Error> {
+pub(super) fn strings<S: AsRef<OsStr>>(field: &str, list: &[S]) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     for (index, text) in list.iter().enumerate() {
-        let text = c_string(&format!("{field}[{index}]"), text)?;
+        let text = c_string(&format!("{field}[{index}]"), text.as_ref())?;
         bytes.extend_from_slice(text.as_bytes_with_nul());
     }
     Ok(bytes)

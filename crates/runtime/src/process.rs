@@ -7,9 +7,9 @@ use crabcan_init::message::{End, Message};
 use crabcan_ns::{Child, ExitStatus};
 use nix::unistd::Pid;
 
-use crate::launch;
+use crate::launch::{self, Surroundings};
 use crate::protocol::{Heard, Protocol};
-use crate::{Error, Plan};
+use crate::{Error, Plan, provide};
 
 const SIGKILL: i32 = 9;
 
@@ -18,7 +18,7 @@ const SIGKILL: i32 = 9;
 /// Dropping it kills everything in it and waits for that.
 #[derive(Debug)]
 #[must_use = "dropping a container kills it"]
-pub struct Container<'plan> {
+pub struct Process<'plan> {
     plan: &'plan Plan,
     child: Child,
     protocol: Protocol,
@@ -27,7 +27,7 @@ pub struct Container<'plan> {
     start_tried: bool,
 }
 
-impl<'plan> Container<'plan> {
+impl<'plan> Process<'plan> {
     /// Makes a container up to the point where only its program is missing.
     ///
     /// Safe in any program, whatever its other threads do: nothing of it is copied, and the new
@@ -42,6 +42,18 @@ impl<'plan> Container<'plan> {
     /// of the container is left then.
     pub fn create(plan: &'plan Plan) -> Result<Self, Error> {
         log::debug!("Linux release: {}", plan.host().release);
+        let mut container = Self::launch(plan, &Surroundings::default())?;
+        container.prepare(&mut |_| Ok(()))?;
+        log::debug!("Creation finished");
+        log::debug!("Container child PID: {:?}", Some(container.pid()));
+        Ok(container)
+    }
+
+    /// Executes init, which waits for what only the parent can do.
+    pub(crate) fn launch(
+        plan: &'plan Plan,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<Self, Error> {
         let (parent, child) = crabcan_ipc::socketpair().map_err(|source| Error::Channel {
             doing: "make the channel to init",
             source,
@@ -51,20 +63,15 @@ impl<'plan> Container<'plan> {
             parent.as_fd().as_raw_fd(),
             child.as_fd().as_raw_fd()
         );
-        let process = launch::launch(plan, child)?;
-        let protocol = Protocol::new(parent);
-        let mut container = Self {
+        let process = launch::launch(plan, child, surroundings)?;
+        Ok(Self {
             plan,
             child: process,
-            protocol,
+            protocol: Protocol::new(parent),
             console: None,
             end: None,
             start_tried: false,
-        };
-        container.prepare()?;
-        log::debug!("Creation finished");
-        log::debug!("Container child PID: {:?}", Some(container.pid()));
-        Ok(container)
+        })
     }
 
     /// The pid of the container's first process, as the caller sees it.
@@ -153,10 +160,27 @@ impl<'plan> Container<'plan> {
         }
     }
 
-    /// Writes the id maps, lets init go on, sends the mounts it waits for, and hears it is ready.
-    fn prepare(&mut self) -> Result<(), Error> {
+    /// Lets the process live on when this is dropped, and everything in it.
+    pub(crate) fn let_go(self) -> Child {
+        self.child
+    }
+
+    /// Lets init go on to where it waits for the word of another program.
+    pub(crate) fn proceed(&self) -> Result<(), Error> {
+        self.protocol.proceed().map_err(|source| Error::Channel {
+            doing: "let init go on",
+            source,
+        })
+    }
+
+    /// Writes the id maps, lets init go on, sends what it waits for, runs the hooks when it asks
+    /// for that, and hears that it is ready.
+    pub(crate) fn prepare(
+        &mut self,
+        hooks: &mut dyn FnMut(Pid) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         const DOING: &str = "preparing the container";
-        if let Err(error) = launch::provide(self.plan, &self.child, &self.protocol) {
+        if let Err(error) = provide::provide(self.plan, &self.child, &self.protocol) {
             return Err(self.not_provided(error, DOING));
         }
         loop {

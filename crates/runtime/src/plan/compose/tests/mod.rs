@@ -9,12 +9,14 @@
 
 use std::ffi::OsString;
 
-use crabcan_caps::{Capabilities, Capability};
-use crabcan_ns::IdMap;
+use crabcan_caps::{Capability, CapabilitySet};
+
+mod oci;
 
 use super::*;
 use crate::spec::{
-    Linux, Mount, MountPoint, NamespaceRequest, ResourceLimit, Root as SpecRoot, Terminal,
+    Capabilities, IdMapping, Linux, Mount, MountPoint, NamespaceRequest, Process, ResourceLimit,
+    Root as SpecRoot,
 };
 
 const ALL: [Namespace; 7] = [
@@ -32,13 +34,26 @@ fn host(privileged: bool) -> Host {
         uid: 1000,
         gid: 1000,
         privileged,
+        capabilities: match privileged {
+            true => CapabilitySet::of(Capability::ALL),
+            false => CapabilitySet::EMPTY,
+        },
+        setgroups: true,
         release: "6.1".into(),
     }
 }
 
 fn namespaces_of(kinds: &[Namespace]) -> Vec<NamespaceRequest> {
-    let kinds = kinds.iter().copied();
-    kinds.map(|kind| NamespaceRequest { kind }).collect()
+    kinds.iter().copied().map(NamespaceRequest::new).collect()
+}
+
+fn single(container_id: u32, host_id: u32) -> Vec<IdMapping> {
+    let size = 1;
+    vec![IdMapping {
+        container_id,
+        host_id,
+        size,
+    }]
 }
 
 /// What an ordinary user may ask for.
@@ -55,8 +70,8 @@ fn rootless() -> Spec {
         },
         linux: Linux {
             namespaces: namespaces_of(&ALL),
-            uid_mappings: Some(IdMap::single(0, 1000).unwrap()),
-            gid_mappings: Some(IdMap::single(0, 1000).unwrap()),
+            uid_mappings: single(0, 1000),
+            gid_mappings: single(0, 1000),
             ..Linux::default()
         },
         ..Spec::default()
@@ -67,8 +82,8 @@ fn rootless() -> Spec {
 fn rootful() -> Spec {
     let mut spec = rootless();
     spec.linux.namespaces = namespaces_of(&ALL[..6]);
-    spec.linux.uid_mappings = None;
-    spec.linux.gid_mappings = None;
+    spec.linux.uid_mappings.clear();
+    spec.linux.gid_mappings.clear();
     spec
 }
 
@@ -79,7 +94,7 @@ fn bind(source: &str, options: &[&str]) -> Mount {
         source: source.into(),
         options: options.iter().map(|option| (*option).into()).collect(),
         create: Some(MountPoint::Directory),
-        no_symlinks: false,
+        ..Mount::default()
     }
 }
 
@@ -89,6 +104,14 @@ fn plan(spec: &Spec, privileged: bool) -> Plan {
 
 fn steps(spec: &Spec, privileged: bool) -> Vec<String> {
     plan(spec, privileged).steps()
+}
+
+fn mounts_to_send(plan: &Plan) -> Vec<&MountToSend> {
+    let mounts = plan.provisions().iter().filter_map(|one| match one {
+        Provision::Mount(mount) => Some(mount),
+        _ => None,
+    });
+    mounts.collect()
 }
 
 /// Where the step that begins like this stands.
@@ -132,32 +155,23 @@ fn the_smallest_container_of_root_has_no_maps() {
 fn rich() -> Spec {
     let mut spec = rootless();
     spec.hostname = Some("shore".into());
-    spec.linux.rootfs_propagation = Some(Propagation::Slave);
+    spec.linux.rootfs_propagation = Some("slave".into());
     spec.linux.masked_paths = vec!["/proc/kcore".into()];
     spec.linux.readonly_paths = vec!["/proc/sys".into()];
     spec.root.readonly = true;
     spec.mounts = vec![
         Mount {
-            no_symlinks: true,
             destination: "/proc".into(),
             fstype: "proc".into(),
             source: "proc".into(),
             options: vec!["nosuid".into()],
-            create: None,
+            ..Mount::default()
         },
         bind("/host/data", &["rbind", "ro", "nodev"]),
     ];
-    spec.process.rlimits = vec![ResourceLimit {
-        resource: 7,
-        soft: 64,
-        hard: 128,
-    }];
+    spec.process.rlimits = vec![ResourceLimit::of(7, 64, 128)];
     spec.process.no_new_privileges = true;
-    spec.process.terminal = Some(Terminal {
-        descriptors: 7,
-        rows: 25,
-        columns: 80,
-    });
+    spec.process.terminal = true;
     spec.extension.reaper = true;
     spec.extension.default_dev = true;
     spec.extension.parent_death_signal = Some(9);
@@ -232,14 +246,14 @@ fn with_privilege_and_maps_the_parent_makes_the_mounts() {
         bind("/host/b", &["bind"]),
     ];
     let made = plan(&spec, true);
-    let sent = made.mounts_to_send();
+    let sent = mounts_to_send(&made);
     let words: Vec<_> = sent
         .iter()
         .map(|mount| {
             (
                 mount.source.to_str().unwrap(),
                 mount.recursive,
-                mount.idmap,
+                mount.idmap.is_some(),
                 mount.attributes,
             )
         })
@@ -256,7 +270,7 @@ fn with_privilege_and_maps_the_parent_makes_the_mounts() {
     let received = made.steps();
     let received = received.iter().filter(|step| step.contains("received"));
     assert_eq!(received.count(), 3);
-    assert!(plan(&spec, false).mounts_to_send().is_empty());
+    assert!(mounts_to_send(&plan(&spec, false)).is_empty());
     assert!(made.hides_init() && !plan(&spec, false).hides_init());
 }
 
@@ -266,7 +280,7 @@ fn the_hosts_own_root_is_never_sent_with_the_containers_ids() {
     let mut spec = rootless();
     spec.root.path = "/".into();
     spec.extension.idmap_root = true;
-    assert!(plan(&spec, true).mounts_to_send().is_empty());
+    assert!(mounts_to_send(&plan(&spec, true)).is_empty());
 }
 
 #[test]
@@ -290,30 +304,28 @@ fn a_read_only_root_with_its_mounts_is_so_from_the_start() {
 
 #[test]
 fn the_terminals_group_is_named_only_where_it_is_mapped() {
-    let pts = |maps: IdMap| {
+    let pts = |maps: Vec<IdMapping>| {
         let mut spec = rootless();
         spec.extension.default_dev = true;
-        spec.linux.gid_mappings = Some(maps);
+        spec.linux.gid_mappings = maps;
         let steps = steps(&spec, false);
         steps[position(&steps, "mount devpts")].clone()
     };
-    assert!(!pts(IdMap::single(0, 1000).unwrap()).contains("gid=5"));
-    let range = crabcan_ns::IdRange {
-        inside: 0,
-        outside: 100_000,
-        count: 6,
-    };
-    assert!(pts(IdMap::new([range]).unwrap()).contains("gid=5"));
+    assert!(!pts(single(0, 1000)).contains("gid=5"));
+    let mut range = single(0, 100_000);
+    range[0].size = 6;
+    assert!(pts(range).contains("gid=5"));
 }
 
 #[test]
 fn capabilities_are_those_of_the_process() {
     let mut spec = rootless();
-    let some = [Capability::Chown, Capability::Kill];
-    let mut capabilities = Capabilities::none();
-    capabilities.bounding = some.into_iter().collect();
-    capabilities.permitted = some.into_iter().collect();
-    spec.process.capabilities = Some(capabilities);
+    let some: Vec<String> = vec!["CAP_CHOWN".into(), "CAP_KILL".into()];
+    spec.process.capabilities = Some(Capabilities {
+        bounding: some.clone(),
+        permitted: some,
+        ..Capabilities::default()
+    });
     let steps = steps(&spec, false);
     position(&steps, "keep CAP_CHOWN,CAP_KILL in the bounding set");
     let set = &steps[position(&steps, "set capabilities")];
@@ -341,9 +353,12 @@ fn a_name_is_looked_for_in_path() {
 
 /// The change makes the specification wrong, and the error's name is the field's.
 fn refused(field: &str, change: impl Fn(&mut Spec)) {
-    let mut spec = rootless();
+    refused_of(rootless(), false, field, change);
+}
+
+fn refused_of(mut spec: Spec, privileged: bool, field: &str, change: impl Fn(&mut Spec)) {
     change(&mut spec);
-    match compose(&spec, &host(false)) {
+    match compose(&spec, &host(privileged)) {
         Err(Error::Invalid { field: named, .. }) => assert_eq!(named, field),
         other => panic!("{field}: {other:?}"),
     }
@@ -368,11 +383,6 @@ fn what_is_wrong_with_the_process_is_named() {
     refused("process.user.additionalGids", |spec| {
         spec.process.user.additional_gids = vec![0];
     });
-    refused("process.capabilities", |spec| {
-        let mut capabilities = Capabilities::none();
-        capabilities.effective = [Capability::Kill].into_iter().collect();
-        spec.process.capabilities = Some(capabilities);
-    });
     refused("the parent death signal", |spec| {
         spec.extension.parent_death_signal = Some(-1);
     });
@@ -386,14 +396,14 @@ fn what_is_wrong_with_the_isolation_is_named() {
         spec.hostname = Some("x".into());
         spec.linux.namespaces = namespaces_of(&[Namespace::Mount, Namespace::User]);
     });
-    refused("linux.uidMappings", |spec| spec.linux.uid_mappings = None);
-    refused("linux.gidMappings", |spec| spec.linux.gid_mappings = None);
+    refused("linux.uidMappings", |spec| spec.linux.uid_mappings.clear());
+    refused("linux.gidMappings", |spec| spec.linux.gid_mappings.clear());
     refused("linux.uidMappings", |spec| {
         spec.linux.namespaces = namespaces_of(&ALL[..6]);
     });
     refused("linux.gidMappings", |spec| {
         spec.linux.namespaces = namespaces_of(&ALL[..6]);
-        spec.linux.uid_mappings = None;
+        spec.linux.uid_mappings.clear();
     });
     // Its mounts would be the caller's.
     refused("linux.namespaces", |spec| {

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use alone::{alone, children, descriptors, is_running, long_time, until};
-use crabcan_runtime::{Container, Error, ExitStatus, Sandbox};
+use crabcan_runtime::{Error, ExitStatus, Process, Sandbox};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{Signal, kill, killpg};
@@ -37,7 +37,7 @@ fn a_whole_life() {
     alone("a_whole_life", || {
         leaves_nothing(|| {
             let plan = shell("exit 7").plan().unwrap();
-            let mut container = Container::create(&plan).unwrap();
+            let mut container = Process::create(&plan).unwrap();
             assert_eq!(children(), [container.pid().as_raw()]);
             container.start().unwrap();
             assert_eq!(container.wait().unwrap(), ExitStatus::Exited(7));
@@ -53,7 +53,7 @@ fn a_plan_makes_more_than_one_container() {
         leaves_nothing(|| {
             let plan = shell("exit 4").plan().unwrap();
             for _ in 0..3 {
-                let mut container = Container::create(&plan).unwrap();
+                let mut container = Process::create(&plan).unwrap();
                 container.start().unwrap();
                 assert_eq!(container.wait().unwrap(), ExitStatus::Exited(4));
             }
@@ -67,7 +67,7 @@ fn dropped_before_it_starts() {
         leaves_nothing(|| {
             for as_pid_1 in [false, true] {
                 let plan = shell("exit 0").as_pid_1(as_pid_1).plan().unwrap();
-                let container = Container::create(&plan).unwrap();
+                let container = Process::create(&plan).unwrap();
                 let pid = container.pid();
                 drop(container);
                 assert_eq!(kill(pid, None), Err(Errno::ESRCH));
@@ -78,7 +78,7 @@ fn dropped_before_it_starts() {
 
 fn start_fails(sandbox: &Sandbox) -> Error {
     let plan = sandbox.plan().unwrap();
-    let mut container = Container::create(&plan).unwrap();
+    let mut container = Process::create(&plan).unwrap();
     container.start().unwrap_err()
 }
 
@@ -110,7 +110,7 @@ fn a_start_that_failed_is_final() {
     alone("a_start_that_failed_is_final", || {
         leaves_nothing(|| {
             let plan = Sandbox::new("/no/such/program").plan().unwrap();
-            let mut container = Container::create(&plan).unwrap();
+            let mut container = Process::create(&plan).unwrap();
             container.start().unwrap_err();
             let again = container.start().unwrap_err();
             assert!(matches!(again, Error::StartedBefore), "{again:?}");
@@ -128,7 +128,7 @@ fn started_once_only() {
             for as_pid_1 in [false, true] {
                 let sandbox = Sandbox::new("sleep").arg("1000").as_pid_1(as_pid_1);
                 let plan = sandbox.plan().unwrap();
-                let mut container = Container::create(&plan).unwrap();
+                let mut container = Process::create(&plan).unwrap();
                 container.start().unwrap();
                 let again = container.start().unwrap_err();
                 assert!(matches!(again, Error::StartedBefore), "{again:?}");
@@ -145,7 +145,7 @@ fn init_killed_before_the_start() {
         leaves_nothing(|| {
             for as_pid_1 in [false, true] {
                 let plan = shell("exit 0").as_pid_1(as_pid_1).plan().unwrap();
-                let mut container = Container::create(&plan).unwrap();
+                let mut container = Process::create(&plan).unwrap();
                 kill(container.pid(), Signal::SIGKILL).unwrap();
                 let status = match container.start() {
                     Err(Error::InitEnded { status, .. }) => status,
@@ -168,7 +168,7 @@ fn init_killed_after_the_start() {
                 let time = long_time(1);
                 let sandbox = Sandbox::new("sleep").arg(&time).as_pid_1(as_pid_1);
                 let plan = sandbox.plan().unwrap();
-                let mut container = Container::create(&plan).unwrap();
+                let mut container = Process::create(&plan).unwrap();
                 container.start().unwrap();
                 until("the command", || is_running(&time));
                 kill(container.pid(), Signal::SIGKILL).unwrap();
@@ -186,7 +186,7 @@ fn a_signal_reaches_the_command() {
         leaves_nothing(|| {
             for signal in [1, 2, 3, 15, 10, 12, 9, 34, 64] {
                 let plan = Sandbox::new("sleep").arg("1000").plan().unwrap();
-                let mut container = Container::create(&plan).unwrap();
+                let mut container = Process::create(&plan).unwrap();
                 container.start().unwrap();
                 container.signal(signal).unwrap();
                 assert_eq!(container.wait().unwrap(), ExitStatus::Signaled(signal));
@@ -216,7 +216,7 @@ fn signals_to_the_callers_group_are_not_kept_for_the_command() {
                         thread::sleep(Duration::from_micros(50));
                     }
                 });
-                let container = Container::create(&plan).unwrap();
+                let container = Process::create(&plan).unwrap();
                 created.store(true, Ordering::Relaxed);
                 container
             });
@@ -257,7 +257,7 @@ fn removed_while_it_runs() {
                      sleep {child}; exit 1"
                 );
                 let plan = shell(&script).as_pid_1(as_pid_1).plan().unwrap();
-                let mut container = Container::create(&plan).unwrap();
+                let mut container = Process::create(&plan).unwrap();
                 container.start().unwrap();
                 until("both", || is_running(&child) && is_running(&stubborn));
                 container.remove().unwrap();
@@ -290,7 +290,7 @@ fn a_limit_that_is_refused_is_an_error() {
                 .resource_limit(nofile, 65, 64)
                 .plan()
                 .unwrap();
-            let error = Container::create(&plan).unwrap_err();
+            let error = Process::create(&plan).unwrap_err();
             let Error::Step { source, .. } = &error else {
                 panic!("{error:?}");
             };
@@ -323,7 +323,7 @@ fn another_thread_that_reaps() {
         let missing = start_fails(&Sandbox::new("/no/such/program"));
         assert_eq!(missing.exit_code(), 127, "{missing:?}");
         let plan = Sandbox::new("sleep").arg("1000").plan().unwrap();
-        let mut container = Container::create(&plan).unwrap();
+        let mut container = Process::create(&plan).unwrap();
         container.start().unwrap();
         container.remove().unwrap();
     });
@@ -352,7 +352,7 @@ fn a_program_that_ignores_its_children() {
         let error = shell("exit 3").as_pid_1(true).status().unwrap_err();
         assert!(is_lost_status(&error), "{error:?}");
         let plan = Sandbox::new("sleep").arg("1000").plan().unwrap();
-        let mut container = Container::create(&plan).unwrap();
+        let mut container = Process::create(&plan).unwrap();
         container.start().unwrap();
         container.remove().unwrap();
         assert_eq!(children(), [0; 0]);

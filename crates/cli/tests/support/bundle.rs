@@ -1,0 +1,172 @@
+//! Bundles made on the spot: a root that shows the host's programs, and a state directory of a
+//! test's own.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::{Outcome, TempDir, crabcan, run};
+
+/// A bundle and the containers that are made from it; both are gone when it is dropped.
+pub(crate) struct Bundle {
+    pub(crate) directory: TempDir,
+    pub(crate) config: Value,
+    /// What stands before every command.
+    pub(crate) before: Vec<String>,
+}
+
+impl Bundle {
+    /// A container of five namespaces whose program is a line of shell.
+    pub(crate) fn new(name: &str, script: &str) -> Self {
+        let directory = TempDir::new(name);
+        let mut mounts = vec![
+            json!({"destination": "/proc", "type": "proc", "source": "proc"}),
+            json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+                "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]}),
+            json!({"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+                "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]}),
+            json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}),
+        ];
+        for path in ["/bin", "/lib", "/lib64", "/usr", "/etc"] {
+            if Path::new(path).is_dir() {
+                mounts.push(json!({"destination": path, "type": "bind", "source": path,
+                    "options": ["rbind", "ro"]}));
+            }
+        }
+        for mount in &mounts {
+            let path = mount["destination"].as_str().expect("a path");
+            if !path.starts_with("/dev/") {
+                directory.directory(&format!("rootfs{path}"));
+            }
+        }
+        let kinds = ["pid", "ipc", "uts", "mount", "network"];
+        let namespaces: Vec<Value> = kinds.iter().map(|kind| json!({"type": kind})).collect();
+        let config = json!({
+            "ociVersion": "1.2.0",
+            "process": {
+                "terminal": false,
+                "user": {"uid": 0, "gid": 0},
+                "args": ["/bin/sh", "-c", script],
+                "env": ["PATH=/usr/bin:/bin", "LC_ALL=C"],
+                "cwd": "/",
+                "noNewPrivileges": true,
+            },
+            "root": {"path": "rootfs"},
+            "hostname": "bundle",
+            "mounts": mounts,
+            "annotations": {"org.example.key": "value"},
+            "linux": {"namespaces": namespaces},
+        });
+        let before = vec![
+            "--root".to_owned(),
+            directory.path().join("state").display().to_string(),
+        ];
+        Self {
+            directory,
+            config,
+            before,
+        }
+    }
+
+    /// The same as an ordinary user's: with a user namespace that has the caller's id alone.
+    pub(crate) fn rootless(mut self) -> Self {
+        let (uid, gid) = (
+            nix::unistd::geteuid().as_raw(),
+            nix::unistd::getegid().as_raw(),
+        );
+        let linux = &mut self.config["linux"];
+        let map = |id: u32| json!([{"containerID": 0, "hostID": id, "size": 1}]);
+        linux["uidMappings"] = map(uid);
+        linux["gidMappings"] = map(gid);
+        let namespaces = linux["namespaces"].as_array_mut().expect("a list");
+        namespaces.push(json!({"type": "user"}));
+        self
+    }
+
+    pub(crate) fn script(&mut self, script: &str) {
+        self.config["process"]["args"] = json!(["/bin/sh", "-c", script]);
+    }
+
+    pub(crate) fn state_directory(&self) -> PathBuf {
+        PathBuf::from(&self.before[1])
+    }
+
+    /// A command of this state directory; the bundle's configuration is written before.
+    pub(crate) fn command<I>(&self, args: I) -> Command
+    where
+        I: IntoIterator<Item: AsRef<OsStr>>,
+    {
+        let text = serde_json::to_vec_pretty(&self.config).expect("JSON");
+        fs::write(self.directory.path().join("config.json"), text).expect("write it");
+        let mut command = crabcan(&self.before);
+        command.args(args).current_dir(self.directory.path());
+        command
+    }
+
+    /// Runs a command of this state directory.
+    #[track_caller]
+    pub(crate) fn run(&self, words: &str) -> Outcome {
+        run(&mut self.command(words.split(' ')))
+    }
+
+    /// Runs a command whose container outlives it, and keeps what the command was given: its output
+    /// goes to files.
+    #[track_caller]
+    pub(crate) fn leave(&self, words: &str) -> Outcome {
+        let mut command = self.command(words.split(' '));
+        let path = |name: &str| self.directory.path().join(name);
+        let file = |name: &str| fs::File::create(path(name)).expect("make a file");
+        let status = command
+            .stdin(Stdio::null())
+            .stdout(file("stdout"))
+            .stderr(file("stderr"))
+            .status()
+            .expect("start it");
+        let read = |name: &str| fs::read(path(name)).expect("read it");
+        let bytes = read("stdout");
+        Outcome {
+            status,
+            stdout: String::from_utf8_lossy(&bytes).into_owned(),
+            stderr: String::from_utf8_lossy(&read("stderr")).into_owned(),
+            bytes,
+        }
+    }
+
+    /// The state of a container.
+    #[track_caller]
+    pub(crate) fn state(&self, id: &str) -> Value {
+        let text = self.run(&format!("state {id}")).success();
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    #[track_caller]
+    pub(crate) fn status(&self, id: &str) -> String {
+        self.state(id)["status"]
+            .as_str()
+            .expect("a word")
+            .to_owned()
+    }
+
+    /// Everything in the state directory.
+    pub(crate) fn entries(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.state_directory()).into_iter().flatten();
+        let names = entries.flatten().map(|entry| entry.file_name());
+        names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect()
+    }
+}
+
+impl Drop for Bundle {
+    fn drop(&mut self) {
+        for id in self.entries() {
+            let outcome = run(&mut self.command(["delete", "--force", &id]));
+            if !std::thread::panicking() {
+                assert_eq!(outcome.code(), 0, "{outcome:?}");
+            }
+        }
+    }
+}

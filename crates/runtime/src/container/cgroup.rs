@@ -1,0 +1,172 @@
+//! The container's cgroup: made before its first process, found again by its record.
+
+use std::fs::File;
+use std::io::Write;
+use std::time::Duration;
+
+use crabcan_cgroups::{Cgroup, CgroupPath, Events, Hierarchy, Place, Resources, Statistics};
+
+use super::Container;
+use crate::state::{Record, Status};
+use crate::{Error, Id};
+
+/// How long processes may take to stand still or to end.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Makes the cgroup at the path that the configuration names, or below the caller's own.
+///
+/// # Errors
+/// [`Error::Cgroup`]. Nothing that was made remains.
+pub(super) fn make(path: Option<&str>, id: &Id, resources: &Resources) -> Result<Cgroup, Error> {
+    let path = match path.filter(|path| !path.is_empty()) {
+        Some(path) => CgroupPath::new(path),
+        None => CgroupPath::new(format!("crabcan-{id}")),
+    };
+    let make = || {
+        let hierarchy = Hierarchy::of_this_process()?;
+        let place = hierarchy.place(&path?)?;
+        let cgroup = Cgroup::create(&hierarchy, &place, resources.controllers())?;
+        cgroup.apply(resources)?;
+        Ok(cgroup)
+    };
+    make().map_err(failed("make the container's cgroup"))
+}
+
+/// Moves init into the trees of v1; in that of v2 it is born.
+pub(super) fn join_legacy(cgroup: &Cgroup, pid: i32) -> Result<(), Error> {
+    const DOING: &str = "put init into the container's cgroup";
+    for file in cgroup.task_files().map_err(failed(DOING))? {
+        let written = File::from(file).write_all(pid.to_string().as_bytes());
+        written.map_err(|source| Error::Wait {
+            doing: DOING,
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+/// Opens the cgroup of a record; `None` when there is none any more.
+pub(super) fn open(record: &Record) -> Result<Option<Cgroup>, Error> {
+    let Some(place) = &record.cgroup else {
+        return Ok(None);
+    };
+    let open = || {
+        Cgroup::open(
+            &Hierarchy::of_this_process()?,
+            &Place::parse(place.as_bytes())?,
+        )
+    };
+    open().map_err(failed("open the container's cgroup"))
+}
+
+pub(super) fn failed(doing: &'static str) -> impl FnOnce(crabcan_cgroups::Error) -> Error {
+    move |source| Error::Cgroup { doing, source }
+}
+
+impl Container {
+    /// Stops all its processes until [`resume`](Self::resume).
+    ///
+    /// # Errors
+    /// [`Error::WrongStatus`] when it does not run; [`Error::Cgroup`].
+    pub fn pause(&self) -> Result<(), Error> {
+        let _lock = self.entry.lock()?;
+        match self.status()? {
+            Status::Running | Status::Created => {}
+            status => return Err(self.refused("container not running", status)),
+        }
+        let cgroup = self.cgroup()?;
+        cgroup
+            .freeze(PATIENCE)
+            .map_err(failed("pause the container"))
+    }
+
+    /// Lets its processes go on.
+    ///
+    /// # Errors
+    /// [`Error::WrongStatus`] when it is not paused; [`Error::Cgroup`].
+    pub fn resume(&self) -> Result<(), Error> {
+        let _lock = self.entry.lock()?;
+        match self.status()? {
+            Status::Paused => {}
+            status => return Err(self.refused("container not paused", status)),
+        }
+        self.cgroup()?
+            .thaw()
+            .map_err(failed("resume the container"))
+    }
+
+    /// The pids of all its processes, as the host sees them.
+    ///
+    /// # Errors
+    /// [`Error::Cgroup`].
+    pub fn processes(&self) -> Result<Vec<i32>, Error> {
+        let processes = self.cgroup()?.processes();
+        processes.map_err(failed("list the processes of the container"))
+    }
+
+    /// What the kernel has counted.
+    ///
+    /// # Errors
+    /// [`Error::Cgroup`].
+    pub fn statistics(&self) -> Result<Statistics, Error> {
+        let statistics = self.cgroup()?.statistics();
+        statistics.map_err(failed("read the statistics of the container"))
+    }
+
+    /// What has happened to it for want of memory or processes, each as often as it did.
+    ///
+    /// # Errors
+    /// [`Error::Cgroup`].
+    pub fn events(&self) -> Result<Events, Error> {
+        let events = self.cgroup()?.events();
+        events.map_err(failed("read the events of the container"))
+    }
+
+    /// Sends a signal to all its processes. That there are none is no error: then nothing has to
+    /// be told anything.
+    ///
+    /// # Errors
+    /// [`Error::Cgroup`], [`Error::Signal`].
+    pub fn kill_all(&self, signal: i32) -> Result<(), Error> {
+        let Some(cgroup) = open(&self.record)? else {
+            return self.kill(signal);
+        };
+        if signal == libc::SIGKILL {
+            return cgroup.kill(PATIENCE).map_err(failed("kill the container"));
+        }
+        // One that ends meanwhile needs no signal. The pids are those of this moment.
+        for pid in cgroup.processes().map_err(failed("kill the container"))? {
+            self.signal_member(&cgroup, pid, signal)?;
+        }
+        Ok(())
+    }
+
+    /// Holds the process first and then looks whether it still is one of the container's: a pid
+    /// that was given to somebody else is never hit.
+    fn signal_member(&self, cgroup: &Cgroup, pid: i32, signal: i32) -> Result<(), Error> {
+        let Some(pidfd) = crate::state::hold(pid)? else {
+            return Ok(());
+        };
+        let members = cgroup.processes().map_err(failed("kill the container"))?;
+        if members.contains(&pid) {
+            self.send(&pidfd, signal).map(drop)?;
+        }
+        Ok(())
+    }
+
+    /// Its cgroup, which it must have.
+    pub(super) fn cgroup(&self) -> Result<Cgroup, Error> {
+        open(&self.record)?.ok_or_else(|| Error::NoCgroup {
+            id: self.id().clone(),
+        })
+    }
+
+    pub(super) fn is_frozen(&self) -> Result<bool, Error> {
+        let frozen = open(&self.record)?.map(|cgroup| cgroup.is_frozen());
+        match frozen {
+            // A host without a freezer has frozen nothing.
+            None | Some(Err(crabcan_cgroups::Error::ControllerMissing { .. })) => Ok(false),
+            Some(frozen) => frozen.map_err(failed("look at the container's cgroup")),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! A container of the state directory: its life from `create` to `delete`, over many programs.
+
+mod cgroup;
+mod create;
+mod delete;
+mod start;
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use crabcan_ns::{Child, ExitStatus};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use crate::hooks::{self, HostHook};
+use crate::spec::{Hook, Spec};
+use crate::state::{Entry, Identity, Record, Status};
+use crate::sys::pidfd_send_signal;
+use crate::{Error, Id, State, StateRoot};
+
+pub use create::Creation;
+
+/// A container that is known to the state directory.
+///
+/// It belongs to no program: dropping this lets it live on.
+#[derive(Debug)]
+pub struct Container {
+    entry: Entry,
+    record: Record,
+    /// Its first process, when this program has made it and is to reap it.
+    child: Option<Child>,
+}
+
+impl Container {
+    /// Finds a container.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::StateUnreadable`] when its record is of no use, for which there
+    /// is [`Container::delete_by_force`]; [`Error::State`].
+    pub fn load(root: &StateRoot, id: &Id) -> Result<Self, Error> {
+        let entry = root.find(id)?;
+        let record = entry.read()?;
+        Ok(Self {
+            entry,
+            record,
+            child: None,
+        })
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &Id {
+        self.entry.id()
+    }
+
+    /// How far its life has come, as the kernel knows it.
+    ///
+    /// # Errors
+    /// [`Error::Identity`], [`Error::State`].
+    pub fn status(&self) -> Result<Status, Error> {
+        let init = self.init()?;
+        self.status_of(init.as_ref())
+    }
+
+    fn status_of(&self, init: Option<&OwnedFd>) -> Result<Status, Error> {
+        if !self.record.complete {
+            // Who makes it holds the lock; without anybody, it will never be complete.
+            let abandoned = self.entry.try_lock()?.is_some();
+            return Ok(match abandoned && init.is_none() {
+                true => Status::Stopped,
+                false => Status::Creating,
+            });
+        }
+        if init.is_none() {
+            return Ok(Status::Stopped);
+        }
+        match self.entry.open_fifo(OFlags::WRONLY) {
+            Ok(_) => Ok(Status::Created),
+            // Nobody waits in it any more, or it was removed after that.
+            Err(Errno::NXIO | Errno::NOENT) => Ok(match self.is_frozen()? {
+                true => Status::Paused,
+                false => Status::Running,
+            }),
+            Err(errno) => Err(Error::State {
+                doing: "open",
+                path: self.entry.path().join("start"),
+                source: errno.into(),
+            }),
+        }
+    }
+
+    /// Its state, as the specification has it.
+    ///
+    /// # Errors
+    /// As [`Container::status`].
+    pub fn state(&self) -> Result<State, Error> {
+        Ok(self.state_as(self.status()?))
+    }
+
+    fn state_as(&self, status: Status) -> State {
+        state_of(&self.record, status)
+    }
+
+    /// Sends a signal to its first process.
+    ///
+    /// # Errors
+    /// [`Error::WrongStatus`] when that has ended; [`Error::Signal`] with the kernel's answer.
+    pub fn kill(&self, signal: i32) -> Result<(), Error> {
+        let Some(init) = self.init()? else {
+            return self.kill_rest(signal);
+        };
+        if !self.send(&init, signal)? {
+            return Err(self.refused("container not running", Status::Stopped));
+        }
+        if signal == libc::SIGKILL && self.is_frozen()? {
+            // On cgroups of v1 a frozen process dies only when it is let go.
+            self.cgroup()?
+                .thaw()
+                .map_err(cgroup::failed("let the container go on to its end"))?;
+        }
+        Ok(())
+    }
+
+    /// Where the first process has ended and is not the end of the others: SIGKILL reaches them.
+    fn kill_rest(&self, signal: i32) -> Result<(), Error> {
+        let rest = match (self.record.own_pid_namespace, signal) {
+            (false, libc::SIGKILL) => cgroup::open(&self.record)?,
+            _ => None,
+        };
+        match rest {
+            Some(cgroup) if cgroup.is_populated().is_ok_and(|populated| populated) => cgroup
+                .kill(cgroup::PATIENCE)
+                .map_err(cgroup::failed("kill the container")),
+            _ => Err(self.refused("container not running", Status::Stopped)),
+        }
+    }
+
+    /// Sends a signal; false when the process has ended.
+    fn send(&self, pidfd: &OwnedFd, signal: i32) -> Result<bool, Error> {
+        match pidfd_send_signal(pidfd.as_fd(), signal) {
+            Ok(()) => Ok(true),
+            Err(Errno::SRCH) => Ok(false),
+            Err(errno) => Err(Error::Signal {
+                id: self.id().clone(),
+                signal,
+                source: errno.into(),
+            }),
+        }
+    }
+
+    /// Waits until its first process has ended, where this program has made it.
+    ///
+    /// # Errors
+    /// [`Error::Namespaces`] when the kernel does not tell how; [`Error::NotAChild`] when another
+    /// program has made it.
+    pub fn wait(&mut self) -> Result<ExitStatus, Error> {
+        let child = self.child.as_mut().ok_or_else(|| Error::NotAChild {
+            id: self.entry.id().clone(),
+        })?;
+        child.wait().map_err(|source| Error::Namespaces {
+            doing: "wait for the container",
+            source,
+        })
+    }
+
+    /// A pidfd of its first process, unless that has ended.
+    fn init(&self) -> Result<Option<OwnedFd>, Error> {
+        self.record.init.as_ref().map_or(Ok(None), Identity::open)
+    }
+
+    fn refused(&self, refused: &'static str, status: Status) -> Error {
+        Error::WrongStatus {
+            refused,
+            id: self.id().clone(),
+            status,
+        }
+    }
+
+    /// The configuration as it was when the container was made.
+    fn spec(&self) -> Result<Spec, Error> {
+        let mut spec = Spec::from_json(&self.entry.configuration()?)?;
+        spec.extension.bundle = Some(self.record.bundle.clone());
+        Ok(spec)
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        if let Some(child) = self.child.take() {
+            child.keep();
+        }
+    }
+}
+
+fn state_of(record: &Record, status: Status) -> State {
+    let pid = match status {
+        Status::Stopped => 0,
+        _ => record.init.map_or(0, |init| init.pid),
+    };
+    State {
+        oci_version: record.oci_version.clone(),
+        id: record.id.clone(),
+        status,
+        pid,
+        bundle: record.bundle.clone(),
+        rootfs: record.rootfs.clone(),
+        created: record.created.clone(),
+        owner: record.owner,
+        annotations: record.annotations.clone(),
+    }
+}
+
+/// Runs hooks in their order; the first that fails ends it.
+fn run_hooks(kind: &'static str, hooks: &[Hook], state: &State) -> Result<(), Error> {
+    let state = state.to_json();
+    for hook in hooks {
+        hooks::run(&HostHook::new(kind, hook), &state)?;
+    }
+    Ok(())
+}

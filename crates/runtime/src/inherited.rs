@@ -1,0 +1,27 @@
+//! Descriptors that the caller was started with and that a container is to have too.
+
+use std::os::fd::OwnedFd;
+
+use crate::{Error, sys};
+
+/// The first descriptor that is not a standard one; LISTEN_FDS and `--preserve-fds` count from it.
+const FIRST: i32 = 3;
+
+/// Takes copies of descriptors 3, 4, … of this program, so many of them.
+///
+/// To be called before this program opens anything: a number that was free would not be the
+/// caller's any more.
+///
+/// # Errors
+/// [`Error::NotInherited`] names the first that is not open.
+pub fn inherited(count: u32) -> Result<Vec<OwnedFd>, Error> {
+    let numbers = (FIRST..).take(usize::try_from(count).unwrap_or(usize::MAX));
+    numbers
+        .map(|number| {
+            sys::copy_of_inherited(number).map_err(|errno| Error::NotInherited {
+                number,
+                source: errno.into(),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,99 @@
+//! `hooks`: what is refused of them before any of them is run, and the steps of init's own.
+
+use crabcan_init::Step;
+use crabcan_init::format::Strings;
+use crabcan_init::step::HOOK_PID;
+use serde_json::json;
+
+use super::{Composer, check_absolute, strings};
+use crate::Error;
+use crate::plan::c_string;
+use crate::spec::{Hook, Spec};
+
+/// Every hook has an absolute path, strings that can be handed to the kernel, and a time limit that
+/// is one.
+pub(super) fn check(spec: &Spec) -> Result<(), Error> {
+    for (kind, hooks) in spec.hooks.kinds() {
+        for (index, hook) in hooks.iter().enumerate() {
+            let field = |name: &str| format!("hooks.{kind}[{index}].{name}");
+            check_absolute(&field("path"), &hook.path)?;
+            if let Some(timeout) = hook.timeout.filter(|timeout| *timeout <= 0) {
+                let reason = format!("{timeout} is not more than 0");
+                return Err(Error::invalid(field("timeout"), reason));
+            }
+            for (name, list) in [("args", &hook.args), ("env", &hook.env)] {
+                strings(&field(name), list)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Composer<'_> {
+    /// The parent's hooks when all is mounted, then those of the host's programs that init runs.
+    pub(super) fn hooks_before_pivot(&mut self) -> Result<(), Error> {
+        let hooks = &self.spec.hooks;
+        if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
+            self.push(&Step::RuntimeHooks {})?;
+        }
+        self.hooks("createContainer", &hooks.create_container, "creating")
+    }
+
+    /// Hooks that init runs, with the container's state as their input.
+    pub(super) fn hooks(&mut self, kind: &str, hooks: &[Hook], status: &str) -> Result<(), Error> {
+        if hooks.is_empty() {
+            return Ok(());
+        }
+        let state = c_string("annotations", self.state(status))?;
+        for (index, hook) in hooks.iter().enumerate() {
+            let field = |name: &str| format!("hooks.{kind}[{index}].{name}");
+            let path = c_string(&field("path"), &hook.path)?;
+            let mut args = strings(&field("args"), &hook.args)?;
+            if args.is_empty() {
+                args = path.as_bytes_with_nul().to_vec();
+            }
+            let env = strings(&field("env"), &hook.env)?;
+            let seconds = hook.timeout.unwrap_or(0);
+            let milliseconds = seconds
+                .checked_mul(1000)
+                .and_then(|time| u32::try_from(time).ok());
+            let list = |bytes| Strings::new(bytes).ok_or(Error::PlanTooLong);
+            self.push(&Step::Hook {
+                path: &path,
+                args: list(&args)?,
+                env: list(&env)?,
+                // More than seven weeks: without a limit then.
+                timeout_ms: milliseconds.unwrap_or(0),
+                state: &state,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The state that a hook reads, but for the pid, which init puts in.
+    fn state(&self, status: &str) -> String {
+        let extension = &self.spec.extension;
+        let annotations: serde_json::Map<String, serde_json::Value> = self
+            .spec
+            .annotations
+            .into_iter()
+            .map(|(key, value)| (key.clone(), value.clone().into()))
+            .collect();
+        let bundle = extension.bundle.as_deref().unwrap_or("/".as_ref());
+        let head = json!({
+            "ociVersion": self.spec.oci_version,
+            "id": extension.id,
+            "status": status,
+            "bundle": bundle.to_string_lossy(),
+            "annotations": annotations,
+        })
+        .to_string();
+        // Last, and outside of any string that the configuration has a say in.
+        let mut text = head;
+        text.pop();
+        text.push_str(",\"pid\":");
+        text.push(HOOK_PID.into());
+        text.push('}');
+        text
+    }
+}

@@ -1,0 +1,92 @@
+//! What the container's namespaces start with: propagation, names, settings, the network.
+
+use crabcan_init::Step;
+use crabcan_ns::Namespace;
+use crabcan_rootfs::Propagation;
+
+use super::{Composer, rootfs, sysctl};
+use crate::Error;
+use crate::plan::c_string;
+
+/// The kernel's `__NEW_UTS_LEN`.
+const LONGEST_NAME: usize = 64;
+
+impl Composer<'_> {
+    pub(super) fn isolation(&mut self) -> Result<(), Error> {
+        if !self.spec.linux.separates(Namespace::Mount) {
+            // Everything that follows would be done to the caller's own mounts.
+            return Err(Error::invalid(
+                "linux.namespaces",
+                "there is no mount namespace",
+            ));
+        }
+        self.propagation()?;
+        if let Some(name) = &self.spec.hostname {
+            let name = self.uts_name("hostname", name)?;
+            self.push(&Step::Hostname { name: &name })?;
+        }
+        if let Some(name) = &self.spec.domainname {
+            let name = self.uts_name("domainname", name)?;
+            self.push(&Step::Domainname { name: &name })?;
+        }
+        if self.spec.linux.makes(Namespace::Network) {
+            self.push(&Step::LoopbackUp {})?;
+        }
+        self.sysctls()
+    }
+
+    /// How the mounts that the container starts with are cut off from the host's.
+    fn propagation(&mut self) -> Result<(), Error> {
+        const FIELD: &str = "linux.rootfsPropagation";
+        let word = self.spec.linux.rootfs_propagation.as_deref();
+        let propagation = match word.unwrap_or_default() {
+            // A mount that is to hear of the host's later ones must not be cut off before.
+            "" if self.hears_of_mounts() => Propagation::Slave,
+            "" | "private" | "rprivate" | "unbindable" | "runbindable" => Propagation::Private,
+            "slave" | "rslave" => Propagation::Slave,
+            "shared" | "rshared" => {
+                // The mount alone that the new root covers: what is shared below it stays so.
+                let flags = Propagation::Private.flag();
+                return self.push(&Step::Propagation { flags });
+            }
+            other => {
+                let reason = format!("\"{}\" is not known", other.escape_debug());
+                return Err(Error::invalid(FIELD, reason));
+            }
+        };
+        propagation.push(&mut self.writer).map_err(rootfs(FIELD))
+    }
+
+    fn hears_of_mounts(&self) -> bool {
+        let mounts = self.spec.mounts.iter();
+        let mut words = mounts.flat_map(|mount| &mount.options);
+        words.any(|word| matches!(word.as_str(), "slave" | "rslave" | "shared" | "rshared"))
+    }
+
+    fn uts_name(&mut self, field: &'static str, name: &str) -> Result<std::ffi::CString, Error> {
+        if !self.spec.linux.separates(Namespace::Uts) {
+            return Err(Error::invalid(field, "needs a uts namespace"));
+        }
+        if name.is_empty() {
+            return Err(Error::invalid(field, "is empty"));
+        }
+        if name.len() > LONGEST_NAME {
+            return Err(Error::invalid(field, "is longer than 64 bytes"));
+        }
+        self.changed.push((Namespace::Uts, field));
+        c_string(field, name)
+    }
+
+    fn sysctls(&mut self) -> Result<(), Error> {
+        for (key, value) in &self.spec.linux.sysctl {
+            let (namespace, path) = sysctl::path(&self.spec.linux, key)?;
+            self.changed.push((namespace, "linux.sysctl"));
+            let field = format!("linux.sysctl[\"{}\"]", key.escape_debug());
+            self.push(&Step::Sysctl {
+                key: &c_string(&field, path)?,
+                value: &c_string(&field, value)?,
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,195 @@
+//! `process`: what the words mean in numbers, and what of them is refused.
+
+use crabcan_caps::{Capabilities, Capability, CapabilitySet};
+use crabcan_init::Step;
+use crabcan_init::format::{Bits, Groups};
+use crabcan_ns::{IdMapWriter, Namespace};
+
+use super::{Composer, schedule};
+use crate::Error;
+use crate::plan::c_string;
+use crate::spec::{self, User};
+
+impl Composer<'_> {
+    /// The five sets, without what can't be granted: the specification wants a warning for that
+    /// and not a failure.
+    pub(super) fn capabilities(&mut self) -> Capabilities {
+        let Some(wanted) = &self.spec.process.capabilities else {
+            return Capabilities::none();
+        };
+        // Who is in a user namespace of the container has everything there.
+        let all = CapabilitySet::of(Capability::ALL);
+        let grantable = match self.spec.linux.separates(Namespace::User) {
+            true => all,
+            false => self.host.capabilities,
+        };
+        let mut read = |set: &str, names: &[String], limit: CapabilitySet, why: &str| {
+            let field = |index: usize| format!("process.capabilities.{set}[{index}]");
+            let known = names.iter().enumerate().filter_map(|(index, name)| {
+                let known = Capability::ALL.iter().find(|one| one.name() == name);
+                let why = match known {
+                    None => "is no capability",
+                    Some(one) if !limit.contains(*one) => why,
+                    Some(one) => return Some(*one),
+                };
+                let name = name.escape_debug();
+                self.warnings
+                    .push(format!("{}: \"{name}\" {why}: left out", field(index)));
+                None
+            });
+            known.collect::<CapabilitySet>()
+        };
+        let callers = "is not the caller's to give";
+        let bounding = read("bounding", &wanted.bounding, grantable, callers);
+        let permitted = read("permitted", &wanted.permitted, grantable, callers);
+        let effective = read(
+            "effective",
+            &wanted.effective,
+            permitted,
+            "is not permitted",
+        );
+        let bounded = grantable.intersection(bounding);
+        let inheritable = read(
+            "inheritable",
+            &wanted.inheritable,
+            bounded,
+            "is not in the bounding set",
+        );
+        let both = permitted.intersection(inheritable);
+        let why = "is not both permitted and inheritable";
+        let ambient = read("ambient", &wanted.ambient, both, why);
+        Capabilities {
+            bounding,
+            effective,
+            permitted,
+            inheritable,
+            ambient,
+        }
+    }
+
+    pub(super) fn rlimits(&mut self) -> Result<(), Error> {
+        let limits = &self.spec.process.rlimits;
+        for (index, limit) in limits.iter().enumerate() {
+            let field = || format!("process.rlimits[{index}].type");
+            let kind = limit.kind.escape_debug();
+            let Some(resource) = limit.resource() else {
+                return Err(Error::invalid(
+                    field(),
+                    format!("\"{kind}\" is no resource"),
+                ));
+            };
+            let before = limits.iter().take(index);
+            if before.into_iter().any(|other| other.kind == limit.kind) {
+                return Err(Error::invalid(field(), format!("{kind} is limited twice")));
+            }
+            let spec::ResourceLimit { soft, hard, .. } = *limit;
+            self.push(&Step::ResourceLimit {
+                resource,
+                soft,
+                hard,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// From here on init has only what the container has.
+    pub(super) fn privileges(&mut self) -> Result<(), Error> {
+        self.rlimits()?;
+        self.schedule()?;
+        self.set_ids(&self.spec.process.user)?;
+        if self.spec.extension.session_keyring {
+            // After the ids, so that the container's own user owns it.
+            self.push(&Step::SessionKeyring {})?;
+        }
+        let capabilities = self.capabilities();
+        capabilities.push(&mut self.writer)?;
+        if self.spec.process.no_new_privileges {
+            self.push(&Step::NoNewPrivileges {})?;
+        }
+        if let Some(signal) = self.spec.extension.parent_death_signal {
+            let signal = u32::try_from(signal).ok().filter(|signal| *signal > 0);
+            let signal =
+                signal.ok_or_else(|| Error::invalid("the parent death signal", "is no signal"))?;
+            self.push(&Step::ParentDeathSignal { signal })?;
+        }
+        Ok(())
+    }
+
+    /// Some of it needs `CAP_SYS_NICE`, and a node of memory must not be forbidden yet.
+    fn schedule(&mut self) -> Result<(), Error> {
+        let process = &self.spec.process;
+        if let Some(wanted) = &process.scheduler {
+            let numbers = schedule::scheduler(wanted)?;
+            self.push(&Step::Scheduler {
+                policy: numbers.policy,
+                flags: numbers.flags,
+                nice: numbers.nice,
+                priority: numbers.priority,
+                runtime: numbers.runtime,
+                deadline: numbers.deadline,
+                period: numbers.period,
+            })?;
+        }
+        if let Some(wanted) = &process.io_priority {
+            let (class, level) = schedule::io_priority(wanted)?;
+            self.push(&Step::IoPriority { class, level })?;
+        }
+        if let Some(wanted) = &self.spec.linux.memory_policy {
+            let (mode, nodes) = schedule::memory_policy(wanted)?;
+            let nodes = Bits::new(&nodes).ok_or(Error::PlanTooLong)?;
+            self.push(&Step::MemoryPolicy { mode, nodes })?;
+        }
+        if let Some(wanted) = &self.spec.linux.personality {
+            let persona = schedule::personality(wanted)?;
+            self.push(&Step::Personality { persona })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_ids(&mut self, user: &User) -> Result<(), Error> {
+        // With a map that was written without privilege, setgroups(2) is denied for ever.
+        let denied = match &self.id_maps {
+            Some(maps) if self.spec.linux.makes(Namespace::User) => {
+                maps.writer == IdMapWriter::Direct && !self.host.has(&[Capability::Setgid])
+            }
+            _ if self.spec.linux.separates(Namespace::User) => false,
+            _ => !self.host.setgroups || !self.host.has(&[Capability::Setgid]),
+        };
+        if denied && !user.additional_gids.is_empty() {
+            return Err(Error::invalid(
+                "process.user.additionalGids",
+                "an ordinary user can't set groups",
+            ));
+        }
+        let gids = user.additional_gids.iter();
+        let groups: Vec<u8> = gids.flat_map(|gid| gid.to_ne_bytes()).collect();
+        self.push(&Step::SetIds {
+            uid: user.uid,
+            gid: user.gid,
+            set_groups: !denied,
+            groups: Groups::new(&groups).ok_or(Error::PlanTooLong)?,
+        })
+    }
+
+    /// With which label the program is executed.
+    pub(super) fn labels(&mut self) -> Result<(), Error> {
+        let process = &self.spec.process;
+        let profile = process.apparmor_profile.as_deref().unwrap_or_default();
+        if !profile.is_empty() {
+            let label = c_string("process.apparmorProfile", format!("exec {profile}"))?;
+            self.push(&Step::ExecLabel {
+                attribute: c"apparmor/exec",
+                label: &label,
+            })?;
+        }
+        let context = process.selinux_label.as_deref().unwrap_or_default();
+        if !context.is_empty() {
+            let label = c_string("process.selinuxLabel", context)?;
+            self.push(&Step::ExecLabel {
+                attribute: c"exec",
+                label: &label,
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! What only the parent may do for init, and what it hands to it: id maps, namespaces to be joined,
+//! mounts that the container's own ids could not reach.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use crabcan_ns::{Child, Namespace, NamespaceFd, write_id_maps};
+use rustix::fs::{fstat, stat};
+
+use crate::launch::{self, Surroundings};
+use crate::plan::{IdMapping, IdMaps, MountToSend, Provision};
+use crate::protocol::Protocol;
+use crate::{Error, Plan};
+
+/// Provides init with all that its plan takes from the parent, and returns when all is sent.
+pub(crate) fn provide(plan: &Plan, child: &Child, protocol: &Protocol) -> Result<(), Error> {
+    let sent = |source| Error::Channel {
+        doing: "send init on its way",
+        source,
+    };
+    for provision in plan.provisions() {
+        match provision {
+            Provision::IdMaps(maps) => {
+                map_ids(child, maps)?;
+                protocol.proceed().map_err(sent)?;
+            }
+            Provision::Namespace { kind, path } => {
+                let namespace = NamespaceFd::open_path(path, *kind)
+                    .map_err(failed("open a namespace to be joined"))?;
+                refuse_own(plan, *kind, &namespace)?;
+                protocol.send_descriptor(namespace.as_fd()).map_err(sent)?;
+            }
+            Provision::Mount(mount) => {
+                let tree = tree(plan, child, mount)?;
+                protocol.send_descriptor(tree.as_fd()).map_err(sent)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn failed(doing: &'static str) -> impl FnOnce(crabcan_ns::Error) -> Error {
+    move |source| Error::Namespaces { doing, source }
+}
+
+fn map_ids(child: &Child, maps: &IdMaps) -> Result<(), Error> {
+    write_id_maps(child.pid(), &maps.uid, &maps.gid, maps.writer)
+        .map(drop)
+        .map_err(failed("map the ids of the container"))
+}
+
+/// Names and settings are the namespace's: a configuration that sets any must not be given the
+/// runtime's own namespace by its path.
+fn refuse_own(plan: &Plan, kind: Namespace, joined: &NamespaceFd) -> Result<(), Error> {
+    let Some((_, field)) = plan.changed().iter().find(|(changed, _)| *changed == kind) else {
+        return Ok(());
+    };
+    let look = |source: rustix::io::Errno| Error::Wait {
+        doing: "compare namespaces",
+        source: source.into(),
+    };
+    let own = stat(format!("/proc/self/ns/{}", kind.name()).as_str()).map_err(look)?;
+    let joined = fstat(joined).map_err(look)?;
+    if (own.st_dev, own.st_ino) == (joined.st_dev, joined.st_ino) {
+        let reason = format!("would change the runtime's own {kind} namespace, which is joined");
+        return Err(Error::invalid(*field, reason));
+    }
+    Ok(())
+}
+
+/// The detached mount that init waits for.
+fn tree(plan: &Plan, child: &Child, mount: &MountToSend) -> Result<OwnedFd, Error> {
+    let namespace = match &mount.idmap {
+        None => None,
+        Some(IdMapping::Container) => Some(user_namespace(plan, child)?),
+        Some(IdMapping::Own(maps)) => Some(namespace_of(maps)?),
+    };
+    let namespace = namespace.as_ref().map(AsFd::as_fd);
+    let tree =
+        crabcan_rootfs::detached_tree(&mount.source, mount.recursive, mount.attributes, namespace);
+    tree.map_err(|source| match source {
+        crabcan_rootfs::Error::IdMapUnsupported { .. } => Error::IdMapUnsupported { source },
+        _ => Error::Rootfs { source },
+    })
+}
+
+/// The container's user namespace: the child's own, or the one that it is about to join.
+fn user_namespace(plan: &Plan, child: &Child) -> Result<NamespaceFd, Error> {
+    let joined = plan
+        .provisions()
+        .iter()
+        .find_map(|provision| match provision {
+            Provision::Namespace { kind, path } if *kind == Namespace::User => Some(path.clone()),
+            _ => None,
+        });
+    let path = joined.unwrap_or_else(|| format!("/proc/{}/ns/user", child.pid()).into());
+    NamespaceFd::open_path(path, Namespace::User).map_err(failed("open the user namespace"))
+}
+
+/// A user namespace with these maps and nobody in it, for a mount that has maps of its own. It
+/// needs a process to be made: an init that waits, and is ended once the namespace is open.
+fn namespace_of(maps: &IdMaps) -> Result<NamespaceFd, Error> {
+    let holder = Plan::waiting_in_a_user_namespace()?;
+    let (parent, end) = crabcan_ipc::socketpair().map_err(|source| Error::Channel {
+        doing: "make the channel to init",
+        source,
+    })?;
+    let mut child = launch::launch(&holder, end, &Surroundings::default())?;
+    let opened = map_ids(&child, maps).and_then(|()| {
+        let path = format!("/proc/{}/ns/user", child.pid());
+        NamespaceFd::open_path(path, Namespace::User).map_err(failed("open the user namespace"))
+    });
+    drop(parent);
+    let ended = child.kill().and_then(|()| match child.wait() {
+        Ok(_) | Err(crabcan_ns::Error::Reaped { .. }) => Ok(()),
+        Err(error) => Err(error),
+    });
+    ended.map_err(failed("end the process of a user namespace"))?;
+    opened
+}

@@ -1,0 +1,286 @@
+//! One container's entry in the state directory.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, mkdirat, mknodat,
+    openat, renameat, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::{DIRECTORY, Id, Record, record};
+use crate::Error;
+
+const RECORD: &str = "state.json";
+const NEW_RECORD: &str = ".state.json.new";
+const CONFIGURATION: &str = "config.json";
+const FIFO: &str = "start";
+
+/// Larger than any record or configuration that is accepted.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// How long somebody else may hold the lock.
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
+
+/// An entry that is there, whatever is in it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    id: Id,
+    path: PathBuf,
+    root: OwnedFd,
+    directory: OwnedFd,
+}
+
+/// That this process alone changes the container, until it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Lock {
+    _directory: OwnedFd,
+}
+
+impl Entry {
+    pub(super) fn new(id: Id, path: PathBuf, root: OwnedFd, directory: OwnedFd) -> Self {
+        Self {
+            id,
+            path,
+            root,
+            directory,
+        }
+    }
+
+    pub(crate) fn id(&self) -> &Id {
+        &self.id
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits for the lock. Hooks may take their time: then there is an error and no endless wait.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] after ten seconds; [`Error::NotFound`] when the container was deleted
+    /// meanwhile.
+    pub(crate) fn lock(&self) -> Result<Lock, Error> {
+        let until = Instant::now() + LOCK_LIMIT;
+        let mut pause = Duration::from_micros(200);
+        loop {
+            if let Some(lock) = self.try_lock()? {
+                return Ok(lock);
+            }
+            if Instant::now() >= until {
+                return Err(Error::Busy {
+                    id: self.id.clone(),
+                });
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+
+    /// Takes the lock if it is free.
+    pub(crate) fn try_lock(&self) -> Result<Option<Lock>, Error> {
+        // A lock belongs to an open file: a copy of the descriptor would share ours.
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let directory = match openat(&self.directory, ".", flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Err(self.gone()),
+            other => other.map_err(|errno| self.failed("open", "", errno))?,
+        };
+        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(errno) => return Err(self.failed("lock", "", errno)),
+        }
+        let stat = fstat(&directory).map_err(|errno| self.failed("look at", "", errno))?;
+        if stat.st_nlink == 0 {
+            return Err(self.gone());
+        }
+        Ok(Some(Lock {
+            _directory: directory,
+        }))
+    }
+
+    /// # Errors
+    /// [`Error::StateUnreadable`] for a record that is missing, cut off, or of another version.
+    pub(crate) fn read(&self) -> Result<Record, Error> {
+        let unreadable = |reason| Error::StateUnreadable {
+            path: self.path.join(RECORD),
+            reason,
+        };
+        let bytes = match self.read_file(RECORD) {
+            Err(Error::State { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Err(self.reason_of_absence(unreadable));
+            }
+            other => other?,
+        };
+        record::parse(&bytes).map_err(unreadable)
+    }
+
+    /// A container that is being made or deleted has no record for a moment.
+    fn reason_of_absence(&self, unreadable: impl FnOnce(String) -> Error) -> Error {
+        match fstat(&self.directory) {
+            Ok(stat) if stat.st_nlink == 0 => self.gone(),
+            _ => unreadable("it is missing".into()),
+        }
+    }
+
+    /// Replaces the record, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::State`]: ENOSPC, EROFS.
+    pub(crate) fn write(&self, record: &Record) -> Result<(), Error> {
+        let bytes = serde_json::to_vec(record).map_err(|error| Error::StateUnreadable {
+            path: self.path.join(RECORD),
+            reason: error.to_string(),
+        })?;
+        self.write_file(NEW_RECORD, &bytes)?;
+        renameat(&self.directory, NEW_RECORD, &self.directory, RECORD)
+            .map_err(|errno| self.failed("replace", RECORD, errno))
+    }
+
+    /// Keeps the configuration: later changes of the bundle's are without effect.
+    pub(crate) fn keep_configuration(&self, bytes: &[u8]) -> Result<(), Error> {
+        self.write_file(CONFIGURATION, bytes)
+    }
+
+    pub(crate) fn configuration(&self) -> Result<Vec<u8>, Error> {
+        self.read_file(CONFIGURATION)
+    }
+
+    /// Makes the FIFO and opens it for reading and writing, so that nobody waits for another end.
+    pub(crate) fn make_fifo(&self) -> Result<OwnedFd, Error> {
+        let mode = Mode::RUSR | Mode::WUSR;
+        mknodat(&self.directory, FIFO, FileType::Fifo, mode, 0)
+            .map_err(|errno| self.failed("make", FIFO, errno))?;
+        self.open_fifo(OFlags::RDWR)
+            .map_err(|errno| self.failed("open", FIFO, errno))
+    }
+
+    /// Opens the FIFO without waiting. For writing: ENXIO when nobody reads it, ENOENT when the
+    /// container was started.
+    pub(crate) fn open_fifo(&self, access: OFlags) -> Result<OwnedFd, Errno> {
+        let flags = access | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(&self.directory, FIFO, flags, Mode::empty())
+    }
+
+    /// Removes the FIFO: the container was started.
+    pub(crate) fn remove_fifo(&self) -> Result<(), Error> {
+        match unlinkat(&self.directory, FIFO, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(self.failed("remove", FIFO, errno)),
+        }
+    }
+
+    /// Removes the entry and everything in it; what is gone already is no error.
+    ///
+    /// # Errors
+    /// [`Error::State`]: EROFS, EACCES.
+    pub(crate) fn remove(&self) -> Result<(), Error> {
+        let failed = |errno| self.failed("remove", "", errno);
+        empty(&self.directory).map_err(failed)?;
+        match unlinkat(&self.root, self.id.as_str(), AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(failed(errno)),
+        }
+    }
+
+    /// Makes a directory in the entry, which others than this user may enter once it is shown to
+    /// them elsewhere.
+    pub(crate) fn make_directory(&self, name: &str) -> Result<(), Error> {
+        let mode = Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH;
+        mkdirat(&self.directory, name, mode)
+            .and_then(|()| self.open_directory(name))
+            // Whatever the caller's umask is.
+            .and_then(|directory| fchmod(directory, mode))
+            .map_err(|errno| self.failed("make", name, errno))
+    }
+
+    pub(crate) fn open_directory(&self, name: &str) -> Result<OwnedFd, Errno> {
+        openat(&self.directory, name, DIRECTORY, Mode::empty())
+    }
+
+    fn read_file(&self, name: &'static str) -> Result<Vec<u8>, Error> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = openat(&self.directory, name, flags, Mode::empty())
+            .map_err(|errno| self.failed("open", name, errno))?;
+        let mut bytes = Vec::new();
+        File::from(file)
+            .take(MAX_BYTES)
+            .read_to_end(&mut bytes)
+            .map_err(|source| Error::State {
+                doing: "read",
+                path: self.path.join(name),
+                source,
+            })?;
+        Ok(bytes)
+    }
+
+    fn write_file(&self, name: &'static str, bytes: &[u8]) -> Result<(), Error> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
+        let file = openat(
+            &self.directory,
+            name,
+            flags | OFlags::CLOEXEC,
+            Mode::RUSR | Mode::WUSR,
+        )
+        .map_err(|errno| self.failed("open", name, errno))?;
+        File::from(file)
+            .write_all(bytes)
+            .map_err(|source| Error::State {
+                doing: "write",
+                path: self.path.join(name),
+                source,
+            })
+    }
+
+    fn gone(&self) -> Error {
+        Error::NotFound {
+            id: self.id.clone(),
+        }
+    }
+
+    fn failed(&self, doing: &'static str, name: &str, errno: Errno) -> Error {
+        Error::State {
+            doing,
+            path: self.path.join(name),
+            source: errno.into(),
+        }
+    }
+}
+
+/// Removes everything in a directory; what is gone already is no error.
+fn empty(directory: &OwnedFd) -> Result<(), Errno> {
+    let entries = match Dir::read_from(directory) {
+        Err(Errno::NOENT) => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        let removed = match unlinkat(directory, name, AtFlags::empty()) {
+            Err(Errno::ISDIR) => {
+                empty(&openat(directory, name, DIRECTORY, Mode::empty())?)?;
+                unlinkat(directory, name, AtFlags::REMOVEDIR)
+            }
+            other => other,
+        };
+        match removed {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+impl AsFd for Entry {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+}
