@@ -7,6 +7,7 @@
 mod client;
 mod daemons;
 mod enclosure;
+mod errors;
 mod facts;
 mod hierarchy;
 mod image;
@@ -44,6 +45,8 @@ struct Options {
     selection: Selection,
     /// A script to run inside instead of the scenarios.
     exec: Option<String>,
+    /// Make the table of error texts instead.
+    errors: bool,
 }
 
 impl Options {
@@ -56,6 +59,7 @@ impl Options {
                 words: Vec::new(),
             },
             exec: None,
+            errors: false,
         };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
@@ -64,6 +68,7 @@ impl Options {
                 "--runtime" => options.runtime = Some(value()?.into()),
                 "--cgroups" => options.layout = Layout::parse(value()?)?,
                 "--exec" => options.exec = Some(value()?.clone()),
+                "--errors" => options.errors = true,
                 "--full" => options.selection.full = true,
                 _ if arg.starts_with('-') => bail!("unknown option: {arg}"),
                 _ => options.selection.words.push(arg.clone()),
@@ -98,6 +103,9 @@ pub(crate) fn test_clients(args: &[String]) -> Result<()> {
         Some(runtime) => runtime.canonicalize().context("--runtime")?,
         None => cargo::build_crabcan()?,
     };
+    if options.errors {
+        return errors::write_table(&runtime);
+    }
     let mut args = vec![INSIDE.to_owned()];
     args.extend(options.words(&runtime));
     ensure!(enclosure::run(&args)?, "not every scenario passed");
@@ -113,6 +121,9 @@ pub(crate) fn inside(args: &[String]) -> Result<()> {
     shell::make_tools()?;
     image::make(&prerequisites::find("busybox")?)?;
     let _daemons = Daemons::start(&machine)?;
+    if options.errors {
+        return errors::print_answers(&machine);
+    }
     if let Some(script) = &options.exec {
         for client in CLIENTS {
             suite::prepare(&machine, client)?;

@@ -35,6 +35,7 @@ usage: cargo xtask TASK
                         another runtime (crun needs v1); only what has one of the words in its name
   test-clients [--runtime PROGRAM] [--cgroups v1] --exec SCRIPT
                         a script where they run, as root
+  test-clients --errors the error texts of crabcan, runc and crun, into docs/engines.md
   tidy                  the invariants of the tree that a program can check
   bench [--rounds N] [--spaced]
                         the start of a sandbox beside bubblewrap's

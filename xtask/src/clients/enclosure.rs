@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::hierarchy::Hierarchy;
 
@@ -49,18 +49,37 @@ exec "$@"
 /// Runs this program again inside an enclosure, with the given arguments; true if it succeeded.
 pub(crate) fn run(args: &[String]) -> Result<bool> {
     let cgroups = Cgroups::new()?;
+    let status = command(&cgroups, args)?.status();
+    Ok(status.context("start the enclosure")?.success())
+}
+
+/// The same, for what it prints on standard output.
+pub(crate) fn output(args: &[String]) -> Result<String> {
+    let cgroups = Cgroups::new()?;
+    let mut command = command(&cgroups, args)?;
+    let output = command.stderr(Stdio::inherit()).output();
+    let output = output.context("start the enclosure")?;
+    ensure!(
+        output.status.success(),
+        "{}: {}",
+        args.join(" "),
+        output.status
+    );
+    String::from_utf8(output.stdout).context("what the enclosure printed")
+}
+
+fn command(cgroups: &Cgroups, args: &[String]) -> Result<Command> {
     let own = std::env::current_exe().context("find this program")?;
-    let status = Command::new("/bin/sh")
+    let mut command = Command::new("/bin/sh");
+    command
         .args(["-c", JOIN, "join"])
         .args(&cgroups.dirs)
         .arg("--")
         .args(ENTER)
         .arg(own)
         .args(args)
-        .stdin(Stdio::null())
-        .status()
-        .context("start the enclosure")?;
-    Ok(status.success())
+        .stdin(Stdio::null());
+    Ok(command)
 }
 
 /// One cgroup of ours in each hierarchy, removed at the end whatever happens.
