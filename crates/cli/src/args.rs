@@ -11,6 +11,7 @@ use crabcan_runtime::Sandbox;
 use log::LevelFilter;
 
 use crate::VERSION;
+use crate::profiles;
 
 /// Run a command in a sandbox: isolated by default, without a daemon and without root.
 #[derive(Parser)]
@@ -18,6 +19,7 @@ use crate::VERSION;
 #[command(override_usage = "crabcan [OPTIONS] -- CMD [ARG]...\n       \
     crabcan [OPTIONS] --command 'CMD [ARG]...'\n       \
     crabcan explain [OPTIONS] -- CMD [ARG]...\n       \
+    crabcan seccomp explain|compile PROFILE\n       \
     crabcan [GLOBAL OPTIONS] COMMAND [OPTIONS] [ID]")]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -47,6 +49,10 @@ pub(crate) struct Args {
         hide_possible_values = true
     )]
     userns: UserNamespace,
+    /// Which system calls are let through: default, an allow-list for programs that are not trusted;
+    /// tutorial, all but a few; none, all; or a profile's FILE (OCI or a container engine's)
+    #[arg(long, value_name = "PROFILE")]
+    seccomp: Option<OsString>,
     /// Run the command itself as process 1, without a reaper
     #[arg(long)]
     as_pid_1: bool,
@@ -77,6 +83,9 @@ impl fmt::Debug for Args {
         }
         if self.userns != UserNamespace::Private {
             args.field("userns", &self.userns);
+        }
+        if let Some(profile) = &self.seccomp {
+            args.field("seccomp", profile);
         }
         if self.as_pid_1 {
             args.field("as_pid_1", &true);
@@ -159,6 +168,9 @@ impl Args {
         }
         if let Some(name) = &self.hostname {
             sandbox = sandbox.hostname(name);
+        }
+        if let Some(word) = &self.seccomp {
+            sandbox = sandbox.seccomp(profiles::read(word)?);
         }
         for pair in &self.add {
             let (source, destination) = source_and_destination(pair)?;

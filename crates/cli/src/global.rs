@@ -13,13 +13,14 @@ use log::LevelFilter;
 
 /// The options of the sandbox and the OCI commands that take a value as the next argument. Anything
 /// that does not begin with a dash behind one of them is that value, and no command.
-const WITH_VALUE: [&str; 12] = [
+const WITH_VALUE: [&str; 13] = [
     "--command",
     "--uid",
     "--mount",
     "--add",
     "--hostname",
     "--userns",
+    "--seccomp",
     "--root",
     "--log",
     "--log-format",

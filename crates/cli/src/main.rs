@@ -9,6 +9,7 @@ mod commands;
 mod global;
 mod hints;
 mod logging;
+mod profiles;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -103,7 +103,7 @@ impl Form {
         command.env("CRABCAN_FAULT", format!("{index}:0"));
         let outcome = run(&mut command);
         // The process that is to become the command can't be told from it: then there is the code.
-        let becomes_the_command = ["start a new session", "execute "]
+        let becomes_the_command = ["start a new session", "filter system calls", "execute "]
             .iter()
             .any(|start| steps[index].starts_with(start));
         if becomes_the_command {
@@ -152,7 +152,7 @@ fn the_hosts_users() {
 }
 
 /// The words that each kind of step begins with: all those that a sandbox without a terminal has.
-const KINDS: [&str; 21] = [
+const KINDS: [&str; 22] = [
     "wait for the id maps",
     "take the ids ",
     "make all mounts private",
@@ -173,6 +173,7 @@ const KINDS: [&str; 21] = [
     "tell the parent ",
     "go on in a child",
     "start a new session",
+    "filter system calls (",
     "execute ",
 ];
 /// An ordinary user's own init must be open to the one who writes its id maps. Where root keeps the

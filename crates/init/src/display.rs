@@ -3,26 +3,20 @@
 //! Every string of a plan is shown escaped: a path of a bundle must not be able to move the
 //! reader's cursor or to pretend to be another message.
 
+mod container;
+mod mount;
 #[cfg(test)]
 mod tests;
 mod words;
 
-use core::ffi::CStr;
 use core::fmt::{self, Display, Formatter};
 
 use self::words::{
-    Attributes, Capabilities, Descriptors, Device, FilterFlags, GroupList, Limit, List, Text,
+    Capabilities, Descriptors, FilterFlags, GroupList, Limit, List, Propagation, Text,
 };
-use crate::step::{Step, TARGET_OPTIONAL};
+use crate::step::Step;
 
 const MS_REC: u64 = 0x4000;
-const PROPAGATIONS: [(u64, &str); 4] = [
-    (1 << 17, "unbindable"),
-    (1 << 18, "private"),
-    (1 << 19, "slave"),
-    (1 << 20, "shared"),
-];
-const MOUNT_ATTR_RDONLY: u64 = 0x1;
 /// `RLIMIT_*` by their numbers on x86_64 and aarch64.
 const LIMITS: [&str; 16] = [
     "CPU",
@@ -46,7 +40,6 @@ impl Display for Step<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match *self {
             Self::AwaitIdMaps {} => f.write_str("wait for the id maps"),
-
             Self::NotDumpable {} => f.write_str("make init untraceable (not dumpable)"),
             Self::SetIds {
                 uid,
@@ -63,11 +56,14 @@ impl Display for Step<'_> {
             Self::Root { .. }
             | Self::OverlayRoot { .. }
             | Self::RootAttributes { .. }
-            | Self::Pivot {} => self.root_in_words(f),
+            | Self::Pivot {}
+            | Self::Chroot {} => self.root_in_words(f),
             Self::MountPoint { .. }
             | Self::Symlink { .. }
             | Self::Mount { .. }
             | Self::Bind { .. }
+            | Self::Remount { .. }
+            | Self::MakeNode { .. }
             | Self::Mask { .. }
             | Self::ReadOnly { .. } => self.mount_in_words(f),
             Self::WorkingDirectory { target } => write!(f, "go to the directory {}", Text(target)),
@@ -94,104 +90,12 @@ impl Display for Step<'_> {
                     .add_if(listener, "listener sent to the parent")
                     .end()
             }
-            _ => f.write_str(self.name()),
+            _ => self.container_in_words(f),
         }
     }
 }
 
 impl Step<'_> {
-    fn root_in_words(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Root {
-                source,
-                received,
-                recursive,
-                attributes,
-            } => {
-                write!(f, "take {} as the root", Text(source))?;
-                Details::new(f)
-                    .add_if(recursive, "recursive")
-                    .add_if(attributes != 0, Attributes(attributes))
-                    .add_if(received, "received from the parent")
-                    .end()
-            }
-            Self::OverlayRoot {
-                lower,
-                received,
-                attributes,
-            } => {
-                write!(f, "take an overlay of {} as the root", Text(lower))?;
-                Details::new(f)
-                    .add_if(attributes != 0, Attributes(attributes))
-                    .add_if(received, "received from the parent")
-                    .end()
-            }
-            Self::RootAttributes {
-                attributes: MOUNT_ATTR_RDONLY,
-            } => f.write_str("make the root read-only"),
-            Self::RootAttributes { attributes } => {
-                write!(f, "set attributes of the root ({})", Attributes(attributes))
-            }
-            _ => f.write_str("enter the root (pivot_root)"),
-        }
-    }
-
-    fn mount_in_words(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::MountPoint { target, directory } => {
-                let kind = if directory { "a directory" } else { "a file" };
-                write!(f, "make the mount point {} ({kind})", Text(target))
-            }
-            Self::Symlink { text, target } => {
-                write!(
-                    f,
-                    "make the symbolic link {} to {}",
-                    Text(target),
-                    Text(text)
-                )
-            }
-            Self::Mount {
-                fstype,
-                source,
-                options,
-                attributes,
-                target,
-                flags,
-            } => {
-                write!(f, "mount {}", Text(fstype))?;
-                if source != fstype {
-                    write!(f, " {}", Text(source))?;
-                }
-                place(f, target, flags)?;
-                Details::new(f)
-                    .add_if(attributes != 0, Attributes(attributes))
-                    .add_if(options.iter().next().is_some(), List(options, ","))
-                    .end()
-            }
-            Self::Bind {
-                source,
-                received,
-                recursive,
-                attributes,
-                target,
-                flags,
-                device,
-            } => {
-                write!(f, "bind {}", Text(source))?;
-                place(f, target, flags)?;
-                Details::new(f)
-                    .add_if(recursive, "recursive")
-                    .add_if(attributes != 0, Attributes(attributes))
-                    .add_if(device != 0, Device(device))
-                    .add_if(received, "received from the parent")
-                    .end()
-            }
-            Self::Mask { target } => write!(f, "mask {}", Text(target)),
-            Self::ReadOnly { target } => write!(f, "make {} read-only", Text(target)),
-            _ => f.write_str(self.name()),
-        }
-    }
-
     fn privilege_in_words(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match *self {
             Self::ResourceLimit {
@@ -259,22 +163,7 @@ fn propagation(f: &mut Formatter<'_>, flags: u64) -> fmt::Result {
     } else {
         "the root mount"
     };
-    match PROPAGATIONS
-        .iter()
-        .find(|(flag, _)| *flag == flags & !MS_REC)
-    {
-        Some((_, name)) => write!(f, "make {whose} {name}"),
-        None => write!(f, "change the propagation of {whose} ({flags:#x})"),
-    }
-}
-
-fn place(f: &mut Formatter<'_>, target: &CStr, flags: u32) -> fmt::Result {
-    let condition = if flags & TARGET_OPTIONAL != 0 {
-        " if it is there"
-    } else {
-        ""
-    };
-    write!(f, " on {}{condition}", Text(target))
+    write!(f, "make {whose} {}", Propagation(flags & !MS_REC))
 }
 
 /// The four sets; those that are the same are named together.

@@ -9,6 +9,8 @@ impl Errno {
     pub const EPERM: Self = Self(1);
     pub const ENOENT: Self = Self(2);
     pub const EINTR: Self = Self(4);
+    pub const EIO: Self = Self(5);
+    pub const ECHILD: Self = Self(10);
     pub const EAGAIN: Self = Self(11);
     pub const EACCES: Self = Self(13);
     pub const EEXIST: Self = Self(17);
@@ -18,6 +20,7 @@ impl Errno {
     pub const ENAMETOOLONG: Self = Self(36);
     pub const ENOSYS: Self = Self(38);
     pub const EPROTO: Self = Self(71);
+    pub const ETIMEDOUT: Self = Self(110);
     pub const EBADF: Self = Self(9);
     pub const EPIPE: Self = Self(32);
 }

@@ -1,14 +1,14 @@
 //! What init and its parent say to each other: one packet is one message.
 //!
 //! Init sends records of [`Message::LENGTH`] bytes. The parent answers with packets of one byte:
-//! [`PROCEED`], the tutorial's boolean, or [`DESCRIPTOR`] with a mount's descriptor attached.
+//! [`PROCEED`], the tutorial's boolean, or [`DESCRIPTOR`] with a descriptor attached.
 
 #[cfg(test)]
 mod tests;
 
 /// The parent's word to go on; its boolean `true`.
 pub const PROCEED: u8 = 1;
-/// A detached mount comes with this packet, for the step that waits for one.
+/// A detached mount, or a namespace to join, comes with this packet for the step that waits for it.
 pub const DESCRIPTOR: u8 = 2;
 
 /// How the command ended.
@@ -32,7 +32,8 @@ pub enum Message {
         /// The kernel's error number.
         errno: i32,
         /// For the last step, which of the candidate paths decided; with
-        /// [`Message::NO_INTERPRETER`] when the file is there but not what runs it.
+        /// [`Message::NO_INTERPRETER`] when the file is there but not what runs it. For a hook that
+        /// did not succeed (ECHILD), its wait status.
         detail: u32,
     },
     /// The program runs (said by the reaper; without one, the channel's end says so).
@@ -43,6 +44,13 @@ pub enum Message {
     Console,
     /// The listener of the system call filter is attached.
     Listener,
+    /// A child goes on in place of init, which ends. Its pidfd is attached.
+    Forked {
+        /// Its pid as init saw it, before it joined a pid namespace: the parent's.
+        pid: i32,
+    },
+    /// The parent is to run its hooks now; init waits for [`PROCEED`].
+    Hooks,
 }
 
 impl Message {
@@ -66,6 +74,8 @@ impl Message {
             Self::Ended(End::Signal(signal)) => [4, 1, signal as u32, 0],
             Self::Console => [5, 0, 0, 0],
             Self::Listener => [6, 0, 0, 0],
+            Self::Forked { pid } => [7, 0, pid as u32, 0],
+            Self::Hooks => [8, 0, 0, 0],
         };
         let mut bytes = [0; Self::LENGTH];
         for (chunk, word) in bytes.chunks_exact_mut(4).zip(words) {
@@ -93,6 +103,8 @@ impl Message {
             [4, 1, signal, 0] => Some(Self::Ended(End::Signal(signal as i32))),
             [5, 0, 0, 0] => Some(Self::Console),
             [6, 0, 0, 0] => Some(Self::Listener),
+            [7, 0, pid, 0] => Some(Self::Forked { pid: pid as i32 }),
+            [8, 0, 0, 0] => Some(Self::Hooks),
             _ => None,
         }
     }

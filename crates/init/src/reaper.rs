@@ -59,13 +59,9 @@ fn hand_on(signals: &Fd, child: i32) -> Result<(), Errno> {
 pub(crate) fn run(channel: i32, child: i32, failure: Option<Message>) -> i32 {
     // Nothing of the caller's is kept open: a reader of the command's output sees its end.
     (0..3).for_each(sys::close);
-    if let Some(failure) = failure {
-        // A parent that is gone can't be told, and needs not be.
-        let _ = sys::send(channel, &failure.to_bytes(), None);
-        return 1;
-    }
-    let started = sys::send(channel, &Message::Started.to_bytes(), None);
-    match started.and_then(|()| watch(channel, child)) {
+    let first = failure.unwrap_or(Message::Started);
+    let told = sys::send(channel, &first.to_bytes(), None);
+    match told.and_then(|()| watch(channel, child)) {
         Ok(end) => {
             // A parent that does not listen is gone, and so is everybody who could be told.
             let _ = sys::send(channel, &Message::Ended(end).to_bytes(), None);

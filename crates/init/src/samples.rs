@@ -1,10 +1,12 @@
 //! One step of each kind, with what it is called in words: for the tests of the format and of
 //! the words. The tests fail when a kind has no sample here.
 
+mod container;
+
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::format::{Groups, Instructions, Strings};
+use crate::format::{Change, Changes, Groups, Instructions, Strings};
 use crate::step::{Step, TARGET_CREATE, TARGET_NO_SYMLINKS, TARGET_OPTIONAL};
 
 fn strings(bytes: &'static [u8]) -> Strings<'static> {
@@ -20,6 +22,10 @@ pub(crate) fn samples() -> Samples {
         covers(),
         privileges(),
         program(),
+        container::mounts(),
+        container::namespaces(),
+        container::life(),
+        container::resources(),
     ];
     parts.into_iter().flatten().collect()
 }
@@ -60,9 +66,9 @@ fn roots() -> Samples {
                 source: c"/srv/root",
                 received: true,
                 recursive: true,
-                attributes: 3,
+                changes: Changes::new(&SET).unwrap(),
             },
-            "take /srv/root as the root (recursive; ro,nosuid; received from the parent)",
+            "take /srv/root as the root (recursive; noexec,strictatime; received from the parent)",
         ),
         (
             Step::OverlayRoot {
@@ -97,22 +103,23 @@ fn mounts() -> Samples {
                 source: c"tmpfs",
                 options: strings(b"mode=755\0size=65536k\0"),
                 attributes: 0xe,
+                propagation: 1 << 20,
                 target: c"/dev",
                 flags: TARGET_CREATE,
             },
-            "mount tmpfs on /dev (nosuid,noexec,nodev; mode=755,size=65536k)",
+            "mount tmpfs on /dev (nosuid,noexec,nodev; shared; mode=755,size=65536k)",
         ),
         (
             Step::Bind {
                 source: c"/dev/null",
                 received: false,
                 recursive: false,
-                attributes: 0x28,
+                changes: Changes::new(&SET).unwrap(),
                 target: c"/dev/null",
                 flags: TARGET_OPTIONAL | TARGET_NO_SYMLINKS,
                 device: 0x103,
             },
-            "bind /dev/null on /dev/null if it is there (noexec,strictatime; device 1:3)",
+            "bind /dev/null on /dev/null if it is there (noexec,strictatime and all below; device 1:3)",
         ),
     ]
 }
@@ -215,6 +222,9 @@ fn program() -> Samples {
         ),
     ]
 }
+
+/// No programs, access times always kept: for the mounts below as well.
+static SET: [u8; 32] = container::change(Change::set(0x28, true));
 
 /// Any two instructions.
 static FILTER: [u8; 16] = *b"\x20\0\0\0\0\0\0\0\x06\0\0\0\0\0\xff\x7f";

@@ -89,8 +89,8 @@ with_mount_steps! {
         received: bool,
         /// Whether the mounts below it come with it.
         recursive: bool,
-        /// `MOUNT_ATTR_*` to set.
-        attributes: u64,
+        /// What is changed of the mount before it is attached.
+        changes: Changes<'a>,
     }
     /// Take an overlay of a directory as the container's root, with a private tmpfs above.
     OverlayRoot = 8 {
@@ -125,6 +125,8 @@ with_mount_steps! {
         options: Strings<'a>,
         /// `MOUNT_ATTR_*` to set.
         attributes: u64,
+        /// How mounts on it spread: `MS_SHARED` and the like; 0 for not at all.
+        propagation: u64,
         /// Where, beneath the root.
         target: &'a CStr,
         /// `TARGET_*` of [`crate::step`].
@@ -138,11 +140,11 @@ with_mount_steps! {
         received: bool,
         /// Whether the mounts below it come with it.
         recursive: bool,
-        /// `MOUNT_ATTR_*` to set.
-        attributes: u64,
+        /// What is changed of the mount before it is attached.
+        changes: Changes<'a>,
         /// Where, beneath the root.
         target: &'a CStr,
-        /// `TARGET_*` of [`crate::step`].
+        /// `TARGET_*` and `SOURCE_*` of [`crate::step`].
         flags: u32,
         /// The device number that the source must have; 0 for any file.
         device: u64,

@@ -24,6 +24,7 @@ mod files;
 mod memory;
 mod mounts;
 mod process;
+mod schedule;
 mod signals;
 mod sockets;
 
@@ -32,6 +33,7 @@ pub(crate) use files::*;
 pub(crate) use memory::*;
 pub(crate) use mounts::*;
 pub(crate) use process::*;
+pub(crate) use schedule::*;
 pub(crate) use signals::*;
 pub(crate) use sockets::*;
 
@@ -42,14 +44,19 @@ mod common_nr {
     pub(crate) const FSOPEN: usize = 430;
     pub(crate) const FSCONFIG: usize = 431;
     pub(crate) const FSMOUNT: usize = 432;
+    pub(crate) const FSPICK: usize = 433;
+    pub(crate) const CLONE3: usize = 435;
+    pub(crate) const CLOSE_RANGE: usize = 436;
     pub(crate) const OPENAT2: usize = 437;
     pub(crate) const MOUNT_SETATTR: usize = 442;
 }
 
 /// `AT_FDCWD` of open(2).
 pub(crate) const AT_FDCWD: i32 = -100;
+pub(crate) const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
 pub(crate) const AT_EMPTY_PATH: u32 = 0x1000;
 pub(crate) const AT_RECURSIVE: u32 = 0x8000;
+pub(crate) const O_WRONLY: u64 = 0o1;
 pub(crate) const O_RDWR: u64 = 0o2;
 pub(crate) const O_NOCTTY: u64 = 0o400;
 pub(crate) const O_CLOEXEC: u64 = 0o2_000_000;

@@ -4,11 +4,12 @@ use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crabcan_init::format::Strings;
+use crabcan_init::format::{Change, Changes, Strings};
 use crabcan_init::step::{TARGET_CREATE, TARGET_NO_SYMLINKS, TARGET_OPTIONAL};
 use crabcan_init::{PlanWriter, Step};
 
 use crate::options::MountOptions;
+use crate::pivot::Propagation;
 use crate::{Error, MountAttributes};
 
 /// Attributes of a file system in which there is nothing to execute and no device.
@@ -93,6 +94,8 @@ pub struct NewMount {
     pub options: Vec<String>,
     /// What holds for this mount.
     pub attributes: MountAttributes,
+    /// How mounts on it spread; the kernel makes it private when this is not said.
+    pub propagation: Option<Propagation>,
     /// Where.
     pub target: Target,
 }
@@ -106,6 +109,7 @@ impl NewMount {
             fstype,
             options: Vec::new(),
             attributes: MountAttributes::NONE,
+            propagation: None,
             target: target.into(),
         }
     }
@@ -180,6 +184,11 @@ impl NewMount {
         self.attributes = parsed.attributes.set | parsed.recursive_attributes.set;
         let words = parsed.superblock.words().map(str::to_owned);
         self.options = words.chain(parsed.data.iter().cloned()).collect();
+        // Nothing is below it, and each word takes back what the one before said.
+        self.propagation = parsed
+            .propagation
+            .last()
+            .map(|(propagation, _)| *propagation);
         self
     }
 
@@ -199,11 +208,20 @@ impl NewMount {
             source: &source,
             options: Strings::new(&bytes).ok_or(Error::TooLong)?,
             attributes: self.attributes.bits(),
+            propagation: self.propagation.map_or(0, Propagation::flag),
             target: &c_path(&self.target.path)?,
             flags: self.target.flags,
         })?;
         Ok(())
     }
+}
+
+/// The change that gives a mount its attributes, if it has any.
+fn set_at_birth(attributes: MountAttributes, recursive: bool) -> Vec<u8> {
+    if attributes.is_empty() {
+        return Vec::new();
+    }
+    Change::set(attributes.bits(), recursive).to_bytes().into()
 }
 
 /// A file or directory of the host that appears at a second place.
@@ -218,6 +236,8 @@ pub struct Bind {
     pub recursive: bool,
     /// What holds for this mount, and for those below it when they come with it.
     pub attributes: MountAttributes,
+    /// What else changes before it is attached, in this order.
+    pub changes: Vec<Change>,
     /// Where.
     pub target: Target,
     /// The number of the character device that the source must be; 0 for any file.
@@ -232,6 +252,7 @@ impl Bind {
             received: false,
             recursive: true,
             attributes: MountAttributes::NONE,
+            changes: Vec::new(),
             target: target.into(),
             device: 0,
         }
@@ -261,11 +282,15 @@ impl Bind {
     /// # Errors
     /// [`Error::Nul`] and [`Error::TooLong`].
     pub fn push(&self, plan: &mut PlanWriter) -> Result<(), Error> {
+        let mut changes = set_at_birth(self.attributes, self.recursive);
+        for change in &self.changes {
+            changes.extend_from_slice(&change.to_bytes());
+        }
         plan.push(&Step::Bind {
             source: &c_path(&self.source)?,
             received: self.received,
             recursive: self.recursive,
-            attributes: self.attributes.bits(),
+            changes: Changes::new(&changes).ok_or(Error::TooLong)?,
             target: &c_path(&self.target.path)?,
             flags: self.target.flags,
             device: self.device,
@@ -313,12 +338,15 @@ impl Root {
                 received,
                 recursive,
                 attributes,
-            } => plan.push(&Step::Root {
-                source: &c_path(source)?,
-                received: *received,
-                recursive: *recursive,
-                attributes: attributes.bits(),
-            })?,
+            } => {
+                let changes = set_at_birth(*attributes, *recursive);
+                plan.push(&Step::Root {
+                    source: &c_path(source)?,
+                    received: *received,
+                    recursive: *recursive,
+                    changes: Changes::new(&changes).ok_or(Error::TooLong)?,
+                })?
+            }
             Self::Overlay {
                 lower,
                 received,

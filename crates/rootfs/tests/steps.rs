@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crabcan_init::format::{FlatPlan, Strings};
+use crabcan_init::format::{Change, Changes, FlatPlan, Strings};
 use crabcan_init::step::{TARGET_CREATE, TARGET_NO_SYMLINKS, TARGET_OPTIONAL};
 use crabcan_init::{PlanWriter, Step};
 use crabcan_rootfs::device::{self, DevOptions, push_dev};
@@ -41,6 +41,7 @@ fn a_mount_is_written_whole() {
             source: c"proc",
             options: strings(b""),
             attributes: 0xe,
+            propagation: 0,
             target: c"/proc",
             flags: TARGET_NO_SYMLINKS,
         };
@@ -49,6 +50,7 @@ fn a_mount_is_written_whole() {
             source: c"devpts",
             options: strings(b"newinstance\0ptmxmode=0666\0mode=0620\0gid=5\0"),
             attributes: 0xa,
+            propagation: 0,
             target: c"/dev/pts",
             flags: TARGET_CREATE | TARGET_OPTIONAL,
         };
@@ -57,6 +59,7 @@ fn a_mount_is_written_whole() {
             source: c"mine",
             options: strings(b"sync\0size=64k\0"),
             attributes: 0x9,
+            propagation: 1 << 18,
             target: c"/tmp",
             flags: 0,
         };
@@ -85,11 +88,13 @@ fn binds_and_roots_are_written_whole() {
     };
     overlay.push(&mut plan).unwrap();
     steps_of(&plan, |steps| {
+        let nodev = Change::set(0x4, false).to_bytes();
+        let read_only = Change::set(0x1, true).to_bytes();
         let bind = Step::Bind {
             source: c"/usr",
             received: true,
             recursive: false,
-            attributes: 0x4,
+            changes: Changes::new(&nodev).unwrap(),
             target: c"/x",
             flags: 0,
             device: 0,
@@ -98,7 +103,7 @@ fn binds_and_roots_are_written_whole() {
             source: c"/root fs",
             received: false,
             recursive: true,
-            attributes: 0x1,
+            changes: Changes::new(&read_only).unwrap(),
         };
         let overlay = Step::OverlayRoot {
             lower: c"/lower",
@@ -149,9 +154,9 @@ fn the_devices_are_checked_binds() {
                     source,
                     target,
                     device,
-                    attributes,
+                    changes,
                     ..
-                } => Some((source, target, device, attributes)),
+                } => Some((source, target, device, changes.iter().next()?.set)),
                 _ => None,
             })
             .collect();

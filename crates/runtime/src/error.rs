@@ -60,6 +60,23 @@ pub enum Error {
         #[source]
         source: crabcan_rootfs::Error,
     },
+    /// The profile of the system call filter is wrong: the source names the rule and the field.
+    #[error("linux.seccomp")]
+    Seccomp {
+        /// What is wrong with it.
+        #[source]
+        source: crabcan_seccomp::Error,
+    },
+    /// The listener of the system call filter can't be handed on.
+    #[error("{doing} {}", .path.display())]
+    Listener {
+        /// What was being done.
+        doing: &'static str,
+        /// The socket of whoever listens.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// The plan, with its arguments and environment, is longer than 16 MiB.
     #[error("arguments, environment and mounts together are too long (more than 16 MiB)")]
     PlanTooLong,

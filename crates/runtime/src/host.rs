@@ -6,7 +6,7 @@ use rustix::system::uname;
 use crate::Error;
 
 /// The oldest kernel that crabcan runs on.
-const OLDEST_KERNEL: (u32, u32) = (5, 10);
+pub(crate) const OLDEST_KERNEL: (u32, u32) = (5, 10);
 
 const CAP_SETGID: u64 = 1 << 6;
 const CAP_SETUID: u64 = 1 << 7;

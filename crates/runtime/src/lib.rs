@@ -43,7 +43,7 @@
 //! [`Sandbox::as_pid_1`]. It ends with the process that made it, however that ends.
 //!
 //! # Limits
-//! x86_64 and aarch64. No system call filter and no cgroup limits yet. Namespaces are made, not
+//! x86_64 and aarch64. No cgroup limits yet. Namespaces are made, not
 //! joined. A program that reaps every child of its own (`waitpid(-1)`), or ignores SIGCHLD, takes
 //! the status of a container's first process away; the command's own status is still told, since
 //! init sends it.
@@ -75,6 +75,7 @@ mod hostname;
 mod ids;
 mod inherited;
 mod launch;
+pub mod listener;
 mod notify;
 mod plan;
 mod process;
@@ -97,5 +98,5 @@ pub use host::Host;
 pub use inherited::inherited;
 pub use plan::Plan;
 pub use process::Process;
-pub use sandbox::Sandbox;
+pub use sandbox::{Sandbox, Seccomp};
 pub use state::{Id, State, StateRoot, Status};

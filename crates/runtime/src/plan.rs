@@ -15,6 +15,7 @@ use crabcan_init::message::Message;
 use crabcan_init::{PlanWriter, Step};
 use crabcan_ns::{IdMap, IdMapWriter, Namespace, Namespaces};
 use crabcan_rootfs::MountAttributes;
+use crabcan_seccomp::json::Listener;
 
 use crate::ids::IdRange;
 use crate::spec::Spec;
@@ -34,6 +35,9 @@ pub struct Plan {
     reaper: bool,
     changed: Vec<(Namespace, &'static str)>,
     warnings: Vec<String>,
+    /// Whether system calls are filtered, and who answers for those that ask.
+    filtered: bool,
+    listener: Option<Listener>,
     fault: Option<Fault>,
     /// The ids of the container, held for as long as the plan is there.
     ids: Option<IdRange>,
@@ -125,6 +129,18 @@ impl Plan {
         self.fault = Some(Fault { step, errno });
     }
 
+    /// Whether the program's system calls are filtered.
+    #[must_use]
+    pub fn is_filtered(&self) -> bool {
+        self.filtered
+    }
+
+    /// Who answers for the system calls that ask: for [`listener::send`](crate::listener::send).
+    #[must_use]
+    pub fn listener(&self) -> Option<&Listener> {
+        self.listener.as_ref()
+    }
+
     pub(crate) fn with_ids(mut self, ids: Option<IdRange>) -> Self {
         self.ids = ids;
         self
@@ -146,6 +162,8 @@ impl Plan {
             writer,
             program: OsString::new(),
             reaper: false,
+            filtered: false,
+            listener: None,
             changed: Vec::new(),
             warnings: Vec::new(),
             fault: None,

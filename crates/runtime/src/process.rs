@@ -23,6 +23,7 @@ pub struct Process<'plan> {
     child: Child,
     protocol: Protocol,
     console: Option<OwnedFd>,
+    listener: Option<OwnedFd>,
     end: Option<ExitStatus>,
     start_tried: bool,
 }
@@ -69,6 +70,7 @@ impl<'plan> Process<'plan> {
             child: process,
             protocol: Protocol::new(parent),
             console: None,
+            listener: None,
             end: None,
             start_tried: false,
         })
@@ -83,6 +85,13 @@ impl<'plan> Process<'plan> {
     /// The master side of the container's terminal, once.
     pub fn take_console(&mut self) -> Option<OwnedFd> {
         self.console.take()
+    }
+
+    /// The listener of the filter of system calls, once: after [`Container::create`] without a
+    /// reaper, after [`Container::start`] with one. [`listener::send`](crate::listener::send) hands
+    /// it on.
+    pub fn take_listener(&mut self) -> Option<OwnedFd> {
+        self.listener.take()
     }
 
     /// Executes the program, once, and returns when it is there; see execve(2).
@@ -106,11 +115,14 @@ impl<'plan> Process<'plan> {
     fn execute(&mut self) -> Result<(), Error> {
         const DOING: &str = "starting the program";
         let sent = self.protocol.proceed();
-        match self.protocol.hear(DOING)? {
-            Heard::Message(Message::Started) => Ok(()),
-            // Without a reaper the channel closes as the program is executed.
-            Heard::Closed if sent.is_ok() && !self.plan.has_reaper() => Ok(()),
-            heard => Err(self.unexpected(heard, DOING)),
+        loop {
+            match self.protocol.hear(DOING)? {
+                Heard::Message(Message::Started) => return Ok(()),
+                Heard::Listener(fd) if self.listener.is_none() => self.listener = Some(fd),
+                // Without a reaper the channel closes as the program is executed.
+                Heard::Closed if sent.is_ok() && !self.plan.has_reaper() => return Ok(()),
+                heard => return Err(self.unexpected(heard, DOING)),
+            }
         }
     }
 
@@ -187,6 +199,7 @@ impl<'plan> Process<'plan> {
             match self.protocol.hear(DOING)? {
                 Heard::Message(Message::Ready) => return Ok(()),
                 Heard::Console(master) if self.console.is_none() => self.console = Some(master),
+                Heard::Listener(fd) if self.listener.is_none() => self.listener = Some(fd),
                 heard => return Err(self.unexpected(heard, DOING)),
             }
         }
@@ -227,8 +240,8 @@ impl<'plan> Process<'plan> {
                 message: format!("{message:?}"),
                 doing,
             },
-            Heard::Console(_) => Error::Protocol {
-                message: "a second console".into(),
+            Heard::Console(_) | Heard::Listener(_) => Error::Protocol {
+                message: "a second console or listener".into(),
                 doing,
             },
         }

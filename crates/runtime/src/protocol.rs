@@ -13,11 +13,12 @@ pub(crate) struct Protocol {
     channel: ParentEnd,
 }
 
-/// What init said, with the terminal's master if it came with that.
+/// What init said, with the descriptor that came with it.
 #[derive(Debug)]
 pub(crate) enum Heard {
     Message(Message),
     Console(OwnedFd),
+    Listener(OwnedFd),
     /// The channel's other end is closed.
     Closed,
 }
@@ -46,7 +47,10 @@ impl Protocol {
         };
         match (Message::from_bytes(&record), descriptor) {
             (Some(Message::Console), Some(master)) => Ok(Heard::Console(master)),
-            (Some(message), None) if message != Message::Console => Ok(Heard::Message(message)),
+            (Some(Message::Listener), Some(listener)) => Ok(Heard::Listener(listener)),
+            (Some(message), None) if !matches!(message, Message::Console | Message::Listener) => {
+                Ok(Heard::Message(message))
+            }
             _ => Err(Error::Protocol {
                 message: format!("{record:?}"),
                 doing,
@@ -111,6 +115,8 @@ mod tests {
         }
         let console = heard(&Message::Console.to_bytes(), true).unwrap();
         assert!(matches!(console, Heard::Console(_)), "{console:?}");
+        let listener = heard(&Message::Listener.to_bytes(), true).unwrap();
+        assert!(matches!(listener, Heard::Listener(_)), "{listener:?}");
     }
 
     #[test]
@@ -118,6 +124,7 @@ mod tests {
         let cases = [
             // A terminal without its descriptor, and a descriptor that nobody asked for.
             (Message::Console.to_bytes(), false),
+            (Message::Listener.to_bytes(), false),
             (Message::Ready.to_bytes(), true),
             ([0; Message::LENGTH], false),
             ([255; Message::LENGTH], true),

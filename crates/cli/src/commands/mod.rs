@@ -3,6 +3,7 @@
 mod explain;
 mod oci;
 mod sandbox;
+mod seccomp;
 
 use std::ffi::OsString;
 use std::io::{Write, stdout};
@@ -24,6 +25,7 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> anyhow::Result<u8> {
     let name = arguments.remove(position);
     match name.to_str() {
         Some("explain") => explain::run(&arguments),
+        Some("seccomp") => seccomp::run(&arguments),
         Some(name) if oci::NAMES.contains(&name) => {
             let own = arguments.split_off(position);
             let before = arguments.get(1..).unwrap_or_default();

@@ -22,6 +22,11 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     // Before anything of the container is there: from here on a signal is its, not ours.
     let signals = Signals::block()?;
     let status = foreground(&plan, &signals, &words)?;
+    if status == ExitStatus::Signaled(SIGSYS) && plan.is_filtered() {
+        log::warn!(
+            "The command was ended by SIGSYS: the filter of system calls does that (--seccomp)"
+        );
+    }
     match status {
         ExitStatus::Exited(0) => log::debug!("Exit without any error, returning 0"),
         other => log::debug!(
@@ -31,6 +36,9 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     }
     Ok(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))
 }
+
+/// What a filter ends a process by.
+const SIGSYS: i32 = 31;
 
 fn foreground(plan: &Plan, signals: &Signals, words: &[OsString]) -> anyhow::Result<ExitStatus> {
     let mut container = Process::create(plan)?;

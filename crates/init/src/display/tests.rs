@@ -45,10 +45,7 @@ fn what_has_no_name_is_shown_as_a_number() {
     };
     assert_eq!(limit.to_string(), "limit resource 99 to 0:1");
     let propagation = Step::Propagation { flags: 1 };
-    assert_eq!(
-        propagation.to_string(),
-        "change the propagation of the root mount (0x1)"
-    );
+    assert_eq!(propagation.to_string(), "make the root mount 0x1");
     let device = Device(crate::sys::make_device(259, 0x8_0001));
     assert_eq!(device.to_string(), "device 259:524289");
 }

@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 use core::fmt::{self, Display, Formatter, Write};
 
-use crate::format::{Groups, Strings};
+use crate::format::{Bits, Change, Groups, Strings};
 
 /// `MOUNT_ATTR_*` by the names of mount(8).
 const ATTRIBUTES: [(u64, &str); 9] = [
@@ -129,6 +129,122 @@ pub(super) struct Attributes(pub(super) u64);
 impl Display for Attributes {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         bits(f, self.0, &ATTRIBUTES)
+    }
+}
+
+/// The words of mount(8) for attributes that are cleared.
+const CLEARED: [(u64, &str); 7] = [
+    (0x1, "rw"),
+    (0x2, "suid"),
+    (0x8, "exec"),
+    (0x4, "dev"),
+    (0x70, "relatime"),
+    (0x80, "diratime"),
+    (0x20_0000, "symfollow"),
+];
+const ACCESS_TIME_FIELD: u64 = 0x70;
+/// `MS_*` of mount(2).
+const PROPAGATIONS: [(u64, &str); 4] = [
+    (1 << 17, "unbindable"),
+    (1 << 18, "private"),
+    (1 << 19, "slave"),
+    (1 << 20, "shared"),
+];
+/// `CLONE_NEW*` by the names of the namespaces.
+const NAMESPACES: [(u64, &str); 8] = [
+    (0x1000_0000, "user"),
+    (0x0002_0000, "mount"),
+    (0x0400_0000, "uts"),
+    (0x0800_0000, "ipc"),
+    (0x2000_0000, "pid"),
+    (0x4000_0000, "network"),
+    (0x0200_0000, "cgroup"),
+    (0x0000_0080, "time"),
+];
+
+/// `MS_SHARED` and the like.
+pub(super) struct Propagation(pub(super) u64);
+
+impl Display for Propagation {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        bits(f, self.0, &PROPAGATIONS)
+    }
+}
+
+/// What changes of a mount, in the words of mount(8). Where it is not for the mounts below as well
+/// although they come with this one, or the other way round, it says so.
+pub(super) struct ChangeWords {
+    pub(super) change: Change,
+    /// Whether the mounts below come with this one.
+    pub(super) recursive: bool,
+}
+
+impl Display for ChangeWords {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Change {
+            set,
+            clear,
+            propagation,
+            recursive,
+        } = self.change;
+        let cleared = match set & ACCESS_TIME_FIELD {
+            0 => clear,
+            // Cleared only to be set.
+            _ => clear & !ACCESS_TIME_FIELD,
+        };
+        let parts: [(u64, &[(u64, &str)]); 3] = [
+            (set, &ATTRIBUTES),
+            (cleared, &CLEARED),
+            (propagation, &PROPAGATIONS),
+        ];
+        let mut separator = "";
+        for (words, names) in parts {
+            if words != 0 {
+                f.write_str(separator)?;
+                bits(f, words, names)?;
+                separator = ",";
+            }
+        }
+        match (recursive, self.recursive) {
+            (true, false) => f.write_str(" and all below"),
+            (false, true) => f.write_str(" at the top only"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `CLONE_NEW*`.
+pub(super) struct Namespaces(pub(super) u32);
+
+impl Display for Namespaces {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        bits(f, self.0.into(), &NAMESPACES)
+    }
+}
+
+/// The numbers in a set, neighbours as a range.
+pub(super) struct Numbers<'a>(pub(super) Bits<'a>);
+
+impl Display for Numbers<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut numbers = self.0.iter().peekable();
+        let mut separator = "";
+        while let Some(first) = numbers.next() {
+            let mut last = first;
+            while let Some(next) = numbers.next_if_eq(&(last + 1)) {
+                last = next;
+            }
+            write!(f, "{separator}{first}")?;
+            if last > first {
+                write!(f, "-{last}")?;
+            }
+            separator = ",";
+        }
+        if separator.is_empty() {
+            f.write_str("none")
+        } else {
+            Ok(())
+        }
     }
 }
 

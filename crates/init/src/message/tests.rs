@@ -1,6 +1,6 @@
 use super::{End, Message};
 
-const MESSAGES: [Message; 8] = [
+const MESSAGES: [Message; 10] = [
     Message::Ready,
     Message::Failed {
         step: 7,
@@ -17,6 +17,8 @@ const MESSAGES: [Message; 8] = [
     Message::Ended(End::Signal(9)),
     Message::Console,
     Message::Listener,
+    Message::Forked { pid: 4_194_303 },
+    Message::Hooks,
 ];
 
 #[test]
@@ -40,7 +42,7 @@ fn nothing_else_is_a_message() {
                 // What is read is just what would be written.
                 let read = Message::from_bytes(&bytes).map(Message::to_bytes);
                 assert!(read.is_none_or(|again| again == bytes), "{words:?}");
-                if !(1..=6).contains(&kind) {
+                if !(1..=8).contains(&kind) {
                     assert_eq!(read, None, "{words:?}");
                 }
             }

@@ -6,6 +6,7 @@
 
 use core::ffi::CStr;
 
+use super::S_IFMT;
 use crate::errno::Errno;
 use crate::sys::{self, Fd};
 
@@ -14,24 +15,30 @@ const RESOLVE_NO_SYMLINKS: u64 = 0x04;
 const RESOLVE_IN_ROOT: u64 = 0x10;
 const PATH_MAX: usize = 4096;
 
-/// Opens a path beneath `root` as a place only (`O_PATH`).
+/// No symbolic link is followed, neither on the way nor at its end.
+pub(crate) const NO_SYMLINKS: u32 = 1;
+/// A symbolic link at the end is opened itself.
+pub(crate) const NO_FOLLOW: u32 = 2;
+
+/// Opens a path beneath `root` as a place only (`O_PATH`), with [`NO_SYMLINKS`] or [`NO_FOLLOW`].
 ///
 /// # Errors
-/// ENOENT, ENOTDIR, ELOOP (also for any symbolic link when `no_symlinks`) as openat2(2) says.
-pub(crate) fn open(root: i32, path: &CStr, no_symlinks: bool) -> Result<Fd, Errno> {
+/// ENOENT, ENOTDIR, ELOOP (also for any symbolic link with [`NO_SYMLINKS`]) as openat2(2) says.
+pub(crate) fn open(root: i32, path: &CStr, how: u32) -> Result<Fd, Errno> {
     let path = if path.to_bytes().iter().all(|byte| *byte == b'/') {
         c"."
     } else {
         path
     };
-    let refused = if no_symlinks { RESOLVE_NO_SYMLINKS } else { 0 };
-    sys::openat2(
-        root,
-        path,
-        sys::O_PATH,
-        0,
-        RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | refused,
-    )
+    let mut flags = sys::O_PATH;
+    let mut resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+    if how & NO_SYMLINKS != 0 {
+        resolve |= RESOLVE_NO_SYMLINKS;
+    }
+    if how & NO_FOLLOW != 0 {
+        flags |= sys::O_NOFOLLOW;
+    }
+    sys::openat2(root, path, flags, 0, resolve)
 }
 
 /// Makes a directory, and those above it (0755); one that is there already is left as it is.
@@ -77,6 +84,39 @@ pub fn make_symlink(root: i32, text: &CStr, path: &CStr) -> Result<(), Errno> {
     let mut buffer = [0; PATH_MAX];
     let (parent, name) = parent(root, path, &mut buffer)?;
     sys::symlinkat(text, parent.0, name)
+}
+
+/// Makes a device node or FIFO with this owner and group, and the directories above it. What is
+/// there already is left as it is, and must be the same.
+///
+/// `root` is the number of an open directory, `mode` has the type and the permission bits.
+///
+/// # Errors
+/// EEXIST when something else is there, EPERM without `CAP_MKNOD` or in a user namespace; else what
+/// mknodat(2), mkdirat(2), fchownat(2) and openat2(2) say.
+pub(crate) fn make_node(
+    root: i32,
+    path: &CStr,
+    mode: u32,
+    device: u64,
+    (uid, gid): (u32, u32),
+) -> Result<(), Errno> {
+    let mut buffer = [0; PATH_MAX];
+    let (parent, name) = parent(root, path, &mut buffer)?;
+    let made = match sys::mknodat(parent.0, name, mode, device) {
+        Err(Errno::EEXIST) => false,
+        other => other.map(|()| true)?,
+    };
+    let node = sys::openat(parent.0, name, sys::O_PATH | sys::O_NOFOLLOW)?;
+    let stat = sys::stat(node.0)?;
+    if stat.mode & S_IFMT != mode & S_IFMT || stat.device != device {
+        return Err(Errno::EEXIST);
+    }
+    if made {
+        sys::chown(node.0, uid, gid)
+    } else {
+        Ok(())
+    }
 }
 
 fn open_directory(root: i32, path: &CStr) -> Result<Fd, Errno> {

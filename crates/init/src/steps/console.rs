@@ -1,5 +1,7 @@
 //! A terminal of the container's own, and the session that it controls.
 
+use super::mount::set_attributes;
+use super::{Context, beneath};
 use crate::errno::Errno;
 use crate::message::Message;
 use crate::sys::{self, Fd};
@@ -9,6 +11,10 @@ const TIOCSWINSZ: usize = 0x5414;
 const TIOCSPTLCK: usize = 0x4004_5431;
 const TIOCGPTPEER: usize = 0x5441;
 const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
+const FIRST_PTS_MAJOR: u64 = 136;
+const PTS_MAJORS: u64 = 8;
+/// No set-user-ID, no programs: for a terminal's node.
+const TERMINAL_ATTRIBUTES: u64 = 0xa;
 
 /// Opens a new terminal, sends its master to the parent and gives the container's side.
 ///
@@ -28,7 +34,12 @@ pub(super) fn open(channel: i32, rows: u32, columns: u32) -> Result<Fd, Errno> {
     let mut terminal = Fd(sys::ioctl(master.0, TIOCGPTPEER, flags)? as i32);
     if terminal.0 < 3 {
         // The caller had closed a standard descriptor: the number is to be a copy's.
-        terminal = sys::dup_above_standard(&terminal)?;
+        terminal = sys::dup_above(terminal.0, 3)?;
+    }
+    // Majors from here on are Unix98 terminals' (Documentation/admin-guide/devices.txt).
+    let major = sys::stat(terminal.0)?.device >> 8;
+    if !(FIRST_PTS_MAJOR..FIRST_PTS_MAJOR + PTS_MAJORS).contains(&major) {
+        return Err(Errno::ENODEV);
     }
     if rows != 0 && columns != 0 {
         let mut size = [rows as u16, columns as u16, 0, 0];
@@ -36,6 +47,21 @@ pub(super) fn open(channel: i32, rows: u32, columns: u32) -> Result<Fd, Errno> {
     }
     sys::send(channel, &Message::Console.to_bytes(), Some(master.0))?;
     Ok(terminal)
+}
+
+impl Context {
+    /// Binds the terminal, by its descriptor, on a `/dev/console` that is no link.
+    pub(super) fn console_device(&self, uid: u32) -> Result<(), Errno> {
+        const UNCHANGED: u32 = u32::MAX;
+        let (terminal, _) = self.console.as_ref().ok_or(Errno::EBADF)?;
+        sys::chown(terminal.0, uid, UNCHANGED)?;
+        let mount = sys::open_tree(terminal.0, c"", sys::AT_EMPTY_PATH)?;
+        set_attributes(&mount, TERMINAL_ATTRIBUTES)?;
+        let root = sys::openat(sys::AT_FDCWD, c"/", sys::O_PATH | sys::O_DIRECTORY)?;
+        beneath::make_file(root.0, c"/dev/console")?;
+        let place = beneath::open(root.0, c"/dev/console", beneath::NO_SYMLINKS)?;
+        sys::move_mount(mount.0, place.0, c"")
+    }
 }
 
 /// Leads a session, so that nothing here can type into the caller's terminal, and takes the

@@ -6,34 +6,53 @@
 pub mod beneath;
 pub mod capability;
 mod console;
+mod container;
+mod decimal;
+mod hook;
+mod join;
+mod mask;
 mod mount;
 mod process;
+mod procfs;
 mod root;
 mod seccomp;
+mod start;
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use self::mask::Covers;
 use self::process::Program;
 use crate::errno::Errno;
 use crate::message::{DESCRIPTOR, Message, PROCEED};
 use crate::step::Step;
 use crate::sys::{self, Fd};
 
+const S_IFMT: u32 = 0o170_000;
+const S_IFREG: u32 = 0o100_000;
+const S_IFDIR: u32 = 0o040_000;
+const S_IFCHR: u32 = 0o020_000;
+const S_IFLNK: u32 = 0o120_000;
+
 /// What steps hand on to later ones.
 #[derive(Debug)]
 pub(crate) struct Context {
-    /// The channel to the parent.
+    /// The channel to the parent, or the FIFO in its place.
     pub(crate) channel: i32,
+    /// The procfs of the steps that write to it.
+    procfs: Option<Fd>,
     /// The container's root, from the step that takes it to the one that pivots into it.
     root: Option<Fd>,
+    /// What masked files and directories are covered with, once there is one.
+    covers: Covers,
     /// The container's side of its terminal, and which descriptors it becomes.
     console: Option<(Fd, u32)>,
     /// The caller's mask of file modes, which the program gets back.
     umask: u32,
     /// What execve(2) is given, once that is laid out.
     program: Option<Program>,
-    /// Whether a filter of system calls is on.
-    filtered: bool,
+    /// Whether a failure is told by write(2): a filter of system calls is on, or the channel is a
+    /// FIFO.
+    by_write: bool,
     /// Where the process that stays behind as reaper finds why the other failed.
     report: Option<&'static Report>,
 }
@@ -61,11 +80,13 @@ impl Context {
     pub(crate) fn new(channel: i32) -> Self {
         Self {
             channel,
+            procfs: None,
             root: None,
+            covers: Covers::default(),
             console: None,
             umask: sys::umask(0),
             program: None,
-            filtered: false,
+            by_write: false,
             report: None,
         }
     }
@@ -103,7 +124,7 @@ impl Context {
             detail,
         };
         // A parent that is gone can't be told, and needs not be.
-        let _ = match self.filtered {
+        let _ = match self.by_write {
             true => sys::write(self.channel, &message.to_bytes()),
             false => self.say(message),
         };
@@ -145,11 +166,14 @@ impl Context {
             Step::Root { .. }
             | Step::OverlayRoot { .. }
             | Step::RootAttributes { .. }
-            | Step::Pivot {} => self.root_step(step),
+            | Step::Pivot {}
+            | Step::Chroot {} => self.root_step(step),
             Step::MountPoint { .. }
             | Step::Symlink { .. }
             | Step::Mount { .. }
             | Step::Bind { .. }
+            | Step::MakeNode { .. }
+            | Step::Remount { .. }
             | Step::Mask { .. }
             | Step::ReadOnly { .. } => self.mount_step(step),
             Step::Console { .. } => self.open_console(step),
@@ -182,7 +206,7 @@ impl Context {
             Step::Exec { candidates, .. } => {
                 return Err(self.prepare_program(Some(*step))?.execute(candidates));
             }
-            _ => Err(Errno::EINVAL),
+            _ => return self.container_step(step),
         }
         .map_err(Failure::from)
     }
@@ -208,7 +232,8 @@ impl Context {
         }
     }
 
-    fn ready(&self) -> Result<(), Errno> {
+    fn ready(&mut self) -> Result<(), Errno> {
+        self.procfs = None;
         self.say(Message::Ready)?;
         self.await_proceed()
     }
@@ -217,10 +242,10 @@ impl Context {
         sys::send(self.channel, &message.to_bytes(), None)
     }
 
-    /// The detached mount that the parent sends for this step.
-    fn receive_mount(&self) -> Result<Fd, Errno> {
+    /// The descriptor that the parent sends for this step.
+    fn receive_descriptor(&self) -> Result<Fd, Errno> {
         match sys::receive(self.channel)? {
-            (DESCRIPTOR, Some(mount)) => Ok(mount),
+            (DESCRIPTOR, Some(descriptor)) => Ok(descriptor),
             _ => Err(Errno::EPROTO),
         }
     }

@@ -2,65 +2,92 @@
 
 use core::ffi::CStr;
 
-use super::{Context, beneath};
+use super::{Context, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, beneath, mask};
 use crate::errno::Errno;
-use crate::format::Strings;
-use crate::step::{Step, TARGET_CREATE, TARGET_NO_SYMLINKS, TARGET_OPTIONAL};
+use crate::format::{Change, Changes, Strings};
+use crate::step::{
+    SOURCE_COPY_SYMLINK, SOURCE_NO_FOLLOW, Step, TARGET_CREATE, TARGET_NO_FOLLOW,
+    TARGET_NO_SYMLINKS, TARGET_OPTIONAL,
+};
 use crate::sys::{self, Config, Fd};
 
-const S_IFMT: u32 = 0o170_000;
-const S_IFDIR: u32 = 0o040_000;
-const S_IFCHR: u32 = 0o020_000;
-const MOUNT_ATTR_RDONLY: u64 = 0x1;
-/// Read-only, no set-user-ID, no devices, no programs: for a directory that hides another.
-const MASK_ATTRIBUTES: u64 = 0xf;
-/// The same but for devices. Read-only, since chmod(2) would reach the host's own node.
-const NULL_ATTRIBUTES: u64 = 0xb;
-
 impl Context {
-    pub(super) fn mount_step(&self, step: &Step<'_>) -> Result<(), Errno> {
+    pub(super) fn mount_step(&mut self, step: &Step<'_>) -> Result<(), Errno> {
         let root = self.root()?;
         match *step {
             Step::MountPoint { target, directory } => make_mount_point(root, target, directory),
             Step::Symlink { text, target } => beneath::make_symlink(root, text, target),
+            Step::MakeNode {
+                target,
+                mode,
+                device,
+                uid,
+                gid,
+            } => beneath::make_node(root, target, mode, device, (uid, gid)),
             Step::Mount {
                 fstype,
                 source,
                 options,
                 attributes,
+                propagation,
                 target,
                 flags,
             } => {
                 let mount = new_mount(fstype, source, options, attributes)?;
+                set_propagation(&mount, propagation)?;
                 attach(&mount, root, target, flags)
             }
-            Step::Bind {
-                source,
-                received,
-                recursive,
-                attributes,
+            Step::Bind { .. } => self.bind(root, step),
+            Step::Remount {
                 target,
+                changes,
+                options,
                 flags,
-                device,
-            } => {
-                let mount = self.tree(source, received, recursive)?;
-                check_device(&mount, device)?;
-                set_attributes(&mount, attributes, recursive)?;
-                attach(&mount, root, target, flags)
-            }
-            Step::Mask { target } => mask(root, target),
-            Step::ReadOnly { target } => read_only(root, target),
+            } => remount(root, target, flags, changes, options),
+            Step::Mask { target } => self.covers.mask(root, target),
+            Step::ReadOnly { target } => mask::read_only(root, target),
             _ => Err(Errno::EINVAL),
         }
     }
 
-    /// A detached copy of what is mounted at a path of the host, or the one that the parent sends.
-    pub(super) fn tree(&self, source: &CStr, received: bool, recursive: bool) -> Result<Fd, Errno> {
-        if received {
-            return self.receive_mount();
+    fn bind(&self, root: i32, step: &Step<'_>) -> Result<(), Errno> {
+        let Step::Bind {
+            source,
+            received,
+            recursive,
+            changes,
+            target,
+            flags,
+            device,
+        } = *step
+        else {
+            return Err(Errno::EINVAL);
+        };
+        if flags & SOURCE_COPY_SYMLINK != 0 && copy_symlink(source, root, target)? {
+            return Ok(());
         }
-        let flags = if recursive { sys::AT_RECURSIVE } else { 0 };
-        sys::open_tree(sys::AT_FDCWD, source, flags)
+        let mount = self.tree(source, received, recursive, flags)?;
+        check_device(&mount, device)?;
+        apply(&mount, changes)?;
+        attach(&mount, root, target, flags)
+    }
+
+    /// A detached copy of what is mounted at a path of the host, or the one that the parent sends.
+    pub(super) fn tree(
+        &self,
+        source: &CStr,
+        received: bool,
+        recursive: bool,
+        flags: u32,
+    ) -> Result<Fd, Errno> {
+        if received {
+            return self.receive_descriptor();
+        }
+        let mut how = if recursive { sys::AT_RECURSIVE } else { 0 };
+        if flags & SOURCE_NO_FOLLOW != 0 {
+            how |= sys::AT_SYMLINK_NOFOLLOW;
+        }
+        sys::open_tree(sys::AT_FDCWD, source, how)
     }
 }
 
@@ -99,15 +126,65 @@ fn configure(context: &Fd, option: &CStr) -> Result<(), Errno> {
     sys::fsconfig(context.0, &Config::String(key, value.ok_or(Errno::EINVAL)?))
 }
 
-pub(super) fn set_attributes(mount: &Fd, attributes: u64, recursive: bool) -> Result<(), Errno> {
+pub(super) fn set_attributes(mount: &Fd, attributes: u64) -> Result<(), Errno> {
     if attributes == 0 {
         return Ok(());
     }
-    sys::mount_setattr(mount.0, attributes, recursive)
+    sys::mount_setattr(mount.0, &Change::set(attributes, false))
+}
+
+fn set_propagation(mount: &Fd, propagation: u64) -> Result<(), Errno> {
+    if propagation == 0 {
+        return Ok(());
+    }
+    let change = Change {
+        propagation,
+        ..Change::default()
+    };
+    sys::mount_setattr(mount.0, &change)
+}
+
+/// Changes a mount, step by step.
+pub(super) fn apply(mount: &Fd, changes: Changes<'_>) -> Result<(), Errno> {
+    changes
+        .iter()
+        .try_for_each(|change| sys::mount_setattr(mount.0, &change))
+}
+
+/// Changes what is mounted at a place: the kernel refuses one that is not the top of a mount.
+fn remount(
+    root: i32,
+    target: &CStr,
+    flags: u32,
+    changes: Changes<'_>,
+    options: Strings<'_>,
+) -> Result<(), Errno> {
+    let place = open_target(root, target, flags)?;
+    apply(&place, changes)?;
+    if options.iter().next().is_none() {
+        return Ok(());
+    }
+    let context = sys::fspick(place.0)?;
+    for option in &options {
+        configure(&context, option)?;
+    }
+    sys::fsconfig(context.0, &Config::Reconfigure)
+}
+
+/// Makes a link that says the same, if the source is a symbolic link; whether it is.
+fn copy_symlink(source: &CStr, root: i32, target: &CStr) -> Result<bool, Errno> {
+    let link = sys::openat(sys::AT_FDCWD, source, sys::O_PATH | sys::O_NOFOLLOW)?;
+    if sys::stat(link.0)?.mode & S_IFMT != S_IFLNK {
+        return Ok(false);
+    }
+    let mut buffer = [0; 4096];
+    let text = sys::readlink(link.0, &mut buffer)?;
+    beneath::make_symlink(root, text, target)?;
+    Ok(true)
 }
 
 /// Refuses a file that is not the character device it should be.
-fn check_device(file: &Fd, device: u64) -> Result<(), Errno> {
+pub(super) fn check_device(file: &Fd, device: u64) -> Result<(), Errno> {
     if device == 0 {
         return Ok(());
     }
@@ -116,7 +193,7 @@ fn check_device(file: &Fd, device: u64) -> Result<(), Errno> {
     if genuine { Ok(()) } else { Err(Errno::ENODEV) }
 }
 
-fn is_directory(file: &Fd) -> Result<bool, Errno> {
+pub(super) fn is_directory(file: &Fd) -> Result<bool, Errno> {
     Ok(sys::stat(file.0)?.mode & S_IFMT == S_IFDIR)
 }
 
@@ -129,46 +206,26 @@ fn make_mount_point(root: i32, target: &CStr, directory: bool) -> Result<(), Err
     }
 }
 
+fn open_target(root: i32, target: &CStr, flags: u32) -> Result<Fd, Errno> {
+    let mut how = 0;
+    if flags & TARGET_NO_SYMLINKS != 0 {
+        how |= beneath::NO_SYMLINKS;
+    }
+    if flags & TARGET_NO_FOLLOW != 0 {
+        how |= beneath::NO_FOLLOW;
+    }
+    beneath::open(root, target, how)
+}
+
 /// Attaches a detached mount at a path beneath the root.
 fn attach(mount: &Fd, root: i32, target: &CStr, flags: u32) -> Result<(), Errno> {
-    let no_symlinks = flags & TARGET_NO_SYMLINKS != 0;
-    let place = match beneath::open(root, target, no_symlinks) {
+    let place = match open_target(root, target, flags) {
         Err(Errno::ENOENT) if flags & TARGET_CREATE != 0 => {
             make_mount_point(root, target, is_directory(mount)?)?;
-            beneath::open(root, target, no_symlinks)?
+            open_target(root, target, flags)?
         }
         Err(Errno::ENOENT) if flags & TARGET_OPTIONAL != 0 => return Ok(()),
         other => other?,
     };
     sys::move_mount(mount.0, place.0, c"")
-}
-
-/// Hides a file or a directory. Its type is looked at first: a refused mount is dear.
-fn mask(root: i32, target: &CStr) -> Result<(), Errno> {
-    let place = match beneath::open(root, target, false) {
-        Err(Errno::ENOENT) => return Ok(()),
-        other => other?,
-    };
-    let cover = if is_directory(&place)? {
-        let options = Strings::new(b"size=0\0mode=755\0").ok_or(Errno::EINVAL)?;
-        new_mount(c"tmpfs", c"tmpfs", options, MASK_ATTRIBUTES)?
-    } else {
-        // The container's own `/dev/null` could be anything; the host's is checked as well.
-        let null = sys::open_tree(sys::AT_FDCWD, c"/dev/null", 0)?;
-        check_device(&null, sys::make_device(1, 3))?;
-        set_attributes(&null, NULL_ATTRIBUTES, false)?;
-        null
-    };
-    sys::move_mount(cover.0, place.0, c"")
-}
-
-/// Puts a read-only copy of a file or directory over itself.
-fn read_only(root: i32, target: &CStr) -> Result<(), Errno> {
-    let place = match beneath::open(root, target, false) {
-        Err(Errno::ENOENT) => return Ok(()),
-        other => other?,
-    };
-    let copy = sys::open_tree(place.0, c"", sys::AT_EMPTY_PATH | sys::AT_RECURSIVE)?;
-    sys::mount_setattr(copy.0, MOUNT_ATTR_RDONLY, true)?;
-    sys::move_mount(copy.0, place.0, c"")
 }

@@ -152,7 +152,7 @@ impl Program {
 }
 
 /// The addresses of strings, with a zero behind the last one.
-fn vector(strings: Strings<'_>) -> Result<&'static [usize], Errno> {
+pub(super) fn vector(strings: Strings<'_>) -> Result<&'static [usize], Errno> {
     let words = sys::map_words(strings.iter().count() + 1)?;
     for (word, string) in words.iter_mut().zip(&strings) {
         *word = string.as_ptr() as usize;

@@ -3,9 +3,11 @@
 use core::ffi::CStr;
 
 use super::Context;
-use super::mount::{new_mount, set_attributes};
+use super::decimal::{DIGITS, decimal};
+use super::mask::Covers;
+use super::mount::{apply, new_mount};
 use crate::errno::Errno;
-use crate::format::Strings;
+use crate::format::{Change, Strings};
 use crate::step::Step;
 use crate::sys::{self, Config, Fd};
 
@@ -16,10 +18,10 @@ impl Context {
                 source,
                 received,
                 recursive,
-                attributes,
+                changes,
             } => {
-                let mount = self.tree(source, received, recursive)?;
-                set_attributes(&mount, attributes, recursive)?;
+                let mount = self.tree(source, received, recursive, 0)?;
+                apply(&mount, changes)?;
                 self.take(mount)
             }
             Step::OverlayRoot {
@@ -27,14 +29,15 @@ impl Context {
                 received,
                 attributes,
             } => {
-                let lower = self.tree(lower, received, false)?;
+                let lower = self.tree(lower, received, false, 0)?;
                 let mount = overlay(&lower, attributes)?;
                 self.take(mount)
             }
             Step::RootAttributes { attributes } => {
-                sys::mount_setattr(self.root()?, attributes, false)
+                sys::mount_setattr(self.root()?, &Change::set(attributes, false))
             }
             Step::Pivot {} => self.pivot(),
+            Step::Chroot {} => self.chroot(),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -52,7 +55,20 @@ impl Context {
         sys::fchdir(self.root()?)?;
         sys::pivot_to_working_directory()?;
         sys::detach_working_directory()?;
+        self.leave_root()
+    }
+
+    /// Makes the new root, which covers the old one already, what `/` means.
+    fn chroot(&mut self) -> Result<(), Errno> {
+        sys::fchdir(self.root()?)?;
+        sys::chroot_to_working_directory()?;
+        self.leave_root()
+    }
+
+    /// From here on a path is the container's, and no descriptor leads anywhere else.
+    fn leave_root(&mut self) -> Result<(), Errno> {
         self.root = None;
+        self.covers = Covers::default();
         sys::chdir(c"/")
     }
 }
@@ -110,13 +126,10 @@ fn layer(context: &Fd, key: &CStr, old_key: &CStr, layer: &Fd) -> Result<(), Err
 /// `/proc/self/fd/N`.
 fn descriptor_path(number: i32, buffer: &mut [u8; 32]) -> Result<&CStr, Errno> {
     const PREFIX: &[u8] = b"/proc/self/fd/";
-    let (prefix, digits) = buffer.split_at_mut(PREFIX.len());
+    let mut digits = [0; DIGITS];
+    let digits = decimal(number, &mut digits)?.to_bytes_with_nul();
+    let (prefix, rest) = buffer.split_at_mut(PREFIX.len());
     prefix.copy_from_slice(PREFIX);
-    let count = number.checked_ilog10().unwrap_or(0) as usize + 1;
-    let mut rest = number;
-    for digit in digits.iter_mut().take(count).rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
+    rest[..digits.len()].copy_from_slice(digits);
     CStr::from_bytes_until_nul(buffer).map_err(|_| Errno::EINVAL)
 }

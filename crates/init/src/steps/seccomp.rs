@@ -24,11 +24,11 @@ impl Context {
     ) -> Result<(), Errno> {
         if !listener {
             sys::set_filter(program, flags)?;
-            self.filtered = true;
+            self.by_write = true;
             return Ok(());
         }
         let listener = Fd(sys::set_filter(program, flags | NEW_LISTENER)? as i32);
-        self.filtered = true;
+        self.by_write = true;
         let sent = sys::send(
             self.channel,
             &Message::Listener.to_bytes(),

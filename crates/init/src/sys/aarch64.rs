@@ -147,4 +147,20 @@ pub(crate) mod nr {
     pub(crate) const PRLIMIT64: usize = 261;
     pub(crate) const SECCOMP: usize = 277;
     pub(crate) const STATX: usize = 291;
+    pub(crate) const UNSHARE: usize = 97;
+    pub(crate) const SETNS: usize = 268;
+    pub(crate) const SETDOMAINNAME: usize = 162;
+    pub(crate) const GETPID: usize = 172;
+    pub(crate) const PIPE2: usize = 59;
+    pub(crate) const MEMFD_CREATE: usize = 279;
+    pub(crate) const LSEEK: usize = 62;
+    pub(crate) const FCHOWNAT: usize = 54;
+    pub(crate) const SCHED_SETATTR: usize = 274;
+    pub(crate) const IOPRIO_SET: usize = 30;
+    pub(crate) const SCHED_SETAFFINITY: usize = 122;
+    pub(crate) const PERSONALITY: usize = 92;
+    pub(crate) const SET_MEMPOLICY: usize = 237;
+    pub(crate) const CHROOT: usize = 51;
+    pub(crate) const READLINKAT: usize = 78;
+    pub(crate) const FCHMOD: usize = 52;
 }

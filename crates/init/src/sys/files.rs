@@ -74,16 +74,18 @@ pub(crate) fn exists(path: &CStr) -> bool {
 /// What statx(2) says of an open file, as far as it is asked for here.
 pub(crate) struct Stat {
     pub(crate) mode: u32,
+    pub(crate) inode: u64,
     pub(crate) size: u64,
     pub(crate) device: u64,
 }
 
-/// `struct statx`, of which four fields are read.
+/// `struct statx`, of which five fields are read.
 #[repr(C)]
 pub(super) struct Statx {
     pub(super) before_mode: [u8; 28],
     pub(super) mode: u16,
-    pub(super) between: [u8; 10],
+    pub(super) spare: u16,
+    pub(super) inode: u64,
     pub(super) size: u64,
     pub(super) before_device: [u8; 80],
     pub(super) device_major: u32,
@@ -107,6 +109,7 @@ pub(crate) fn stat(number: i32) -> Result<Stat, Errno> {
     let device = make_device(stat.device_major, stat.device_minor);
     Ok(Stat {
         mode: u32::from(stat.mode),
+        inode: stat.inode,
         size: stat.size,
         device,
     })
@@ -122,4 +125,74 @@ pub(crate) fn file_system_magic(number: i32) -> Result<u64, Errno> {
     let mut buffer = [0u64; 32];
     call(nr::FSTATFS, [fd(number), address_mut(&mut buffer)])?;
     Ok(buffer[0])
+}
+
+/// Whether the caller may execute a file, symbolic links followed. No on a mount that is `noexec`.
+pub(crate) fn check_executable(path: &CStr) -> Result<(), Errno> {
+    const X_OK: usize = 1;
+    call(nr::FACCESSAT, [fd(AT_FDCWD), text(path), X_OK]).map(drop)
+}
+
+/// Changes the owner of an open file.
+pub(crate) fn chown(number: i32, uid: u32, gid: u32) -> Result<(), Errno> {
+    let args = [
+        fd(number),
+        text(c""),
+        uid as usize,
+        gid as usize,
+        AT_EMPTY_PATH as usize,
+    ];
+    call(nr::FCHOWNAT, args).map(drop)
+}
+
+/// What a symbolic link says that is open as a place; `buffer` holds it with a NUL behind it.
+pub(crate) fn readlink(link: i32, buffer: &mut [u8]) -> Result<&CStr, Errno> {
+    let room = buffer.len() - 1;
+    let args = [fd(link), text(c""), buffer.as_mut_ptr() as usize, room];
+    let length = call(nr::READLINKAT, args)?;
+    buffer[length] = 0;
+    CStr::from_bytes_with_nul(&buffer[..=length]).map_err(|_| Errno::ENAMETOOLONG)
+}
+
+pub(crate) fn read(number: i32, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let args = [fd(number), buffer.as_mut_ptr() as usize, buffer.len()];
+    loop {
+        match call(nr::READ, args) {
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
+    }
+}
+
+/// Writes all, in one call.
+pub(crate) fn write_whole(number: i32, bytes: &[u8]) -> Result<(), Errno> {
+    let args = [fd(number), bytes.as_ptr() as usize, bytes.len()];
+    match call(nr::WRITE, args)? {
+        length if length == bytes.len() => Ok(()),
+        _ => Err(Errno::EIO),
+    }
+}
+
+/// Goes to the beginning of a file.
+pub(crate) fn rewind(number: i32) -> Result<(), Errno> {
+    call(nr::LSEEK, [fd(number), 0, 0]).map(drop)
+}
+
+/// A pipe: its end for reading and its end for writing.
+pub(crate) fn pipe() -> Result<[Fd; 2], Errno> {
+    let mut ends = [0i32; 2];
+    call(nr::PIPE2, [address_mut(&mut ends), O_CLOEXEC as usize])?;
+    Ok(ends.map(Fd))
+}
+
+/// A file in memory that nobody can execute.
+pub(crate) fn memory_file(name: &CStr) -> Result<Fd, Errno> {
+    const MFD_CLOEXEC: usize = 1;
+    const MFD_NOEXEC_SEAL: usize = 8;
+    let create = |flags| call(nr::MEMFD_CREATE, [text(name), flags]).map(new_fd);
+    match create(MFD_CLOEXEC | MFD_NOEXEC_SEAL) {
+        // Before Linux 6.3 there is no choice.
+        Err(Errno::EINVAL) => create(MFD_CLOEXEC),
+        other => other,
+    }
 }

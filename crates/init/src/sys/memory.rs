@@ -3,7 +3,7 @@
 use core::mem::size_of;
 use core::sync::atomic::AtomicU32;
 
-use super::{Fd, call, fd, new_fd, nr};
+use super::{Fd, call, common_nr, fd, new_fd, nr};
 use crate::errno::Errno;
 
 // Not inlined: every scope that owns a descriptor has a call of it.
@@ -15,12 +15,6 @@ pub(crate) fn close(number: i32) {
 
 pub(crate) fn dup_onto(from: i32, to: i32) -> Result<(), Errno> {
     call(nr::DUP3, [fd(from), fd(to), 0]).map(drop)
-}
-
-/// A second descriptor, with a number above the standard ones.
-pub(crate) fn dup_above_standard(from: &Fd) -> Result<Fd, Errno> {
-    const F_DUPFD_CLOEXEC: usize = 1030;
-    call(nr::FCNTL, [fd(from.0), F_DUPFD_CLOEXEC, 3]).map(new_fd)
 }
 
 /// Sets close-on-exec.
@@ -88,4 +82,15 @@ pub(crate) fn forget_plan(bytes: &'static [u8]) {
     // An error is not possible for a mapping of our own, and would only leave it there. The walker
     // calls this last: the reaper touches nothing of the plan, a stray access would end it.
     let _ = call(nr::MUNMAP, [bytes.as_ptr() as usize, bytes.len()]);
+}
+
+/// Closes a descriptor and all above it.
+pub(crate) fn close_from(first: i32) -> Result<(), Errno> {
+    call(common_nr::CLOSE_RANGE, [fd(first), i32::MAX as usize, 0]).map(drop)
+}
+
+/// A second descriptor that execve(2) closes, with a number not below `least`.
+pub(crate) fn dup_above(from: i32, least: i32) -> Result<Fd, Errno> {
+    const F_DUPFD_CLOEXEC: usize = 1030;
+    call(nr::FCNTL, [fd(from), F_DUPFD_CLOEXEC, fd(least)]).map(new_fd)
 }

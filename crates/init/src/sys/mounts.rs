@@ -7,6 +7,7 @@ use super::{
     AT_EMPTY_PATH, AT_RECURSIVE, Fd, O_CLOEXEC, address, call, common_nr, fd, new_fd, nr, text,
 };
 use crate::errno::Errno;
+use crate::format::Change;
 
 pub(crate) fn open_tree(dir: i32, path: &CStr, flags: u32) -> Result<Fd, Errno> {
     const OPEN_TREE_CLONE: u32 = 1;
@@ -39,21 +40,15 @@ pub(super) struct MountAttr {
     pub(super) user_namespace: u64,
 }
 
-pub(crate) fn mount_setattr(mount: i32, set: u64, recursive: bool) -> Result<(), Errno> {
-    /// One field of three values, which the kernel sets only where it is cleared too.
-    const MOUNT_ATTR_ATIME_FIELD: u64 = 0x70;
-    let access_time = set & MOUNT_ATTR_ATIME_FIELD != 0;
+/// Changes a mount, and those below it if the change says so.
+pub(crate) fn mount_setattr(mount: i32, change: &Change) -> Result<(), Errno> {
     let attr = MountAttr {
-        set,
-        clear: if access_time {
-            MOUNT_ATTR_ATIME_FIELD
-        } else {
-            0
-        },
-        propagation: 0,
+        set: change.set,
+        clear: change.clear,
+        propagation: change.propagation,
         user_namespace: 0,
     };
-    let flags = if recursive {
+    let flags = if change.recursive {
         AT_EMPTY_PATH | AT_RECURSIVE
     } else {
         AT_EMPTY_PATH
@@ -79,6 +74,7 @@ pub(crate) enum Config<'a> {
     String(&'a CStr, &'a CStr),
     Descriptor(&'a CStr, i32),
     Create,
+    Reconfigure,
 }
 
 pub(crate) fn fsconfig(context: i32, config: &Config<'_>) -> Result<(), Errno> {
@@ -87,8 +83,17 @@ pub(crate) fn fsconfig(context: i32, config: &Config<'_>) -> Result<(), Errno> {
         Config::String(key, value) => [fd(context), 1, text(key), text(value), 0],
         Config::Descriptor(key, number) => [fd(context), 5, text(key), 0, fd(*number)],
         Config::Create => [fd(context), 6, 0, 0, 0],
+        Config::Reconfigure => [fd(context), 7, 0, 0, 0],
     };
     call(common_nr::FSCONFIG, args).map(drop)
+}
+
+/// The configuration of the file system of a mount, to be changed.
+pub(crate) fn fspick(mount: i32) -> Result<Fd, Errno> {
+    const FSPICK_CLOEXEC: usize = 1;
+    const FSPICK_EMPTY_PATH: usize = 8;
+    let args = [fd(mount), text(c""), FSPICK_CLOEXEC | FSPICK_EMPTY_PATH];
+    call(common_nr::FSPICK, args).map(new_fd)
 }
 
 pub(crate) fn fsmount(context: i32, attributes: u64) -> Result<Fd, Errno> {
@@ -123,6 +128,10 @@ pub(crate) fn detach_working_directory() -> Result<(), Errno> {
 
 pub(crate) fn fchdir(number: i32) -> Result<(), Errno> {
     call(nr::FCHDIR, [fd(number)]).map(drop)
+}
+
+pub(crate) fn chroot_to_working_directory() -> Result<(), Errno> {
+    call(nr::CHROOT, [text(c".")]).map(drop)
 }
 
 pub(crate) fn chdir(path: &CStr) -> Result<(), Errno> {

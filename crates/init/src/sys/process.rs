@@ -2,7 +2,9 @@
 
 use core::ffi::CStr;
 
-use super::{address, address_mut, arch, call, fd, nr, text};
+use core::mem::size_of;
+
+use super::{Fd, address, address_mut, arch, call, common_nr, fd, nr, text};
 use crate::errno::Errno;
 use crate::format::Instructions;
 
@@ -155,4 +157,76 @@ pub(crate) fn reap_one() -> Result<Option<(i32, i32)>, Errno> {
 
 pub(crate) fn kill(pid: i32, signal: i32) -> Result<(), Errno> {
     call(nr::KILL, [fd(pid), signal as usize]).map(drop)
+}
+
+pub(crate) fn setdomainname(name: &CStr) -> Result<(), Errno> {
+    call(nr::SETDOMAINNAME, [text(name), name.to_bytes().len()]).map(drop)
+}
+
+pub(crate) fn unshare(flags: u32) -> Result<(), Errno> {
+    call(nr::UNSHARE, [flags as usize]).map(drop)
+}
+
+/// Joins by the descriptor of a namespace or of a process.
+pub(crate) fn setns(number: i32, flags: u32) -> Result<(), Errno> {
+    call(nr::SETNS, [fd(number), flags as usize]).map(drop)
+}
+
+/// The pid in the process' own namespace.
+pub(crate) fn getpid() -> i32 {
+    // getpid(2) has no errors.
+    call(nr::GETPID, []).unwrap_or(0) as i32
+}
+
+/// `struct clone_args` of clone3(2), in its first version.
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+}
+
+/// A copy of this process with a descriptor of it: its child, or its sibling. `None` in the copy.
+fn clone3(flags: u64, exit_signal: u64) -> Result<Option<(i32, Fd)>, Errno> {
+    const CLONE_PIDFD: u64 = 0x1000;
+    let mut pidfd = 0i32;
+    let args = CloneArgs {
+        flags: flags | CLONE_PIDFD,
+        pidfd: address_mut(&mut pidfd) as u64,
+        exit_signal,
+        ..CloneArgs::default()
+    };
+    // Without CLONE_VM the memory is copied, so the copy may do whatever it likes in its frames.
+    let pid = call(common_nr::CLONE3, [address(&args), size_of::<CloneArgs>()])?;
+    Ok((pid != 0).then_some((pid as i32, Fd(pidfd))))
+}
+
+/// A copy of this process whose parent is this one's. `None` in the copy.
+pub(crate) fn fork_sibling() -> Result<Option<(i32, Fd)>, Errno> {
+    const CLONE_PARENT: u64 = 0x8000;
+    // What is sent at its end is what is sent at this one's.
+    clone3(CLONE_PARENT, 0)
+}
+
+/// A child that is a copy of this process. `None` in the copy.
+pub(crate) fn fork_child() -> Result<Option<(i32, Fd)>, Errno> {
+    const SIGCHLD: u64 = 17;
+    clone3(0, SIGCHLD)
+}
+
+/// Waits for the end of a child; its wait status.
+pub(crate) fn wait_for(pid: i32) -> Result<i32, Errno> {
+    let mut status = 0i32;
+    loop {
+        match call(nr::WAIT4, [fd(pid), address_mut(&mut status), 0, 0]) {
+            Err(Errno::EINTR) => {}
+            other => return other.map(|_| status),
+        }
+    }
 }

@@ -90,6 +90,32 @@ pub(crate) fn poll_two(first: i32, second: i32) -> Result<(bool, bool), Errno> {
     }
 }
 
+/// Waits until a descriptor can be read, for some milliseconds, or for ever if these are 0;
+/// whether it can. The clock is one that nobody sets.
+pub(crate) fn poll_for(number: i32, milliseconds: u32) -> Result<bool, Errno> {
+    const POLLIN: i16 = 1;
+    let mut polled = PollFd {
+        fd: number,
+        events: POLLIN,
+        revents: 0,
+    };
+    // The kernel writes to it how much is left, so an interruption does not begin it again.
+    let mut left = [
+        u64::from(milliseconds / 1000),
+        u64::from(milliseconds % 1000) * 1_000_000,
+    ];
+    let time = match milliseconds {
+        0 => 0,
+        _ => address_mut(&mut left),
+    };
+    loop {
+        match call(nr::PPOLL, [address_mut(&mut polled), 1, time, 0, 0]) {
+            Err(Errno::EINTR) => {}
+            other => return other.map(|ready| ready != 0),
+        }
+    }
+}
+
 /// Whether the other end of a socket is closed, without waiting.
 pub(crate) fn peer_is_gone(socket: i32) -> Result<bool, Errno> {
     const POLLHUP: i16 = 0x10;

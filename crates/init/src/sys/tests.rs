@@ -4,7 +4,7 @@ use core::mem::{offset_of, size_of};
 
 use super::files::{OpenHow, Statx};
 use super::mounts::MountAttr;
-use super::process::FilterProgram;
+use super::process::{CloneArgs, FilterProgram};
 use super::signals::{PollFd, SignalInfo};
 use super::sockets::{CONTROL_LENGTH, Control, IoVec, MsgHdr};
 use super::{common_nr, nr};
@@ -69,8 +69,33 @@ fn the_numbers_of_system_calls() {
         common_nr::FSOPEN = SYS_fsopen,
         common_nr::FSCONFIG = SYS_fsconfig,
         common_nr::FSMOUNT = SYS_fsmount,
+        common_nr::FSPICK = SYS_fspick,
+        common_nr::CLONE3 = SYS_clone3,
+        common_nr::CLOSE_RANGE = SYS_close_range,
         common_nr::OPENAT2 = SYS_openat2,
         common_nr::MOUNT_SETATTR = SYS_mount_setattr,
+    );
+}
+
+#[test]
+fn the_numbers_that_only_oci_containers_need() {
+    same_numbers!(
+        nr::UNSHARE = SYS_unshare,
+        nr::SETNS = SYS_setns,
+        nr::SETDOMAINNAME = SYS_setdomainname,
+        nr::GETPID = SYS_getpid,
+        nr::PIPE2 = SYS_pipe2,
+        nr::MEMFD_CREATE = SYS_memfd_create,
+        nr::LSEEK = SYS_lseek,
+        nr::FCHOWNAT = SYS_fchownat,
+        nr::SCHED_SETATTR = SYS_sched_setattr,
+        nr::IOPRIO_SET = SYS_ioprio_set,
+        nr::SCHED_SETAFFINITY = SYS_sched_setaffinity,
+        nr::PERSONALITY = SYS_personality,
+        nr::SET_MEMPOLICY = SYS_set_mempolicy,
+        nr::CHROOT = SYS_chroot,
+        nr::READLINKAT = SYS_readlinkat,
+        nr::FCHMOD = SYS_fchmod,
     );
 }
 
@@ -89,11 +114,14 @@ fn the_flags_of_open() {
 fn the_structures() {
     assert_eq!(size_of::<Statx>(), size_of::<libc::statx>());
     assert_eq!(offset_of!(Statx, mode), offset_of!(libc::statx, stx_mode));
+    assert_eq!(offset_of!(Statx, inode), offset_of!(libc::statx, stx_ino));
     assert_eq!(offset_of!(Statx, size), offset_of!(libc::statx, stx_size));
     let major = offset_of!(libc::statx, stx_rdev_major);
     assert_eq!(offset_of!(Statx, device_major), major);
     let minor = offset_of!(libc::statx, stx_rdev_minor);
     assert_eq!(offset_of!(Statx, device_minor), minor);
+    assert_eq!(size_of::<CloneArgs>(), 64, "CLONE_ARGS_SIZE_VER0");
+    assert_eq!(super::SchedAttr::SIZE, 48, "SCHED_ATTR_SIZE_VER0");
     assert_eq!(size_of::<OpenHow>(), size_of::<libc::open_how>());
     assert_eq!(size_of::<MountAttr>(), size_of::<libc::mount_attr>());
     assert_eq!(size_of::<PollFd>(), size_of::<libc::pollfd>());

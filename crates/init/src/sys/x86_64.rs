@@ -152,4 +152,20 @@ pub(crate) mod nr {
     pub(crate) const PRLIMIT64: usize = 302;
     pub(crate) const SECCOMP: usize = 317;
     pub(crate) const STATX: usize = 332;
+    pub(crate) const UNSHARE: usize = 272;
+    pub(crate) const SETNS: usize = 308;
+    pub(crate) const SETDOMAINNAME: usize = 171;
+    pub(crate) const GETPID: usize = 39;
+    pub(crate) const PIPE2: usize = 293;
+    pub(crate) const MEMFD_CREATE: usize = 319;
+    pub(crate) const LSEEK: usize = 8;
+    pub(crate) const FCHOWNAT: usize = 260;
+    pub(crate) const SCHED_SETATTR: usize = 314;
+    pub(crate) const IOPRIO_SET: usize = 251;
+    pub(crate) const SCHED_SETAFFINITY: usize = 203;
+    pub(crate) const PERSONALITY: usize = 135;
+    pub(crate) const SET_MEMPOLICY: usize = 238;
+    pub(crate) const CHROOT: usize = 161;
+    pub(crate) const READLINKAT: usize = 267;
+    pub(crate) const FCHMOD: usize = 91;
 }

@@ -1,6 +1,7 @@
 //! From a specification to the steps, in the order that the security of init needs
 //! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
 
+mod filter;
 mod hooks;
 mod isolation;
 mod list;
@@ -20,6 +21,7 @@ use crabcan_init::{PlanWriter, Step, TooLong};
 use crabcan_ns::{IdMap, IdMapWriter, IdRange, Namespace, Namespaces};
 use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
 
+use self::filter::Filter;
 use self::namespaces::{Arrangement, id_maps};
 use self::program::{candidates, strings};
 pub(crate) use self::schedule::memory_words;
@@ -41,6 +43,7 @@ struct Composer<'a> {
     /// Whether the parent opens the sources of mounts: it can reach what the container's ids can't.
     parent_mounts: bool,
     provisions: Vec<Provision>,
+    filter: Option<Filter>,
     writer: PlanWriter,
     warnings: Vec<String>,
     /// The kinds of namespaces whose names or settings are changed, and by which property.
@@ -69,6 +72,7 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
         id_maps,
         parent_mounts,
         provisions: Vec::new(),
+        filter: Filter::new(spec)?,
         writer,
         warnings: Vec::new(),
         changed: Vec::new(),
@@ -91,6 +95,8 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
         reaper: spec.extension.reaper,
         changed: composer.changed,
         warnings: composer.warnings,
+        filtered: composer.filter.is_some(),
+        listener: composer.filter.and_then(|filter| filter.listener),
         fault: None,
         ids: None,
     })

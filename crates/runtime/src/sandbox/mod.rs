@@ -2,6 +2,7 @@
 
 mod environment;
 mod hidden;
+mod seccomp;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -11,6 +12,7 @@ use crabcan_caps::Capabilities;
 use crabcan_ns::{ExitStatus, Namespace};
 use crabcan_rootfs::{MountAttributes, RootFd, mask};
 
+pub use self::seccomp::Seccomp;
 use crate::ids::{self, IdRange};
 use crate::spec::{
     ConsoleSize, Extension, IdMapping, Linux, Mount, MountPoint, NamespaceRequest, Process,
@@ -33,6 +35,7 @@ pub struct Sandbox {
     terminal: Option<Terminal>,
     as_pid_1: bool,
     host_users: bool,
+    seccomp: Seccomp,
 }
 
 impl Sandbox {
@@ -48,6 +51,7 @@ impl Sandbox {
             terminal: None,
             as_pid_1: false,
             host_users: false,
+            seccomp: Seccomp::Default,
         }
     }
 
@@ -114,6 +118,12 @@ impl Sandbox {
         self
     }
 
+    /// Chooses the filter of system calls: without this, [`Seccomp::Default`].
+    pub fn seccomp(mut self, seccomp: Seccomp) -> Self {
+        self.seccomp = seccomp;
+        self
+    }
+
     /// Decides everything, and does nothing yet but one thing: for a privileged caller it takes a
     /// range of ids, which is the plan's until that is dropped.
     ///
@@ -161,6 +171,7 @@ impl Sandbox {
                 default_dev: true,
                 session_keyring: true,
                 terminal_descriptors: self.terminal.map_or(0, |terminal| terminal.descriptors),
+                seccomp: self.seccomp.profile(host, user.uid)?,
                 ..Extension::default()
             },
             ..Spec::default()

@@ -18,6 +18,7 @@ mod resources;
 use std::path::PathBuf;
 
 use crabcan_rootfs::MountAttributes;
+use crabcan_seccomp::Profile;
 
 use self::property::properties;
 
@@ -104,6 +105,8 @@ pub struct Extension {
     pub reaper: bool,
     /// `/dev` is made with the default devices, links and file systems, before the mounts.
     pub default_dev: bool,
+    /// The filter of system calls where it is no `linux.seccomp`.
+    pub seccomp: Option<Profile>,
     /// The program gets an empty session keyring instead of the caller's, with its keys.
     pub session_keyring: bool,
     /// Init waits for the word of another program, in the FIFO that it is handed as descriptor 5.

@@ -5,7 +5,7 @@ use crabcan_init::Step;
 use crabcan_init::format::{Bits, Groups};
 use crabcan_ns::{IdMapWriter, Namespace};
 
-use super::{Composer, schedule};
+use super::{Composer, filter, schedule};
 use crate::Error;
 use crate::plan::c_string;
 use crate::spec::{self, User};
@@ -101,7 +101,10 @@ impl Composer<'_> {
             // After the ids, so that the container's own user owns it.
             self.push(&Step::SessionKeyring {})?;
         }
-        let capabilities = self.capabilities();
+        let mut capabilities = self.capabilities();
+        if self.filter.is_some() && !self.spec.process.no_new_privileges {
+            capabilities = filter::with_the_right_to_filter(capabilities);
+        }
         capabilities.push(&mut self.writer)?;
         if self.spec.process.no_new_privileges {
             self.push(&Step::NoNewPrivileges {})?;

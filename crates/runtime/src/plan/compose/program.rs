@@ -38,6 +38,9 @@ impl Composer<'_> {
         if let Some(mask) = process.user.umask {
             self.umask(mask)?;
         }
+        let early = self.filter.as_ref();
+        let early = early.is_some_and(|filter| filter.is_early(self.spec));
+        self.push_filter(early)?;
         self.push(&Step::Ready {})?;
         if self.spec.extension.await_start {
             self.push(&Step::AwaitStart {
@@ -49,11 +52,11 @@ impl Composer<'_> {
             &self.spec.hooks.start_container,
             "created",
         )?;
-        self.execute(candidates)
+        self.execute(candidates, !early)
     }
 
     /// What is left when the word is given.
-    pub(super) fn execute(&mut self, candidates: Strings<'_>) -> Result<(), Error> {
+    pub(super) fn execute(&mut self, candidates: Strings<'_>, filter: bool) -> Result<(), Error> {
         let process = &self.spec.process;
         let extension = &self.spec.extension;
         if extension.reaper {
@@ -66,6 +69,7 @@ impl Composer<'_> {
                 count: extension.preserved_descriptors,
             })?;
         }
+        self.push_filter(filter)?;
         let args = strings("process.args", &process.args)?;
         let env = strings("process.env", &process.env)?;
         let list = |bytes| Strings::new(bytes).ok_or(Error::PlanTooLong);

@@ -1,0 +1,106 @@
+//! A hook: a program that is told the container's state and must succeed in time.
+
+use core::ffi::CStr;
+
+use super::decimal::{DIGITS, decimal};
+use super::process::vector;
+use super::{Context, Failure};
+use crate::errno::Errno;
+use crate::step::{HOOK_PID, Step};
+use crate::sys::{self, Fd};
+
+const SIGKILL: i32 = 9;
+/// Where the copy keeps the pipe by which it tells why it could not become the hook.
+const REPORT: i32 = 3;
+
+impl Context {
+    pub(super) fn hook(&self, step: &Step<'_>) -> Result<(), Failure> {
+        let Step::Hook {
+            path,
+            args,
+            env,
+            timeout_ms,
+            state,
+        } = *step
+        else {
+            return Err(Errno::EINVAL.into());
+        };
+        let (argv, envp) = (vector(args)?, vector(env)?);
+        let input = state_file(state)?;
+        let [report, child_report] = sys::pipe()?;
+        // A caller that ignores the ends of its children hands that on.
+        sys::keep_children_that_ended()?;
+        let Some((pid, pidfd)) = sys::fork_child()? else {
+            let errno = self.become_hook(path, argv, envp, &input, &child_report);
+            // A parent that is gone can't be told, and needs not be.
+            let _ = sys::write_whole(REPORT, &errno.0.to_ne_bytes());
+            sys::exit(127)
+        };
+        drop(child_report);
+        let mut errno = [0; 4];
+        if sys::read(report.0, &mut errno)? == errno.len() {
+            sys::wait_for(pid)?;
+            return Err(Errno(i32::from_ne_bytes(errno)).into());
+        }
+        await_end(pid, &pidfd, timeout_ms)
+    }
+
+    /// Executes the hook in a session of its own, with the state as its standard input, and nothing
+    /// else of init's; comes back only with the reason why that failed.
+    fn become_hook(
+        &self,
+        path: &CStr,
+        argv: &[usize],
+        envp: &[usize],
+        input: &Fd,
+        report: &Fd,
+    ) -> Errno {
+        let prepare = || {
+            sys::setsid()?;
+            sys::umask(self.umask);
+            sys::default_signal_actions();
+            sys::set_blocked_signals(0)?;
+            let report = sys::dup_above(report.0, REPORT + 1)?;
+            sys::dup_onto(input.0, 0)?;
+            sys::dup_onto(report.0, REPORT)?;
+            sys::close_on_exec(REPORT)?;
+            sys::close_from(REPORT + 1)
+        };
+        match prepare() {
+            Ok(()) => sys::execve(path, argv, envp),
+            Err(errno) => errno,
+        }
+    }
+}
+
+/// A file with the state in it, and the right pid: no pipe that has to be fed while the hook may
+/// not read, or may be gone.
+fn state_file(state: &CStr) -> Result<Fd, Errno> {
+    let file = sys::memory_file(c"state")?;
+    let mut digits = [0; DIGITS];
+    let pid = decimal(sys::getpid(), &mut digits)?;
+    for (index, text) in state.to_bytes().split(|byte| *byte == HOOK_PID).enumerate() {
+        if index > 0 {
+            sys::write_whole(file.0, pid.to_bytes())?;
+        }
+        sys::write_whole(file.0, text)?;
+    }
+    sys::rewind(file.0)?;
+    Ok(file)
+}
+
+fn await_end(pid: i32, pidfd: &Fd, timeout_ms: u32) -> Result<(), Failure> {
+    if !sys::poll_for(pidfd.0, timeout_ms)? {
+        // What it has started is in its session's process group, unless it left that.
+        let _ = sys::kill(-pid, SIGKILL);
+        sys::wait_for(pid)?;
+        return Err(Errno::ETIMEDOUT.into());
+    }
+    match sys::wait_for(pid)? {
+        0 => Ok(()),
+        status => Err(Failure {
+            errno: Errno::ECHILD,
+            detail: status as u32,
+        }),
+    }
+}
