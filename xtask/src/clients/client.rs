@@ -46,7 +46,9 @@ pub(crate) const CLIENTS: &[Client] = &[
         user: User::Root,
         scenarios: include_str!("scenarios/containerd.txt"),
         // ctr takes no bare tar; docker makes an image archive of it.
-        prepare: "docker save busybox | ctr images import -
+        prepare: "docker image inspect busybox >/dev/null ||
+                docker import --change 'CMD [\"/bin/sh\"]' $WORK/busybox.tar busybox
+            docker save busybox | ctr images import -
             ctr run --rm --runc-binary $RUNTIME docker.io/library/busybox:latest warm true",
         clear: "for task in $(ctr task ls -q); do
                 ctr task kill -s KILL $task; sleep 0.5; ctr task rm --force $task; done
