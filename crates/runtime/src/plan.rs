@@ -207,7 +207,7 @@ impl Plan {
             Some((step, None)) => Error::Step {
                 index,
                 step,
-                source,
+                source: late::reason(detail, source),
             },
             Some((_, Some((program, interpreter)))) => Error::Execute {
                 program,
@@ -220,7 +220,7 @@ impl Plan {
 
     /// A step in words; for the execution of the program, the program and whether its file is there.
     fn words(&self, step: &Step<'_>, detail: u32) -> (String, Option<(OsString, bool)>) {
-        let Step::Exec { candidates, .. } = step else {
+        let (Step::Exec { candidates, .. } | Step::FindProgram { candidates }) = step else {
             return (step.to_string(), None);
         };
         let interpreter = detail & Message::NO_INTERPRETER != 0;

@@ -198,10 +198,28 @@ impl<'plan> Process<'plan> {
         loop {
             match self.protocol.hear(DOING)? {
                 Heard::Message(Message::Ready) => return Ok(()),
+                Heard::Message(Message::Hooks) => {
+                    hooks(self.pid())?;
+                    self.proceed()?;
+                }
+                Heard::Forked(pidfd) => self.go_on_in(pidfd)?,
                 Heard::Console(master) if self.console.is_none() => self.console = Some(master),
                 Heard::Listener(fd) if self.listener.is_none() => self.listener = Some(fd),
                 heard => return Err(self.unexpected(heard, DOING)),
             }
+        }
+    }
+
+    /// Takes the child that goes on in place of the one that was launched. The pid is read from the
+    /// descriptor, not from the message.
+    fn go_on_in(&mut self, pidfd: OwnedFd) -> Result<(), Error> {
+        let doing = "follow init into the pid namespace that it has joined";
+        let failed = |source| Error::Namespaces { doing, source };
+        let next = Child::from_pidfd(pidfd).map_err(failed)?;
+        let mut first = std::mem::replace(&mut self.child, next);
+        match first.wait() {
+            Ok(_) | Err(crabcan_ns::Error::Reaped { .. }) => Ok(()),
+            Err(source) => Err(failed(source)),
         }
     }
 
@@ -240,8 +258,8 @@ impl<'plan> Process<'plan> {
                 message: format!("{message:?}"),
                 doing,
             },
-            Heard::Console(_) | Heard::Listener(_) => Error::Protocol {
-                message: "a second console or listener".into(),
+            Heard::Console(_) | Heard::Listener(_) | Heard::Forked(_) => Error::Protocol {
+                message: "something a second time".into(),
                 doing,
             },
         }

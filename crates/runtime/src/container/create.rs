@@ -264,6 +264,7 @@ impl Creation {
         let configuration = self.read_configuration(&bundle)?;
         let mut spec = Spec::from_json(&configuration)?;
         spec.extension.bundle = Some(bundle.clone());
+        spec.extension.id = self.id.to_string();
         spec.extension.session_keyring = self.new_keyring;
         spec.extension.await_start = mode == Mode::Created;
         spec.extension.preserved_descriptors =
@@ -387,10 +388,14 @@ impl Creation {
             run_hooks("createRuntime", &hooks.create_runtime, &state)
         })?;
         self.hand_over(draft, &mut process)?;
+        if process.pid().as_raw() != pid {
+            // In a pid namespace that was joined it is a child of the first one.
+            record.init = Some(Identity::of(process.pid().as_raw(), process.pidfd())?);
+        }
         record.complete = true;
         entry.write(&record)?;
         if let Some(path) = &self.pid_file {
-            write_pid_file(path, pid)?;
+            write_pid_file(path, process.pid().as_raw())?;
         }
         Ok(Prepared {
             process,
