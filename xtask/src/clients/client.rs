@@ -58,7 +58,8 @@ pub(crate) const CLIENTS: &[Client] = &[
         name: "buildah",
         user: User::Root,
         scenarios: include_str!("scenarios/buildah.txt"),
-        prepare: "buildah pull containers-storage:localhost/busybox",
+        prepare: "podman image exists busybox ||
+            podman import --change CMD=/bin/sh $WORK/busybox.tar busybox",
         clear: "buildah rm --all",
     },
 ];

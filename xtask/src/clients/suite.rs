@@ -9,7 +9,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::client::Client;
-use super::facts;
 use super::leaks::{self, Snapshot};
 use super::machine::Machine;
 use super::shell::{self, LIMIT_S, User};
@@ -115,7 +114,7 @@ fn obstacle(machine: &Machine, user: User, scenario: &Scenario, full: bool) -> O
         .iter()
         .find_map(|condition| match condition {
             Condition::Full if !full => Some("only with --full".to_owned()),
-            Condition::Needs(fact) => facts::lacking(machine, user, fact),
+            Condition::Needs(fact) => fact.lacking(machine, user).map(str::to_owned),
             Condition::Not { runtime, reason } if *runtime == machine.name => Some(reason.clone()),
             _ => None,
         })

@@ -20,6 +20,8 @@
 
 use anyhow::{Context, Result, bail};
 
+use super::facts::Fact;
+
 /// Where a scenario can be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Condition {
@@ -30,7 +32,7 @@ pub(crate) enum Condition {
     /// `@ full`: takes too long for every change.
     Full,
     /// `@ needs FACT`: a fact about the machine that no runtime can replace.
-    Needs(String),
+    Needs(Fact),
     /// `@ not RUNTIME: REASON`: a known fault of a peer.
     Not { runtime: String, reason: String },
     /// `@ leaves LINE: REASON`: what the client itself leaves, with any runtime; `…` as in output.
@@ -108,7 +110,7 @@ fn condition(words: &str) -> Result<Condition> {
         "also" if rest == "rootless" => Condition::AlsoRootless,
         "only" if rest == "rootless" => Condition::OnlyRootless,
         "full" => Condition::Full,
-        "needs" => Condition::Needs(rest.to_owned()),
+        "needs" => Condition::Needs(Fact::parse(rest)?),
         "leaves" => {
             let (line, _reason) = rest.split_once(": ").context("a reason is missing")?;
             Condition::Leaves(line.to_owned())
@@ -209,6 +211,7 @@ $ false
         for (text, told) in [
             ("== a\noutput", "line 2: output"),
             ("== a\n@ never\n$ true", "line 2: @ never"),
+            ("== a\n@ needs luck\n$ true", "line 2: @ needs luck"),
             ("== a\n@ not crun\n$ true", "line 2: @ not crun"),
             ("== a\n== b\n$ true", "the scenario `a` does nothing"),
         ] {
