@@ -18,7 +18,8 @@ const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
 /// Copies what is mounted at a path of the host, with the mounts below it when `recursive`, and
 /// attaches the copy nowhere: it can be sent to another mount namespace by its descriptor.
 ///
-/// The copy is private: what is mounted on it later does not appear on the host. With `id_map`,
+/// The copy is [`Propagation::Private`], so that it hears of no mount that the host makes later, or
+/// [`Propagation::Slave`], so that it does; in neither case the host hears of its own. With `id_map`,
 /// the owners of its files are seen through that user namespace's maps.
 ///
 /// Linux 5.12. See open_tree(2) and
@@ -31,6 +32,7 @@ pub fn detached_tree(
     source: &Path,
     recursive: bool,
     attributes: MountAttributes,
+    propagation: Propagation,
     id_map: Option<BorrowedFd<'_>>,
 ) -> Result<OwnedFd, Error> {
     log::debug!("copy the mount of {}", source.display());
@@ -41,12 +43,12 @@ pub fn detached_tree(
     let attr = MountAttr {
         set: attributes.bits(),
         clear: access_time_field(attributes),
-        propagation: Propagation::Private.flag(),
+        propagation: propagation.flag(),
         user_namespace: 0,
     };
     sys::mount_setattr(tree.as_fd(), &attr, recursive).map_err(|errno| Error::SetAttributes {
         path: source.into(),
-        attributes: format!("private,{attributes}"),
+        attributes: format!("{propagation:?},{attributes}").to_lowercase(),
         source: errno,
     })?;
     if let Some(namespace) = id_map {

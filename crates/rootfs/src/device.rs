@@ -26,9 +26,14 @@ impl Device {
     /// The number as makedev(3) composes it.
     #[must_use]
     pub const fn number(self) -> u64 {
-        let (major, minor) = (self.major as u64, self.minor as u64);
-        (major & 0xfff) << 8 | minor & 0xff | (minor & !0xff) << 12 | (major & !0xfff) << 32
+        number(self.major as u64, self.minor as u64)
     }
+}
+
+/// The number of a device as makedev(3) composes it.
+#[must_use]
+pub const fn number(major: u64, minor: u64) -> u64 {
+    (major & 0xfff) << 8 | minor & 0xff | (minor & !0xff) << 12 | (major & !0xfff) << 32
 }
 
 /// The devices that the runtime specification asks for.

@@ -5,7 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crabcan_init::format::{Change, Changes, Strings};
-use crabcan_init::step::{TARGET_CREATE, TARGET_NO_SYMLINKS, TARGET_OPTIONAL};
+use crabcan_init::step::{
+    SOURCE_COPY_SYMLINK, SOURCE_NO_FOLLOW, TARGET_CREATE, TARGET_NO_FOLLOW, TARGET_NO_SYMLINKS,
+    TARGET_OPTIONAL,
+};
 use crabcan_init::{PlanWriter, Step};
 
 use crate::options::MountOptions;
@@ -54,6 +57,12 @@ impl Target {
     /// Refuses every symbolic link on the way (ELOOP).
     pub fn no_symlinks(mut self) -> Self {
         self.flags |= TARGET_NO_SYMLINKS;
+        self
+    }
+
+    /// Covers a symbolic link itself, if the last name is one.
+    pub fn no_follow(mut self) -> Self {
+        self.flags |= TARGET_NO_FOLLOW;
         self
     }
 
@@ -268,6 +277,18 @@ impl Bind {
     /// (EINVAL) when there is anything: it would show what the mounts hide.
     pub fn without_submounts(mut self) -> Self {
         self.recursive = false;
+        self
+    }
+
+    /// Binds a symbolic link itself, if the source's last name is one.
+    pub fn source_no_follow(mut self) -> Self {
+        self.target.flags |= SOURCE_NO_FOLLOW;
+        self
+    }
+
+    /// Makes a link that says the same, if the source is a symbolic link, and binds nothing then.
+    pub fn copy_symlink(mut self) -> Self {
+        self.target.flags |= SOURCE_COPY_SYMLINK;
         self
     }
 

@@ -14,7 +14,7 @@ use crabcan_init::format::{Fault, FlatPlan};
 use crabcan_init::message::Message;
 use crabcan_init::{PlanWriter, Step};
 use crabcan_ns::{IdMap, IdMapWriter, Namespace, Namespaces};
-use crabcan_rootfs::MountAttributes;
+use crabcan_rootfs::{MountAttributes, Propagation};
 use crabcan_seccomp::json::Listener;
 
 use crate::ids::IdRange;
@@ -68,6 +68,7 @@ pub(crate) struct MountToSend {
     pub(crate) source: PathBuf,
     pub(crate) recursive: bool,
     pub(crate) attributes: MountAttributes,
+    pub(crate) propagation: Propagation,
     pub(crate) idmap: Option<IdMapping>,
 }
 

@@ -75,8 +75,13 @@ fn tree(plan: &Plan, child: &Child, mount: &MountToSend) -> Result<OwnedFd, Erro
         Some(IdMapping::Own(maps)) => Some(namespace_of(maps)?),
     };
     let namespace = namespace.as_ref().map(AsFd::as_fd);
-    let tree =
-        crabcan_rootfs::detached_tree(&mount.source, mount.recursive, mount.attributes, namespace);
+    let tree = crabcan_rootfs::detached_tree(
+        &mount.source,
+        mount.recursive,
+        mount.attributes,
+        mount.propagation,
+        namespace,
+    );
     tree.map_err(|source| match source {
         crabcan_rootfs::Error::IdMapUnsupported { .. } => Error::IdMapUnsupported { source },
         _ => Error::Rootfs { source },

@@ -1,6 +1,8 @@
 //! From a specification to the steps, in the order that the security of init needs
 //! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
 
+mod cgroup;
+mod devices;
 mod filter;
 mod hooks;
 mod isolation;
@@ -15,18 +17,16 @@ mod sysctl;
 
 use std::path::{Component, Path, PathBuf};
 
-use crabcan_caps::Capability;
-use crabcan_init::format::{Groups, Strings};
 use crabcan_init::{PlanWriter, Step, TooLong};
-use crabcan_ns::{IdMap, IdMapWriter, IdRange, Namespace, Namespaces};
+use crabcan_ns::Namespace;
 use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
 
 use self::filter::Filter;
 use self::namespaces::{Arrangement, id_maps};
-use self::program::{candidates, strings};
+use self::program::strings;
 pub(crate) use self::schedule::memory_words;
-use super::{IdMapping, IdMaps, MountToSend, Plan, Provision, c_string};
-use crate::spec::{Spec, User};
+use super::{IdMapping, IdMaps, MountToSend, Plan, Provision};
+use crate::spec::Spec;
 use crate::{Error, Host};
 
 impl From<TooLong> for Error {
@@ -81,8 +81,10 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     composer.isolation()?;
     composer.root()?;
     composer.mounts()?;
+    composer.devices()?;
     composer.hooks_before_pivot()?;
     composer.covers()?;
+    composer.console()?;
     composer.privileges()?;
     composer.program()?;
     Ok(Plan {
@@ -140,6 +142,7 @@ impl Composer<'_> {
                 source: source.clone(),
                 recursive: extension.recursive_root,
                 attributes,
+                propagation: Propagation::Private,
                 idmap: extension.idmap_root.then_some(IdMapping::Container),
             }));
         }
@@ -183,10 +186,16 @@ impl Composer<'_> {
         mask::push_read_only(&mut self.writer, &linux.readonly_paths)
             .map_err(rootfs("linux.readonlyPaths"))?;
         if self.spec.root.readonly && !self.spec.extension.recursive_root {
+            // Not of what is mounted on it: that has attributes of its own.
             pivot::push_root_attributes(&mut self.writer, MountAttributes::RDONLY)
                 .map_err(rootfs("root.readonly"))?;
         }
-        pivot::push_pivot(&mut self.writer).map_err(rootfs("root.path"))
+        if self.spec.extension.no_pivot {
+            self.push(&Step::Chroot {})?;
+        } else {
+            pivot::push_pivot(&mut self.writer).map_err(rootfs("root.path"))?;
+        }
+        self.root_propagation()
     }
 }
 

@@ -273,7 +273,7 @@ impl Sandbox {
     }
 
     fn added_mounts(&self, idmap: bool) -> Vec<Mount> {
-        let mut options = vec!["rbind", "rw", "nosuid", "nodev"];
+        let mut options = vec!["rbind", "rnosuid", "rnodev"];
         options.extend(idmap.then_some("ridmap"));
         let added = self.added.iter().map(|(source, destination)| {
             let directory = source.is_dir();
@@ -383,7 +383,9 @@ fn host_root(spec: &mut Spec, user: &User) -> Result<(), Error> {
                 }
             }
             hidden::Place::Show(path) => {
-                let options = ["rbind", "ro", "nosuid", "nodev"].map(String::from).into();
+                let options = ["rbind", "rro", "rnosuid", "rnodev"]
+                    .map(String::from)
+                    .into();
                 Mount {
                     options,
                     create: Some(MountPoint::Directory),

@@ -57,6 +57,18 @@ impl Composer<'_> {
         propagation.push(&mut self.writer).map_err(rootfs(FIELD))
     }
 
+    /// How what is mounted in the container later spreads. The kernel swaps no roots that are shared,
+    /// so it comes after that.
+    pub(super) fn root_propagation(&mut self) -> Result<(), Error> {
+        let propagation = match self.spec.linux.rootfs_propagation.as_deref() {
+            Some("shared" | "rshared") => Propagation::Shared,
+            Some("unbindable" | "runbindable") => Propagation::Unbindable,
+            _ => return Ok(()),
+        };
+        let flags = propagation.flag();
+        self.push(&Step::Propagation { flags })
+    }
+
     fn hears_of_mounts(&self) -> bool {
         let mounts = self.spec.mounts.iter();
         let mut words = mounts.flat_map(|mount| &mount.options);

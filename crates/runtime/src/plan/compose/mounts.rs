@@ -1,20 +1,58 @@
 //! The mounts of a plan, in the specification's order.
 
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use crabcan_init::Step;
+use crabcan_init::format::{Change, Changes, Strings};
 use crabcan_rootfs::device::{self, DevOptions};
-use crabcan_rootfs::options::Scope;
-use crabcan_rootfs::{Bind, MountOptions, NewMount, Target};
+use crabcan_rootfs::options::{AttributeChange, Scope};
+use crabcan_rootfs::{Bind, MountOptions, NewMount, Propagation, Target};
 
-use super::{Composer, check_absolute, rootfs};
+use super::namespaces::id_map;
+use super::{Composer, check_absolute, rootfs, strings};
 use crate::Error;
-use crate::plan::{IdMapping, MountToSend, Provision};
+use crate::plan::{IdMapping, IdMaps, MountToSend, Provision, c_string};
 use crate::spec::{Mount, MountPoint};
 
 /// The group that owns terminals, on every distribution.
 const TTY_GID: u32 = 5;
+
+/// File systems that take no SELinux context: their files have labels of their own.
+const UNLABELLED: [&str; 6] = ["proc", "sysfs", "mqueue", "cgroup", "cgroup2", "devpts"];
+
+/// What a mount's options come to.
+struct Words {
+    options: MountOptions,
+    /// crun's words about symbolic links.
+    copy_symlink: bool,
+    source_no_follow: bool,
+    target_no_follow: bool,
+}
+
+impl Words {
+    fn of(mount: &Mount) -> Self {
+        let mut options = MountOptions::parse(mount.options.iter().map(String::as_str));
+        let mut take = |word: &str| {
+            let before = options.data.len();
+            options.data.retain(|other| other != word);
+            options.data.len() != before
+        };
+        Self {
+            copy_symlink: take("copy-symlink"),
+            source_no_follow: take("src-nofollow"),
+            target_no_follow: take("dest-nofollow"),
+            options,
+        }
+    }
+
+    fn is_bind(mount: &Mount) -> bool {
+        let mut words = mount.options.iter();
+        words.any(|word| word == "bind" || word == "rbind")
+    }
+}
 
 impl Composer<'_> {
     pub(super) fn mounts(&mut self) -> Result<(), Error> {
@@ -40,9 +78,7 @@ impl Composer<'_> {
     /// Makes the mount points of the binds at the head of a list, before the first of them: made
     /// later, one that lies in another bind's destination would be made in its source.
     fn mount_points(&mut self, mounts: &[Mount]) -> Result<usize, Error> {
-        let binds = mounts
-            .iter()
-            .take_while(|mount| options(mount).bind.is_some());
+        let binds = mounts.iter().take_while(|mount| Words::is_bind(mount));
         for mount in binds.clone() {
             // A destination that is wrong is named when its turn comes.
             let target = CString::new(mount.destination.as_os_str().as_bytes());
@@ -57,59 +93,235 @@ impl Composer<'_> {
     }
 
     fn mount(&mut self, field: &str, mount: &Mount) -> Result<(), Error> {
-        check_absolute(&format!("{field}.destination"), &mount.destination)?;
-        let options = options(mount);
-        let mut target = Target::new(&mount.destination);
-        if mount.create.is_none() || options.bind.is_none() {
+        let destination = destination(field, mount)?;
+        let words = Words::of(mount);
+        check_id_map(field, mount, &words.options)?;
+        if words.options.tmpcopyup {
+            let reason = "\"tmpcopyup\" is not supported";
+            return Err(Error::invalid(format!("{field}.options"), reason));
+        }
+        let mut target = Target::new(destination.as_ref());
+        if mount.create.is_none() || words.options.bind.is_none() {
             target = target.create();
         }
+        if words.target_no_follow {
+            target = target.no_follow();
+        }
+        if words.options.remount {
+            return self.remount(field, &target, &words.options);
+        }
+        if let Some(scope) = words.options.bind {
+            return self.bind(field, mount, &words, scope, target);
+        }
+        if words.copy_symlink || words.source_no_follow {
+            let reason = "\"copy-symlink\" and \"src-nofollow\" are for bind mounts";
+            return Err(Error::invalid(format!("{field}.options"), reason));
+        }
+        match mount.fstype.as_str() {
+            "" => Err(Error::invalid(format!("{field}.type"), "is missing")),
+            "cgroup" | "cgroup2" => self.cgroup_mount(field, mount, &words.options, target),
+            _ => self.new_mount(field, mount, &words.options, target),
+        }
+    }
+
+    fn new_mount(
+        &mut self,
+        field: &str,
+        mount: &Mount,
+        options: &MountOptions,
+        mut target: Target,
+    ) -> Result<(), Error> {
         if matches!(mount.fstype.as_str(), "proc" | "sysfs") {
             // A link there would have what is masked later in a place that nobody looks at.
             target = target.no_symlinks();
         }
-        let Some(scope) = options.bind else {
-            let new = NewMount::new(&mount.fstype, target).source(mount.source.to_string_lossy());
-            return new
-                .parsed(&options)
-                .push(&mut self.writer)
-                .map_err(rootfs(field));
+        let source = match mount.source.as_os_str().is_empty() {
+            true => Cow::from(&mount.fstype),
+            false => mount.source.to_string_lossy(),
         };
-        check_bind(field, &options)?;
+        let label = self.spec.linux.mount_label.as_deref().unwrap_or_default();
+        let labelled = !label.is_empty() && !UNLABELLED.contains(&mount.fstype.as_str());
+        let context = labelled.then(|| format!("context={label}"));
+        NewMount::new(&mount.fstype, target)
+            .source(source)
+            .parsed(options)
+            .options(context)
+            .push(&mut self.writer)
+            .map_err(rootfs(field))
+    }
+
+    fn bind(
+        &mut self,
+        field: &str,
+        mount: &Mount,
+        words: &Words,
+        scope: Scope,
+        target: Target,
+    ) -> Result<(), Error> {
+        let options = &words.options;
+        check_bind(field, options)?;
         let source = self.of_bundle(&format!("{field}.source"), &mount.source)?;
-        let mut bind = Bind::new(&source, target).attributes(options.attributes.set);
+        let mut bind = Bind::new(&source, target);
+        bind.changes = changes(options);
         if scope == Scope::Mount {
             bind = bind.without_submounts();
         }
-        if self.parent_mounts {
+        if words.source_no_follow {
+            bind = bind.source_no_follow();
+        }
+        if words.copy_symlink {
+            bind = bind.copy_symlink();
+        }
+        let idmap = self.id_mapping(field, mount, options)?;
+        let looks_at_links = words.source_no_follow || words.copy_symlink;
+        if idmap.is_some() || self.parent_mounts && !looks_at_links {
             self.provisions.push(Provision::Mount(MountToSend {
                 source,
                 recursive: scope == Scope::Tree,
-                attributes: options.attributes.set,
-                idmap: options.id_map.map(|_| IdMapping::Container),
+                attributes: options.recursive_attributes.set,
+                propagation: parents_propagation(options),
+                idmap,
             }));
             bind = bind.received();
         }
         bind.push(&mut self.writer).map_err(rootfs(field))
+    }
+
+    /// Changes what an earlier mount has made.
+    fn remount(
+        &mut self,
+        field: &str,
+        target: &Target,
+        options: &MountOptions,
+    ) -> Result<(), Error> {
+        let mut words: Vec<String> = options.superblock.words().map(str::to_owned).collect();
+        words.extend(options.data.iter().cloned());
+        if options.bind.is_some() && !words.is_empty() {
+            // It would be said to the file system, and so to the host.
+            return Err(not_of_a_bind(field, &words));
+        }
+        let words = strings(&format!("{field}.options"), &words)?;
+        let changes: Vec<u8> = changes(options)
+            .iter()
+            .flat_map(|one| one.to_bytes())
+            .collect();
+        self.push(&Step::Remount {
+            target: &c_string(&format!("{field}.destination"), target.path())?,
+            changes: Changes::new(&changes).ok_or(Error::PlanTooLong)?,
+            options: Strings::new(&words).ok_or(Error::PlanTooLong)?,
+            flags: target.flags(),
+        })
+    }
+
+    /// With whose ids a mount is seen. Only who may do everything on the host may map ids of its
+    /// file systems.
+    fn id_mapping(
+        &self,
+        field: &str,
+        mount: &Mount,
+        options: &MountOptions,
+    ) -> Result<Option<IdMapping>, Error> {
+        if options.id_map.is_none() {
+            return Ok(None);
+        }
+        let refused = |reason| Err(Error::invalid(format!("{field}.options"), reason));
+        if !self.host.privileged {
+            return refused("an ordinary user can't map the ids of a mount");
+        }
+        if mount.uid_mappings.is_empty() {
+            return match self.parent_mounts {
+                true => Ok(Some(IdMapping::Container)),
+                false => refused("there are no ids to map to: neither here nor the container's"),
+            };
+        }
+        Ok(Some(IdMapping::Own(IdMaps {
+            uid: id_map(&format!("{field}.uidMappings"), &mount.uid_mappings)?,
+            gid: id_map(&format!("{field}.gidMappings"), &mount.gid_mappings)?,
+            writer: crabcan_ns::IdMapWriter::Direct,
+        })))
+    }
+}
+
+/// Where, absolute; a relative destination is deprecated and means the same below the root.
+fn destination<'a>(field: &str, mount: &'a Mount) -> Result<Cow<'a, Path>, Error> {
+    let field = format!("{field}.destination");
+    let path = &mount.destination;
+    if path.as_os_str().is_empty() {
+        return Err(Error::invalid(field, "is missing"));
+    }
+    let path = match path.is_absolute() {
+        true => Cow::from(path),
+        false => Cow::from(PathBuf::from("/").join(path)),
+    };
+    check_absolute(&field, &path)?;
+    Ok(path)
+}
+
+/// Both maps or none, and only for a mount that is to be mapped: an older runtime would show the
+/// host's ids otherwise, and so this one does not guess either.
+fn check_id_map(field: &str, mount: &Mount, options: &MountOptions) -> Result<(), Error> {
+    let (uids, gids) = (
+        !mount.uid_mappings.is_empty(),
+        !mount.gid_mappings.is_empty(),
+    );
+    let mapped = options.id_map.is_some();
+    let (name, reason) = match (uids, gids) {
+        (true, false) => ("gidMappings", "missing beside uidMappings"),
+        (false, true) => ("uidMappings", "missing beside gidMappings"),
+        (true, true) if !mapped => ("uidMappings", "needs the option \"idmap\" or \"ridmap\""),
+        _ if mapped && options.bind.is_none() => ("options", "only a bind mount can be id-mapped"),
+        _ => return Ok(()),
+    };
+    Err(Error::invalid(format!("{field}.{name}"), reason))
+}
+
+/// What is changed of a mount before it is attached: its own attributes, those of everything below
+/// it too, and the propagation, each in its own call.
+fn changes(options: &MountOptions) -> Vec<Change> {
+    let attributes = |change: AttributeChange, recursive| {
+        let change = Change {
+            set: change.set.bits(),
+            clear: change.clear.bits(),
+            propagation: 0,
+            recursive,
+        };
+        (change.set | change.clear != 0).then_some(change)
+    };
+    let propagation = options.propagation.iter().map(|(kind, scope)| Change {
+        propagation: kind.flag(),
+        recursive: *scope == Scope::Tree,
+        ..Change::default()
+    });
+    attributes(options.recursive_attributes, true)
+        .into_iter()
+        .chain(attributes(options.attributes, false))
+        .chain(propagation)
+        .collect()
+}
+
+/// What is to hear of the host's later mounts can't be cut off by the parent. It can't share its
+/// own with the host either: the container's user namespace has no say there.
+fn parents_propagation(options: &MountOptions) -> Propagation {
+    let hears = |kind| matches!(kind, Propagation::Slave | Propagation::Shared);
+    match options.propagation.iter().any(|(kind, _)| hears(*kind)) {
+        true => Propagation::Slave,
+        false => Propagation::Private,
     }
 }
 
 /// Refuses for a bind mount what would not be done to it: a misspelt `ro` is the file system's own
 /// word, and a bind mount has no file system to say it to.
 fn check_bind(field: &str, options: &MountOptions) -> Result<(), Error> {
-    let mut done = MountOptions::default();
-    done.bind = options.bind;
-    done.attributes = options.attributes;
-    done.id_map = options.id_map;
-    if *options == done {
-        return Ok(());
+    let mut words: Vec<String> = options.superblock.words().map(str::to_owned).collect();
+    words.extend(options.data.iter().cloned());
+    match words.is_empty() {
+        true => Ok(()),
+        false => Err(not_of_a_bind(field, &words)),
     }
-    let field = format!("{field}.options");
-    Err(match options.data.first() {
-        Some(word) => Error::invalid(field, format!("\"{word}\" is no option of a bind mount")),
-        None => Error::invalid(field, "one of them can't be applied to a bind mount"),
-    })
 }
 
-fn options(mount: &Mount) -> MountOptions {
-    MountOptions::parse(mount.options.iter().map(String::as_str))
+fn not_of_a_bind(field: &str, words: &[String]) -> Error {
+    let word = words.first().map_or("", String::as_str).escape_debug();
+    let reason = format!("\"{word}\" is no option of a bind mount");
+    Error::invalid(format!("{field}.options"), reason)
 }

@@ -10,7 +10,7 @@ use crabcan_ns::{IdMap, IdMapWriter, IdRange, Namespace, Namespaces};
 
 use super::{Composer, check_absolute, strings};
 use crate::plan::{IdMaps, Provision};
-use crate::spec::{IdMapping, Linux, Spec, User};
+use crate::spec::{IdMapping, Spec, User};
 use crate::{Error, Host};
 
 /// How the container comes to its namespaces. A kind that is in none of these is inherited.

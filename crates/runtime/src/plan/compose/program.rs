@@ -25,7 +25,7 @@ impl Composer<'_> {
         check_absolute("process.cwd", &process.cwd)?;
         let cwd = c_string("process.cwd", &process.cwd)?;
         self.push(&Step::WorkingDirectory { target: &cwd })?;
-        if process.terminal {
+        if process.terminal && !self.has_fresh_dev() {
             self.terminal()?;
         }
         let candidates = strings("process.args[0]", &candidates(process))?;
@@ -104,6 +104,18 @@ impl Composer<'_> {
             rows: characters("height", size.height)?.into(),
             columns: characters("width", size.width)?.into(),
         })
+    }
+
+    /// A terminal that appears as `/dev/console` too, where that is the container's own to make.
+    /// It is given to the program's user, which needs a privilege.
+    pub(super) fn console(&mut self) -> Result<(), Error> {
+        let process = &self.spec.process;
+        if !process.terminal || !self.has_fresh_dev() {
+            return Ok(());
+        }
+        self.terminal()?;
+        let uid = process.user.uid;
+        self.push(&Step::ConsoleDevice { uid })
     }
 }
 
