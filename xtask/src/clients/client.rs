@@ -58,8 +58,8 @@ pub(crate) const CLIENTS: &[Client] = &[
         name: "buildah",
         user: User::Root,
         scenarios: include_str!("scenarios/buildah.txt"),
-        prepare: "podman image exists busybox ||
-            podman import --change CMD=/bin/sh $WORK/busybox.tar busybox",
+        // They share their images and what podman makes first.
+        prepare: PODMAN_PREPARE,
         clear: "buildah rm --all",
     },
 ];

@@ -1,8 +1,8 @@
 //! The inside of the enclosure: its mounts, its users, and the file that podman reads.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, chown, symlink};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -37,6 +37,8 @@ pub(crate) struct Machine {
 impl Machine {
     /// Turns the fresh namespaces into a machine. What is written from here on is on tmpfs.
     pub(crate) fn set_up(runtime: &Path, layout: Layout) -> Result<Machine> {
+        // At once: what it stands in may be covered below.
+        let program = fs::read(runtime).with_context(|| format!("read {}", runtime.display()))?;
         let hierarchies = Hierarchy::mounted()?;
         mount_at(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), "")?;
         cgroups(&hierarchies, layout)?;
@@ -53,7 +55,9 @@ impl Machine {
         let name = name.to_string_lossy().into_owned();
         let copy = Path::new(WORK).join("bin").join(&name);
         directory(&Path::new(WORK).join("bin"), 0o755)?;
-        fs::copy(runtime, &copy).with_context(|| format!("copy {}", runtime.display()))?;
+        fs::write(&copy, program)
+            .and_then(|()| fs::set_permissions(&copy, Permissions::from_mode(0o755)))
+            .with_context(|| format!("write {}", copy.display()))?;
         let machine = Machine {
             runtime: copy,
             name,
