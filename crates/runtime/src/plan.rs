@@ -33,6 +33,8 @@ pub struct Plan {
     writer: PlanWriter,
     program: OsString,
     reaper: bool,
+    /// Whether init goes on in a child, which is the parent's own.
+    forks: bool,
     changed: Vec<(Namespace, &'static str)>,
     warnings: Vec<String>,
     /// Whether system calls are filtered, and who answers for those that ask.
@@ -60,6 +62,8 @@ pub(crate) enum Provision {
     Namespace { kind: Namespace, path: PathBuf },
     /// A mount.
     Mount(MountToSend),
+    /// A pidfd of the container's first process, whose namespaces are joined.
+    Container,
 }
 
 /// A mount that the parent makes, since the container's own ids could not, and sends to init.
@@ -91,6 +95,17 @@ impl Plan {
     pub fn new(spec: &Spec, host: &Host) -> Result<Self, Error> {
         host.check_kernel()?;
         compose::compose(spec, host)
+    }
+
+    /// Decides everything about one more process in a container: `spec` is the container's, with
+    /// that process in place of its own, and `joined` are the kinds of namespaces that the container
+    /// has of its own.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub(crate) fn exec(spec: &Spec, joined: &[Namespace], host: &Host) -> Result<Self, Error> {
+        host.check_kernel()?;
+        compose::exec::compose(spec, joined, host)
     }
 
     /// Every step that init will do, in order and in words: what `crabcan explain` prints, and what
@@ -163,6 +178,7 @@ impl Plan {
             writer,
             program: OsString::new(),
             reaper: false,
+            forks: false,
             filtered: false,
             listener: None,
             changed: Vec::new(),
@@ -180,6 +196,10 @@ impl Plan {
     /// What the parent hands to init, in the order in which init takes it.
     pub(crate) fn provisions(&self) -> &[Provision] {
         &self.provisions
+    }
+
+    pub(crate) fn forks(&self) -> bool {
+        self.forks
     }
 
     pub(crate) fn has_reaper(&self) -> bool {

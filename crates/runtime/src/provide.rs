@@ -1,7 +1,7 @@
 //! What only the parent may do for init, and what it hands to it: id maps, namespaces to be joined,
 //! mounts that the container's own ids could not reach.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crabcan_ns::{Child, Namespace, NamespaceFd, write_id_maps};
 use rustix::fs::{fstat, stat};
@@ -12,7 +12,13 @@ use crate::protocol::Protocol;
 use crate::{Error, Plan};
 
 /// Provides init with all that its plan takes from the parent, and returns when all is sent.
-pub(crate) fn provide(plan: &Plan, child: &Child, protocol: &Protocol) -> Result<(), Error> {
+/// `container` is a pidfd of the container that the process is to be executed in.
+pub(crate) fn provide(
+    plan: &Plan,
+    child: &Child,
+    protocol: &Protocol,
+    container: Option<BorrowedFd<'_>>,
+) -> Result<(), Error> {
     let sent = |source| Error::Channel {
         doing: "send init on its way",
         source,
@@ -28,6 +34,13 @@ pub(crate) fn provide(plan: &Plan, child: &Child, protocol: &Protocol) -> Result
                     .map_err(failed("open a namespace to be joined"))?;
                 refuse_own(plan, *kind, &namespace)?;
                 protocol.send_descriptor(namespace.as_fd()).map_err(sent)?;
+            }
+            Provision::Container => {
+                let container = container.ok_or_else(|| Error::Protocol {
+                    message: "nothing of a container to be joined".into(),
+                    doing: "preparing the process",
+                })?;
+                protocol.send_descriptor(container).map_err(sent)?;
             }
             Provision::Mount(mount) => {
                 let tree = tree(plan, child, mount)?;

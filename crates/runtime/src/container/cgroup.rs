@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use crabcan_cgroups::{Cgroup, CgroupPath, Events, Hierarchy, Place, Resources, Statistics};
@@ -43,6 +44,16 @@ pub(super) fn join_legacy(cgroup: &Cgroup, pid: i32) -> Result<(), Error> {
         })?;
     }
     Ok(())
+}
+
+/// The place of a cgroup below another one, in each tree.
+pub(super) fn below(place: &str, name: &Path) -> Result<String, Error> {
+    let below = CgroupPath::new(name).map_err(failed("name a cgroup below the container's"))?;
+    let below = below.below().display().to_string();
+    Ok(place
+        .lines()
+        .map(|line| format!("{}/{below}\n", line.trim_end_matches('/')))
+        .collect())
 }
 
 /// Opens the cgroup of a record; `None` when there is none any more.

@@ -382,11 +382,14 @@ impl Creation {
         }
         entry.write(&record)?;
         let hooks = &draft.spec.hooks;
-        process.prepare(&mut |_| {
-            let state = state_of(&record, Status::Creating);
-            run_hooks("prestart", &hooks.prestart, &state)?;
-            run_hooks("createRuntime", &hooks.create_runtime, &state)
-        })?;
+        process.prepare(
+            &mut |_| {
+                let state = state_of(&record, Status::Creating);
+                run_hooks("prestart", &hooks.prestart, &state)?;
+                run_hooks("createRuntime", &hooks.create_runtime, &state)
+            },
+            None,
+        )?;
         self.hand_over(draft, &mut process)?;
         if process.pid().as_raw() != pid {
             // In a pid namespace that was joined it is a child of the first one.
@@ -449,6 +452,7 @@ impl Creation {
             init: None,
             cgroup: None,
             manager: self.manager.clone(),
+            new_keyring: self.new_keyring,
             own_pid_namespace: spec.linux.makes(Namespace::Pid),
             poststart_hooks: !spec.hooks.poststart.is_empty(),
             poststop_hooks: !spec.hooks.poststop.is_empty(),

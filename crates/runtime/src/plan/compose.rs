@@ -3,6 +3,7 @@
 
 mod cgroup;
 mod devices;
+pub(super) mod exec;
 mod filter;
 mod hooks;
 mod isolation;
@@ -86,9 +87,10 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     composer.covers()?;
     composer.console()?;
     composer.privileges()?;
-    composer.program()?;
+    composer.program(false)?;
     Ok(Plan {
         host: host.clone(),
+        forks: arrangement.forks(),
         namespaces: arrangement.cloned,
         id_maps: composer.id_maps,
         provisions: composer.provisions,

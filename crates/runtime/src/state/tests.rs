@@ -49,6 +49,7 @@ fn record(name: &str) -> Record {
         init: None,
         cgroup: None,
         manager: None,
+        new_keyring: true,
         own_pid_namespace: true,
         poststart_hooks: false,
         poststop_hooks: false,

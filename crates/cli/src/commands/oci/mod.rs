@@ -3,6 +3,7 @@
 mod bundle;
 mod container;
 mod events;
+mod exec;
 mod listing;
 mod signal;
 
@@ -54,6 +55,7 @@ pub(super) fn run(name: &str, before: &[OsString], own: Vec<OsString>) -> u8 {
         Err(error) => {
             hints::report_oci(name, &error, &global);
             match name {
+                "exec" => FAILURE_OF_EXEC,
                 _ => FAILURE,
             }
         }
@@ -68,6 +70,7 @@ fn dispatch(name: &str, global: &Global, own: Vec<OsString>) -> anyhow::Result<u
         "state" => container::state(global, &read(name, own)?),
         "kill" => container::kill(global, &read(name, own)?),
         "delete" => container::delete(global, &read(name, own)?),
+        "exec" => exec::exec(global, &read(name, own)?),
         "pause" => container::pause(global, &read(name, own)?),
         "resume" => container::resume(global, &read(name, own)?),
         "ps" => listing::ps(global, &read(name, own)?),

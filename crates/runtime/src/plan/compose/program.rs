@@ -19,8 +19,9 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const FIRST_HANDED: u32 = 5;
 
 impl Composer<'_> {
-    /// The last preparations, the word of the parent, and the program.
-    pub(super) fn program(&mut self) -> Result<(), Error> {
+    /// The last preparations, the word of the parent, and the program; in a child if the pid
+    /// namespace is one that was joined, which by then has nothing that the container has not.
+    pub(super) fn program(&mut self, in_child: bool) -> Result<(), Error> {
         let process = &self.spec.process;
         check_absolute("process.cwd", &process.cwd)?;
         let cwd = c_string("process.cwd", &process.cwd)?;
@@ -37,6 +38,9 @@ impl Composer<'_> {
         self.labels()?;
         if let Some(mask) = process.user.umask {
             self.umask(mask)?;
+        }
+        if in_child {
+            self.push(&Step::Fork {})?;
         }
         let early = self.filter.as_ref();
         let early = early.is_some_and(|filter| filter.is_early(self.spec));
