@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask ci | test | test-root | test-clients | tidy | bench`.
+//! The project's own tasks: `cargo xtask ci | test | test-root | test-clients | fuzz | tidy | bench`.
 //!
 //! Each task prints one `==>` line for each of its parts, with the time the part took.
 //! `docs/CONTRIBUTING.md` says what each of them is for.
@@ -13,6 +13,7 @@ mod cargo;
 mod ci;
 mod clients;
 mod external;
+mod fuzz;
 mod parts;
 mod prerequisites;
 mod programs;
@@ -36,9 +37,13 @@ usage: cargo xtask TASK
   test-clients [--runtime PROGRAM] [--cgroups v1] --exec SCRIPT
                         a script where they run, as root
   test-clients --errors the error texts of crabcan, runc and crun, into docs/engines.md
+  fuzz [TARGET] [--seconds N] [--seed S]
+                        the fuzz targets, each for N seconds (60)
   tidy                  the invariants of the tree that a program can check
-  bench [--rounds N] [--spaced]
-                        the start of a sandbox beside bubblewrap's
+  bench [CASE]... [--rounds N] [--spaced] [--with NAME=PROGRAM]... [--write]
+                        every command beside crun, runc, bubblewrap and the kernel's own work, as
+                        root; cases: run run-seccomp create-start-delete create start exec state
+                        kill delete sandbox throughput live memory; --write: docs/performance.md
 
 ARGS go to the test programs, for instance a part of a test's name, or --nocapture.";
 
@@ -65,8 +70,8 @@ fn dispatch(args: &[String]) -> Result<()> {
         ("test-clients", rest) => clients::test_clients(rest),
         (clients::INSIDE, rest) => clients::inside(rest),
         ("tidy", []) => tidy::tidy(),
+        ("fuzz", rest) => fuzz::fuzz(rest),
         ("bench", rest) => bench::bench(rest),
-        (bench::MEASURE, rest) => bench::measure(rest),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");
             Ok(())

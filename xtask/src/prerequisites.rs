@@ -8,7 +8,11 @@ use anyhow::{Context, Result, bail};
 
 /// The line that installs everything; it also stands in README.md and `.ci/run` (tidy compares).
 pub(crate) const APT_LINE: &str = "apt-get install -y --no-install-recommends busybox-static \
-    bubblewrap sudo podman buildah containerd docker.io uidmap tini iproute2";
+    bubblewrap sudo libseccomp2 golang-github-containers-common podman buildah containerd docker.io \
+    uidmap tini iproute2";
+
+/// Where the distribution puts libraries.
+const LIBRARIES: &str = "/usr/lib64:/usr/lib/x86_64-linux-gnu:/usr/lib/aarch64-linux-gnu";
 
 /// One thing that a suite needs, and how its absence is told.
 #[derive(Debug)]
@@ -24,6 +28,12 @@ pub(crate) const SUITES: &[Prerequisite] = &[
     program("busybox", "busybox-static", static_program),
     program("bwrap", "bubblewrap", any_program),
     program("sudo", "sudo", any_program),
+    program("libseccomp.so.2", "libseccomp2", any_program),
+    program(
+        "containers/seccomp.json",
+        "golang-github-containers-common",
+        any_program,
+    ),
 ];
 
 /// What `test-clients` needs.
@@ -81,8 +91,7 @@ pub(crate) fn find(program: &str) -> Result<PathBuf> {
 /// Not all of it is in every ordinary user's PATH, but where the distribution may put it.
 fn search_path() -> String {
     let path = env::var("PATH").unwrap_or_default();
-    let more = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-    format!("{path}:{}", more.join(":"))
+    format!("{path}:/usr/sbin:/usr/bin:/sbin:/bin:{LIBRARIES}:/usr/share")
 }
 
 fn missing(wanted: &[Prerequisite], path: &str) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! A `/dev` of the container's own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crabcan_init::{PlanWriter, Step};
 
@@ -26,13 +26,12 @@ impl Device {
     /// The number as makedev(3) composes it.
     #[must_use]
     pub const fn number(self) -> u64 {
-        number(self.major as u64, self.minor as u64)
+        number(self.major, self.minor)
     }
 }
 
-/// The number of a device as makedev(3) composes it.
-#[must_use]
-pub const fn number(major: u64, minor: u64) -> u64 {
+const fn number(major: u32, minor: u32) -> u64 {
+    let (major, minor) = (major as u64, minor as u64);
     (major & 0xfff) << 8 | minor & 0xff | (minor & !0xff) << 12 | (major & !0xfff) << 32
 }
 
@@ -76,6 +75,9 @@ pub struct DevOptions {
     pub mqueue: bool,
     /// The size of `/dev/shm` in bytes; half of the memory when not said.
     pub shm_size_bytes: Option<u64>,
+    /// Whether devices are nodes of the container's own, not binds of the host's: outside a user
+    /// namespace only.
+    pub nodes: bool,
 }
 
 impl Default for DevOptions {
@@ -84,6 +86,7 @@ impl Default for DevOptions {
             tty_gid: None,
             mqueue: true,
             shm_size_bytes: None,
+            nodes: false,
         }
     }
 }
@@ -98,11 +101,18 @@ impl Default for DevOptions {
 /// [`Error::TooLong`].
 pub fn push_dev(plan: &mut PlanWriter, options: &DevOptions) -> Result<(), Error> {
     let place = |path: &str| Target::new(path).create().no_symlinks();
+    let attributes = match options.nodes {
+        true => DEV_ATTRIBUTES.without(MountAttributes::NODEV),
+        false => DEV_ATTRIBUTES,
+    };
     NewMount::tmpfs(place("/dev"), ["mode=755", "size=65536k"])
-        .attributes(DEV_ATTRIBUTES)
+        .attributes(attributes)
         .push(plan)?;
     for device in DEFAULT {
-        push_device(plan, device)?;
+        match options.nodes {
+            true => Node::from(device).push(plan)?,
+            false => push_device(plan, device)?,
+        }
     }
     for (text, path) in LINKS {
         plan.push(&Step::Symlink {
@@ -121,6 +131,76 @@ pub fn push_dev(plan: &mut PlanWriter, options: &DevOptions) -> Result<(), Error
         NewMount::mqueue(place("/dev/mqueue")).push(plan)?;
     }
     Ok(())
+}
+
+/// What a node in the file system stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NodeKind {
+    /// A character device: `c`, or `u` for an unbuffered one, which Linux does not tell apart.
+    Character,
+    /// A block device: `b`.
+    Block,
+    /// A named pipe: `p`.
+    Fifo,
+}
+
+/// A device node or named pipe to be made beneath the root (mknod(2)). One that is there already
+/// is left as it is if it is the same, and is an error (EEXIST) if it is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its path beneath the root.
+    pub path: PathBuf,
+    /// What it stands for.
+    pub kind: NodeKind,
+    /// The major number; none for a FIFO.
+    pub major: u32,
+    /// The minor number; none for a FIFO.
+    pub minor: u32,
+    /// The permission bits.
+    pub permissions: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+impl From<Device> for Node {
+    /// A default device: anybody may use it.
+    fn from(device: Device) -> Self {
+        Self {
+            path: Path::new("/dev").join(device.name),
+            kind: NodeKind::Character,
+            major: device.major,
+            minor: device.minor,
+            permissions: 0o666,
+            uid: 0,
+            gid: 0,
+        }
+    }
+}
+
+impl Node {
+    /// Appends the step that makes it. It needs `CAP_MKNOD` outside any user namespace, but for a
+    /// FIFO.
+    ///
+    /// # Errors
+    /// [`Error::Nul`] and [`Error::TooLong`].
+    pub fn push(&self, plan: &mut PlanWriter) -> Result<(), Error> {
+        let (kind, device) = match self.kind {
+            NodeKind::Character => (0o020_000, number(self.major, self.minor)),
+            NodeKind::Block => (0o060_000, number(self.major, self.minor)),
+            NodeKind::Fifo => (0o010_000, 0),
+        };
+        plan.push(&Step::MakeNode {
+            target: &c_path(&self.path)?,
+            mode: kind | self.permissions & 0o7777,
+            device,
+            uid: self.uid,
+            gid: self.gid,
+        })?;
+        Ok(())
+    }
 }
 
 fn push_device(plan: &mut PlanWriter, device: Device) -> Result<(), Error> {

@@ -25,8 +25,6 @@ use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags};
 
-const PRIVATE: Propagation = Propagation::Private;
-
 /// A user namespace with a map, held by a process that waits for us.
 struct UserNamespace {
     holder: Child,
@@ -134,13 +132,13 @@ fn owners_are_mapped_on_the_disk_and_in_memory() {
     let namespace = UserNamespace::new("0 100000 1000");
     for source in [&scratch.0, &tmpfs] {
         let none = MountAttributes::NONE;
-        let tree = detached_tree(source, false, none, PRIVATE, Some(namespace.fd.as_fd())).unwrap();
+        let tree = detached_tree(source, false, none, Some(namespace.fd.as_fd())).unwrap();
         assert_eq!(owner(&tree, "file"), 100_000, "{}", source.display());
         assert_eq!(fs::metadata(source.join("file")).unwrap().uid(), 0);
     }
     let recursive = MountAttributes::RDONLY;
     let fd = namespace.fd.as_fd();
-    let tree = detached_tree(&scratch.0, true, recursive, PRIVATE, Some(fd)).unwrap();
+    let tree = detached_tree(&scratch.0, true, recursive, Some(fd)).unwrap();
     assert_eq!(owner(&tree, "tmpfs/file"), 100_000);
     let error = open(&tree, "tmpfs/new", OFlags::CREATE | OFlags::WRONLY).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(30), "EROFS");
@@ -154,7 +152,7 @@ fn a_file_system_that_can_not_map_is_named() {
     let namespace = UserNamespace::new("0 100000 1000");
     let map = |source: &Path, recursive| {
         let fd = namespace.fd.as_fd();
-        detached_tree(source, recursive, MountAttributes::NONE, PRIVATE, Some(fd))
+        detached_tree(source, recursive, MountAttributes::NONE, Some(fd))
     };
     // The source itself, a directory in its file system, and a mount below the source.
     for (source, recursive, culprit) in [
@@ -183,7 +181,7 @@ fn a_copy_is_private_and_has_its_attributes() {
     let tmpfs = scratch.mount("tmpfs", "tmpfs");
     rustix::mount::mount_change(&tmpfs, MountPropagationFlags::SHARED).unwrap();
     let attributes = MountAttributes::RDONLY | MountAttributes::NOEXEC | MountAttributes::NOATIME;
-    let tree = detached_tree(&tmpfs, false, attributes, PRIVATE, None).unwrap();
+    let tree = detached_tree(&tmpfs, false, attributes, None).unwrap();
     let stat = rustix::fs::statx(&tree, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE).unwrap();
     assert_eq!(u32::from(stat.stx_mode) & 0o170_000, 0o040_000);
     let inner = scratch.0.join("inner");
@@ -199,8 +197,7 @@ fn a_copy_is_private_and_has_its_attributes() {
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]
 fn errors_name_the_path() {
-    let copy =
-        |path: &str| detached_tree(Path::new(path), true, MountAttributes::NONE, PRIVATE, None);
+    let copy = |path: &str| detached_tree(Path::new(path), true, MountAttributes::NONE, None);
     let error = copy("/not/there").unwrap_err();
     assert_eq!(error.to_string(), "copy the mount of /not/there");
     assert!(matches!(error, Error::OpenTree { .. }));
@@ -208,7 +205,7 @@ fn errors_name_the_path() {
     let scratch = Private::new("/var/tmp");
     let net = File::open("/proc/self/ns/net").unwrap();
     let none = MountAttributes::NONE;
-    let error = detached_tree(&scratch.0, false, none, PRIVATE, Some(net.as_fd())).unwrap_err();
+    let error = detached_tree(&scratch.0, false, none, Some(net.as_fd())).unwrap_err();
     assert!(matches!(error, Error::IdMap { .. }), "{error:?}");
 }
 
@@ -223,14 +220,7 @@ fn init_takes_mapped_mounts_that_the_parent_sends() {
     // The user that owns the files is the container's root.
     let namespace = UserNamespace::new("5000 0 1");
     let attributes = MountAttributes::NOSUID;
-    let mount = detached_tree(
-        &source,
-        false,
-        attributes,
-        PRIVATE,
-        Some(namespace.fd.as_fd()),
-    )
-    .unwrap();
+    let mount = detached_tree(&source, false, attributes, Some(namespace.fd.as_fd())).unwrap();
     let mut plan = PlanWriter::new();
     Propagation::Private.push(&mut plan).unwrap();
     let root = Root::Directory {
@@ -262,7 +252,7 @@ fn an_overlay_takes_a_mapped_directory_below() {
     }
     let namespace = UserNamespace::new("5000 0 1");
     let none = MountAttributes::NONE;
-    let mount = detached_tree(&lower, true, none, PRIVATE, Some(namespace.fd.as_fd())).unwrap();
+    let mount = detached_tree(&lower, true, none, Some(namespace.fd.as_fd())).unwrap();
     let mut plan = PlanWriter::new();
     Propagation::Private.push(&mut plan).unwrap();
     let root = Root::Overlay {

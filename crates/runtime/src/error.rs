@@ -29,6 +29,9 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// A plan made for a process that joins a container was launched without one.
+    #[error("there is no container to join")]
+    NoContainer,
     /// A part of the configuration is wrong.
     #[error("{field}: {reason}")]
     Invalid {

@@ -3,22 +3,24 @@
 mod compose;
 mod late;
 
-pub(crate) use compose::memory_words;
+pub(crate) use compose::{memory_words, resources};
 
 use std::ffi::{CString, OsString};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use crabcan_init::format::{Fault, FlatPlan};
+use crabcan_cgroups::Resources;
+use crabcan_init::format::{Change, Fault, FlatPlan};
 use crabcan_init::message::Message;
 use crabcan_init::{PlanWriter, Step};
 use crabcan_ns::{IdMap, IdMapWriter, Namespace, Namespaces};
-use crabcan_rootfs::{MountAttributes, Propagation};
+use crabcan_rootfs::options::Scope;
 use crabcan_seccomp::json::Listener;
 
 use crate::ids::IdRange;
-use crate::spec::Spec;
+use crate::spec::{self, IntelRdt, Spec};
 use crate::{Error, Host};
 
 pub(crate) use late::LateSteps;
@@ -35,12 +37,16 @@ pub struct Plan {
     reaper: bool,
     /// Whether init goes on in a child, which is the parent's own.
     forks: bool,
+    resources: Resources,
+    intel_rdt: Option<IntelRdt>,
     changed: Vec<(Namespace, &'static str)>,
     warnings: Vec<String>,
     /// Whether system calls are filtered, and who answers for those that ask.
     filtered: bool,
     listener: Option<Listener>,
     fault: Option<Fault>,
+    /// The first process of the container that is joined.
+    container: Option<OwnedFd>,
     /// The ids of the container, held for as long as the plan is there.
     ids: Option<IdRange>,
 }
@@ -60,10 +66,10 @@ pub(crate) enum Provision {
     IdMaps(IdMaps),
     /// A namespace that is there already.
     Namespace { kind: Namespace, path: PathBuf },
+    /// The container that is joined: its first process' pidfd.
+    Container,
     /// A mount.
     Mount(MountToSend),
-    /// A pidfd of the container's first process, whose namespaces are joined.
-    Container,
 }
 
 /// A mount that the parent makes, since the container's own ids could not, and sends to init.
@@ -71,9 +77,9 @@ pub(crate) enum Provision {
 pub(crate) struct MountToSend {
     pub(crate) source: PathBuf,
     pub(crate) recursive: bool,
-    pub(crate) attributes: MountAttributes,
-    pub(crate) propagation: Propagation,
-    pub(crate) idmap: Option<IdMapping>,
+    pub(crate) change: Change,
+    /// With whose ids it is seen, and whether what is mounted below it is too.
+    pub(crate) idmap: Option<(IdMapping, Scope)>,
 }
 
 /// With whose ids the files of a mount are seen.
@@ -97,15 +103,24 @@ impl Plan {
         compose::compose(spec, host)
     }
 
-    /// Decides everything about one more process in a container: `spec` is the container's, with
-    /// that process in place of its own, and `joined` are the kinds of namespaces that the container
-    /// has of its own.
+    /// Decides how a process joins a container that runs.
+    ///
+    /// `container` is the configuration that it was made from, and `joined` names the namespaces in
+    /// which its first process is and the caller is not: they are joined all at once by that
+    /// process' pidfd. Its cgroup is entered by the clone. What the process is to be stands in
+    /// `process` alone, but for what the configuration says of everything in the container: the
+    /// filter of system calls, the personality and the memory policy.
     ///
     /// # Errors
-    /// As [`Plan::new`].
-    pub(crate) fn exec(spec: &Spec, joined: &[Namespace], host: &Host) -> Result<Self, Error> {
+    /// As [`Plan::new`] has them.
+    pub fn exec(
+        process: &spec::Process,
+        container: &Spec,
+        joined: &[Namespace],
+        host: &Host,
+    ) -> Result<Self, Error> {
         host.check_kernel()?;
-        compose::exec::compose(spec, joined, host)
+        compose::exec(process, container, joined, host)
     }
 
     /// Every step that init will do, in order and in words: what `crabcan explain` prints, and what
@@ -157,6 +172,18 @@ impl Plan {
         self.listener.as_ref()
     }
 
+    /// Says which container is joined, by the pidfd of its first process: for a plan of
+    /// [`Plan::exec`].
+    #[must_use]
+    pub fn joining(mut self, container: OwnedFd) -> Self {
+        self.container = Some(container);
+        self
+    }
+
+    pub(crate) fn container(&self) -> Option<BorrowedFd<'_>> {
+        self.container.as_ref().map(AsFd::as_fd)
+    }
+
     pub(crate) fn with_ids(mut self, ids: Option<IdRange>) -> Self {
         self.ids = ids;
         self
@@ -181,11 +208,25 @@ impl Plan {
             forks: false,
             filtered: false,
             listener: None,
+            resources: Resources::default(),
+            intel_rdt: None,
             changed: Vec::new(),
             warnings: Vec::new(),
             fault: None,
+            container: None,
             ids: None,
         })
+    }
+
+    /// What the container's cgroup limits.
+    #[must_use]
+    pub fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
+    /// The share of caches and memory bandwidth that its first process is put into.
+    pub(crate) fn intel_rdt(&self) -> Option<&IntelRdt> {
+        self.intel_rdt.as_ref()
     }
 
     /// The kinds of namespaces whose names or settings are changed, and by which property.

@@ -44,7 +44,7 @@ impl<'plan> Process<'plan> {
     pub fn create(plan: &'plan Plan) -> Result<Self, Error> {
         log::debug!("Linux release: {}", plan.host().release);
         let mut container = Self::launch(plan, &Surroundings::default())?;
-        container.prepare(&mut |_| Ok(()), None)?;
+        container.prepare(&mut |_| Ok(()))?;
         log::debug!("Creation finished");
         log::debug!("Container child PID: {:?}", Some(container.pid()));
         Ok(container)
@@ -186,14 +186,13 @@ impl<'plan> Process<'plan> {
     }
 
     /// Writes the id maps, lets init go on, sends what it waits for, runs the hooks when it asks
-    /// for that, and hears that it is ready. A process of a container joins that by its pidfd.
+    /// for that, and hears that it is ready.
     pub(crate) fn prepare(
         &mut self,
         hooks: &mut dyn FnMut(Pid) -> Result<(), Error>,
-        container: Option<BorrowedFd<'_>>,
     ) -> Result<(), Error> {
         const DOING: &str = "preparing the container";
-        if let Err(error) = provide::provide(self.plan, &self.child, &self.protocol, container) {
+        if let Err(error) = provide::provide(self.plan, &self.child, &self.protocol) {
             return Err(self.not_provided(error, DOING));
         }
         // The child that goes on may be ready before init has told of it.

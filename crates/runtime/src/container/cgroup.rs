@@ -8,6 +8,8 @@ use std::time::Duration;
 use crabcan_cgroups::{Cgroup, CgroupPath, Events, Hierarchy, Place, Resources, Statistics};
 
 use super::Container;
+use crate::plan;
+use crate::spec;
 use crate::state::{Record, Status};
 use crate::{Error, Id};
 
@@ -104,6 +106,21 @@ impl Container {
         self.cgroup()?
             .thaw()
             .map_err(failed("resume the container"))
+    }
+
+    /// Changes what its cgroup limits; what is absent stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names the resource as in `config.json`; [`Error::WrongStatus`] when it is
+    /// stopped; [`Error::Cgroup`] with the controller, the file and the value.
+    pub fn update(&self, resources: &spec::Resources) -> Result<(), Error> {
+        let resources = plan::resources("resources", resources)?;
+        let _lock = self.entry.lock()?;
+        if let status @ Status::Stopped = self.status()? {
+            return Err(self.refused("container not running", status));
+        }
+        let applied = self.cgroup()?.apply(&resources);
+        applied.map_err(failed("limit the container's resources"))
     }
 
     /// The pids of all its processes, as the host sees them.

@@ -15,6 +15,7 @@ use crate::handover::{Receiver, write_pid_file};
 use crate::launch::Surroundings;
 use crate::notify;
 use crate::process::Process;
+use crate::resctrl::{self, Resctrl};
 use crate::signals::Signals;
 use crate::spec::{MAX_BYTES, Spec};
 use crate::state::{Entry, Identity, Lock, Record, Status, VERSION, timestamp};
@@ -381,15 +382,17 @@ impl Creation {
             cgroup::join_legacy(cgroup, pid)?;
         }
         entry.write(&record)?;
+        if let Some(wanted) = draft.plan.intel_rdt() {
+            let groups = Resctrl::join(&resctrl::mounted()?, wanted, self.id.as_str(), pid)?;
+            record.resctrl = groups.made;
+            entry.write(&record)?;
+        }
         let hooks = &draft.spec.hooks;
-        process.prepare(
-            &mut |_| {
-                let state = state_of(&record, Status::Creating);
-                run_hooks("prestart", &hooks.prestart, &state)?;
-                run_hooks("createRuntime", &hooks.create_runtime, &state)
-            },
-            None,
-        )?;
+        process.prepare(&mut |_| {
+            let state = state_of(&record, Status::Creating);
+            run_hooks("prestart", &hooks.prestart, &state)?;
+            run_hooks("createRuntime", &hooks.create_runtime, &state)
+        })?;
         self.hand_over(draft, &mut process)?;
         if process.pid().as_raw() != pid {
             // In a pid namespace that was joined it is a child of the first one.
@@ -411,10 +414,14 @@ impl Creation {
     /// or a limit was asked for.
     fn make_cgroup(&self, draft: &Draft) -> Result<Option<Cgroup>, Error> {
         let path = draft.spec.linux.cgroups_path.as_deref();
-        let resources = Resources::default();
-        match cgroup::make(path, &self.id, &resources) {
+        let resources = draft.plan.resources();
+        match cgroup::make(path, &self.id, resources) {
             Ok(cgroup) => Ok(Some(cgroup)),
-            Err(error) if path.is_none() && !draft.plan.host().privileged => {
+            Err(error)
+                if path.is_none()
+                    && *resources == Resources::default()
+                    && !draft.plan.host().privileged =>
+            {
                 log::debug!("no cgroup: {error}");
                 Ok(None)
             }
@@ -451,6 +458,7 @@ impl Creation {
             complete: false,
             init: None,
             cgroup: None,
+            resctrl: Vec::new(),
             manager: self.manager.clone(),
             new_keyring: self.new_keyring,
             own_pid_namespace: spec.linux.makes(Namespace::Pid),
@@ -469,7 +477,9 @@ impl Creation {
             // It may not have been written yet.
             let _ = std::fs::remove_file(path);
         }
-        if let Err(unclean) = entry.remove() {
+        let groups = entry.read().map(|record| record.resctrl);
+        let groups = groups.map_or(Ok(()), |made| Resctrl { made }.remove());
+        if let Err(unclean) = groups.and_then(|()| entry.remove()) {
             log::warn!("clean up after an error: {unclean}");
         }
         drop(lock);

@@ -3,7 +3,7 @@
 
 mod cgroup;
 mod devices;
-pub(super) mod exec;
+mod exec;
 mod filter;
 mod hooks;
 mod isolation;
@@ -13,18 +13,24 @@ mod namespaces;
 mod process;
 mod program;
 mod rdt;
+mod resources;
 mod schedule;
 mod sysctl;
 
 use std::path::{Component, Path, PathBuf};
 
+use crabcan_cgroups::Resources;
+use crabcan_init::format::Change;
 use crabcan_init::{PlanWriter, Step, TooLong};
-use crabcan_ns::Namespace;
+use crabcan_ns::{Namespace, Namespaces};
+use crabcan_rootfs::options::Scope;
 use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
 
+pub(super) use self::exec::exec;
 use self::filter::Filter;
 use self::namespaces::{Arrangement, id_maps};
 use self::program::strings;
+pub(crate) use self::resources::resources;
 pub(crate) use self::schedule::memory_words;
 use super::{IdMapping, IdMaps, MountToSend, Plan, Provision};
 use crate::spec::Spec;
@@ -46,38 +52,22 @@ struct Composer<'a> {
     provisions: Vec<Provision>,
     filter: Option<Filter>,
     writer: PlanWriter,
+    forks: bool,
     warnings: Vec<String>,
     /// The kinds of namespaces whose names or settings are changed, and by which property.
     changed: Vec<(Namespace, &'static str)>,
 }
 
 pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
-    let program = spec
-        .process
-        .args
-        .first()
-        .filter(|program| !program.is_empty());
-    let program = program.ok_or_else(|| Error::invalid("process.args", "names no program"))?;
+    let mut composer = Composer::new(spec, host)?;
     refuse_other_platforms(spec)?;
     hooks::check(spec)?;
     if let Some(wanted) = &spec.linux.intel_rdt {
         rdt::check(wanted)?;
     }
     let arrangement = Arrangement::of(spec, host)?;
-    let id_maps = id_maps(spec, host)?;
-    let parent_mounts = host.privileged && spec.linux.separates(Namespace::User);
-    let writer = PlanWriter::new();
-    let mut composer = Composer {
-        spec,
-        host,
-        id_maps,
-        parent_mounts,
-        provisions: Vec::new(),
-        filter: Filter::new(spec)?,
-        writer,
-        warnings: Vec::new(),
-        changed: Vec::new(),
-    };
+    let limits = spec.linux.resources.as_ref();
+    let resources = resources::of_container(limits, host, &mut composer.warnings)?;
     composer.identity(&arrangement)?;
     composer.isolation()?;
     composer.root()?;
@@ -87,23 +77,8 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     composer.covers()?;
     composer.console()?;
     composer.privileges()?;
-    composer.program(false)?;
-    Ok(Plan {
-        host: host.clone(),
-        forks: arrangement.forks(),
-        namespaces: arrangement.cloned,
-        id_maps: composer.id_maps,
-        provisions: composer.provisions,
-        writer: composer.writer,
-        program: program.clone(),
-        reaper: spec.extension.reaper,
-        changed: composer.changed,
-        warnings: composer.warnings,
-        filtered: composer.filter.is_some(),
-        listener: composer.filter.and_then(|filter| filter.listener),
-        fault: None,
-        ids: None,
-    })
+    composer.program()?;
+    Ok(composer.finish(arrangement.cloned, resources))
 }
 
 /// A part that is there says that the configuration is for another platform.
@@ -124,8 +99,53 @@ fn refuse_other_platforms(spec: &Spec) -> Result<(), Error> {
     }
 }
 
+impl<'a> Composer<'a> {
+    fn new(spec: &'a Spec, host: &'a Host) -> Result<Self, Error> {
+        let program = spec.process.args.first();
+        if program.is_none_or(|program| program.is_empty()) {
+            return Err(Error::invalid("process.args", "names no program"));
+        }
+        Ok(Self {
+            spec,
+            host,
+            id_maps: id_maps(spec, host)?,
+            parent_mounts: host.privileged && spec.linux.separates(Namespace::User),
+            provisions: Vec::new(),
+            filter: Filter::new(spec)?,
+            writer: PlanWriter::new(),
+            forks: false,
+            warnings: Vec::new(),
+            changed: Vec::new(),
+        })
+    }
+
+    fn finish(self, namespaces: Namespaces, resources: Resources) -> Plan {
+        let spec = self.spec;
+        Plan {
+            host: self.host.clone(),
+            namespaces,
+            id_maps: self.id_maps,
+            provisions: self.provisions,
+            writer: self.writer,
+            program: spec.process.args.first().cloned().unwrap_or_default(),
+            reaper: spec.extension.reaper,
+            forks: self.forks,
+            resources,
+            intel_rdt: spec.linux.intel_rdt.clone(),
+            changed: self.changed,
+            warnings: self.warnings,
+            filtered: self.filter.is_some(),
+            listener: self.filter.and_then(|filter| filter.listener),
+            fault: None,
+            container: None,
+            ids: None,
+        }
+    }
+}
+
 impl Composer<'_> {
     fn push(&mut self, step: &Step<'_>) -> Result<(), Error> {
+        self.forks |= matches!(step, Step::Fork {});
         self.writer.push(step)?;
         Ok(())
     }
@@ -139,13 +159,21 @@ impl Composer<'_> {
         }
         // The host's own root is cloned by init, never id-mapped: there root's files stay root's.
         let received = self.parent_mounts && source != Path::new("/");
+        let scope = match extension.recursive_root {
+            true => Scope::Tree,
+            false => Scope::Mount,
+        };
         if received {
             self.provisions.push(Provision::Mount(MountToSend {
                 source: source.clone(),
                 recursive: extension.recursive_root,
-                attributes,
-                propagation: Propagation::Private,
-                idmap: extension.idmap_root.then_some(IdMapping::Container),
+                change: Change {
+                    propagation: Propagation::Private.flag(),
+                    ..Change::set(attributes.bits(), extension.recursive_root)
+                },
+                idmap: extension
+                    .idmap_root
+                    .then_some((IdMapping::Container, scope)),
             }));
         }
         let step = if extension.overlay_root {
@@ -193,7 +221,7 @@ impl Composer<'_> {
                 .map_err(rootfs("root.readonly"))?;
         }
         if self.spec.extension.no_pivot {
-            self.push(&Step::Chroot {})?;
+            pivot::push_chroot(&mut self.writer).map_err(rootfs("root.path"))?;
         } else {
             pivot::push_pivot(&mut self.writer).map_err(rootfs("root.path"))?;
         }

@@ -37,6 +37,8 @@ pub(crate) struct Record {
     pub(crate) init: Option<Identity>,
     /// Its cgroup in each tree, as `/proc/PID/cgroup` has it.
     pub(crate) cgroup: Option<String>,
+    /// The groups of caches and memory bandwidth that were made for it, outermost first.
+    pub(crate) resctrl: Vec<PathBuf>,
     /// The socket of the service manager that is to know when the program is ready.
     pub(crate) manager: Option<PathBuf>,
     /// Whether its processes get session keyrings of their own.

@@ -1,9 +1,11 @@
 //! The commands of an OCI runtime, with the grammar of runc and crun.
 
+mod about;
 mod bundle;
 mod container;
 mod events;
 mod exec;
+mod limits;
 mod listing;
 mod signal;
 
@@ -75,6 +77,9 @@ fn dispatch(name: &str, global: &Global, own: Vec<OsString>) -> anyhow::Result<u
         "resume" => container::resume(global, &read(name, own)?),
         "ps" => listing::ps(global, &read(name, own)?),
         "events" => events::events(global, &read(name, own)?),
+        "update" => limits::update(global, &read(name, own)?),
+        "spec" => about::spec(&read(name, own)?),
+        "features" => about::features(&read(name, own)?),
         "list" => listing::list(global, &read(name, own)?),
         _ => bail!("{name} is not supported"),
     }

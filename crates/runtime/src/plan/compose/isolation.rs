@@ -2,7 +2,7 @@
 
 use crabcan_init::Step;
 use crabcan_ns::Namespace;
-use crabcan_rootfs::Propagation;
+use crabcan_rootfs::{Propagation, pivot};
 
 use super::{Composer, rootfs, sysctl};
 use crate::Error;
@@ -46,8 +46,7 @@ impl Composer<'_> {
             "slave" | "rslave" => Propagation::Slave,
             "shared" | "rshared" => {
                 // The mount alone that the new root covers: what is shared below it stays so.
-                let flags = Propagation::Private.flag();
-                return self.push(&Step::Propagation { flags });
+                return pivot::push_host_root_private(&mut self.writer).map_err(rootfs(FIELD));
             }
             other => {
                 let reason = format!("\"{}\" is not known", other.escape_debug());
@@ -65,8 +64,8 @@ impl Composer<'_> {
             Some("unbindable" | "runbindable") => Propagation::Unbindable,
             _ => return Ok(()),
         };
-        let flags = propagation.flag();
-        self.push(&Step::Propagation { flags })
+        pivot::push_root_propagation(&mut self.writer, propagation, false)
+            .map_err(rootfs("linux.rootfsPropagation"))
     }
 
     fn hears_of_mounts(&self) -> bool {

@@ -6,15 +6,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crabcan_init::Step;
-use crabcan_init::format::{Change, Changes, Strings};
+use crabcan_init::format::Change;
 use crabcan_rootfs::device::{self, DevOptions};
-use crabcan_rootfs::options::{AttributeChange, Scope};
-use crabcan_rootfs::{Bind, MountOptions, NewMount, Propagation, Target};
+use crabcan_rootfs::options::Scope;
+use crabcan_rootfs::{Bind, MountOptions, NewMount, Propagation, Remount, Target};
 
 use super::namespaces::id_map;
-use super::{Composer, check_absolute, rootfs, strings};
+use super::{Composer, check_absolute, rootfs};
 use crate::Error;
-use crate::plan::{IdMapping, IdMaps, MountToSend, Provision, c_string};
+use crate::plan::{IdMapping, IdMaps, MountToSend, Provision};
 use crate::spec::{Mount, MountPoint};
 
 /// The group that owns terminals, on every distribution.
@@ -23,35 +23,13 @@ const TTY_GID: u32 = 5;
 /// File systems that take no SELinux context: their files have labels of their own.
 const UNLABELLED: [&str; 6] = ["proc", "sysfs", "mqueue", "cgroup", "cgroup2", "devpts"];
 
-/// What a mount's options come to.
-struct Words {
-    options: MountOptions,
-    /// crun's words about symbolic links.
-    copy_symlink: bool,
-    source_no_follow: bool,
-    target_no_follow: bool,
+fn options(mount: &Mount) -> MountOptions {
+    MountOptions::parse(mount.options.iter().map(String::as_str))
 }
 
-impl Words {
-    fn of(mount: &Mount) -> Self {
-        let mut options = MountOptions::parse(mount.options.iter().map(String::as_str));
-        let mut take = |word: &str| {
-            let before = options.data.len();
-            options.data.retain(|other| other != word);
-            options.data.len() != before
-        };
-        Self {
-            copy_symlink: take("copy-symlink"),
-            source_no_follow: take("src-nofollow"),
-            target_no_follow: take("dest-nofollow"),
-            options,
-        }
-    }
-
-    fn is_bind(mount: &Mount) -> bool {
-        let mut words = mount.options.iter();
-        words.any(|word| word == "bind" || word == "rbind")
-    }
+fn is_bind(mount: &Mount) -> bool {
+    let mut words = mount.options.iter();
+    words.any(|word| word == "bind" || word == "rbind")
 }
 
 impl Composer<'_> {
@@ -78,7 +56,7 @@ impl Composer<'_> {
     /// Makes the mount points of the binds at the head of a list, before the first of them: made
     /// later, one that lies in another bind's destination would be made in its source.
     fn mount_points(&mut self, mounts: &[Mount]) -> Result<usize, Error> {
-        let binds = mounts.iter().take_while(|mount| Words::is_bind(mount));
+        let binds = mounts.iter().take_while(|mount| is_bind(mount));
         for mount in binds.clone() {
             // A destination that is wrong is named when its turn comes.
             let target = CString::new(mount.destination.as_os_str().as_bytes());
@@ -94,33 +72,33 @@ impl Composer<'_> {
 
     fn mount(&mut self, field: &str, mount: &Mount) -> Result<(), Error> {
         let destination = destination(field, mount)?;
-        let words = Words::of(mount);
-        check_id_map(field, mount, &words.options)?;
-        if words.options.tmpcopyup {
-            let reason = "\"tmpcopyup\" is not supported";
-            return Err(Error::invalid(format!("{field}.options"), reason));
-        }
+        let options = options(mount);
+        check_id_map(field, mount, &options)?;
         let mut target = Target::new(destination.as_ref());
-        if mount.create.is_none() || words.options.bind.is_none() {
-            target = target.create();
-        }
-        if words.target_no_follow {
+        if options.target_no_follow {
             target = target.no_follow();
         }
-        if words.options.remount {
-            return self.remount(field, &target, &words.options);
+        if options.remount {
+            return self.remount(field, target, &options);
         }
-        if let Some(scope) = words.options.bind {
-            return self.bind(field, mount, &words, scope, target);
+        if mount.create.is_none() || options.bind.is_none() {
+            target = target.create();
         }
-        if words.copy_symlink || words.source_no_follow {
+        if options.bind.is_some() {
+            return self.bind(field, mount, &options, target);
+        }
+        if options.copy_symlink || options.source_no_follow {
             let reason = "\"copy-symlink\" and \"src-nofollow\" are for bind mounts";
             return Err(Error::invalid(format!("{field}.options"), reason));
         }
         match mount.fstype.as_str() {
             "" => Err(Error::invalid(format!("{field}.type"), "is missing")),
-            "cgroup" | "cgroup2" => self.cgroup_mount(field, mount, &words.options, target),
-            _ => self.new_mount(field, mount, &words.options, target),
+            other if options.tmpcopyup && other != "tmpfs" => {
+                let reason = "\"tmpcopyup\" is for tmpfs";
+                Err(Error::invalid(format!("{field}.options"), reason))
+            }
+            "cgroup" | "cgroup2" => self.cgroup_mount(field, mount, &options, target),
+            _ => self.new_mount(field, mount, &options, target),
         }
     }
 
@@ -154,32 +132,24 @@ impl Composer<'_> {
         &mut self,
         field: &str,
         mount: &Mount,
-        words: &Words,
-        scope: Scope,
+        options: &MountOptions,
         target: Target,
     ) -> Result<(), Error> {
-        let options = &words.options;
         check_bind(field, options)?;
         let source = self.of_bundle(&format!("{field}.source"), &mount.source)?;
-        let mut bind = Bind::new(&source, target);
-        bind.changes = changes(options);
-        if scope == Scope::Mount {
-            bind = bind.without_submounts();
-        }
-        if words.source_no_follow {
-            bind = bind.source_no_follow();
-        }
-        if words.copy_symlink {
-            bind = bind.copy_symlink();
-        }
+        let mut bind = Bind::new(&source, target).parsed(options);
+        let recursive = bind.recursive;
         let idmap = self.id_mapping(field, mount, options)?;
-        let looks_at_links = words.source_no_follow || words.copy_symlink;
+        let looks_at_links = options.source_no_follow || options.copy_symlink;
         if idmap.is_some() || self.parent_mounts && !looks_at_links {
+            let attributes = options.recursive_attributes.set;
             self.provisions.push(Provision::Mount(MountToSend {
                 source,
-                recursive: scope == Scope::Tree,
-                attributes: options.recursive_attributes.set,
-                propagation: parents_propagation(options),
+                recursive,
+                change: Change {
+                    propagation: parents_propagation(options).flag(),
+                    ..Change::set(attributes.bits(), recursive)
+                },
                 idmap,
             }));
             bind = bind.received();
@@ -191,26 +161,15 @@ impl Composer<'_> {
     fn remount(
         &mut self,
         field: &str,
-        target: &Target,
+        target: Target,
         options: &MountOptions,
     ) -> Result<(), Error> {
-        let mut words: Vec<String> = options.superblock.words().map(str::to_owned).collect();
-        words.extend(options.data.iter().cloned());
-        if options.bind.is_some() && !words.is_empty() {
-            // It would be said to the file system, and so to the host.
-            return Err(not_of_a_bind(field, &words));
+        if options.bind.is_some() {
+            // The others would be said to the file system, and so to the host.
+            check_bind(field, options)?;
         }
-        let words = strings(&format!("{field}.options"), &words)?;
-        let changes: Vec<u8> = changes(options)
-            .iter()
-            .flat_map(|one| one.to_bytes())
-            .collect();
-        self.push(&Step::Remount {
-            target: &c_string(&format!("{field}.destination"), target.path())?,
-            changes: Changes::new(&changes).ok_or(Error::PlanTooLong)?,
-            options: Strings::new(&words).ok_or(Error::PlanTooLong)?,
-            flags: target.flags(),
-        })
+        let remount = Remount::parsed(target, options);
+        remount.push(&mut self.writer).map_err(rootfs(field))
     }
 
     /// With whose ids a mount is seen. Only who may do everything on the host may map ids of its
@@ -220,25 +179,26 @@ impl Composer<'_> {
         field: &str,
         mount: &Mount,
         options: &MountOptions,
-    ) -> Result<Option<IdMapping>, Error> {
-        if options.id_map.is_none() {
+    ) -> Result<Option<(IdMapping, Scope)>, Error> {
+        let Some(scope) = options.id_map else {
             return Ok(None);
-        }
+        };
         let refused = |reason| Err(Error::invalid(format!("{field}.options"), reason));
         if !self.host.privileged {
             return refused("an ordinary user can't map the ids of a mount");
         }
         if mount.uid_mappings.is_empty() {
             return match self.parent_mounts {
-                true => Ok(Some(IdMapping::Container)),
+                true => Ok(Some((IdMapping::Container, scope))),
                 false => refused("there are no ids to map to: neither here nor the container's"),
             };
         }
-        Ok(Some(IdMapping::Own(IdMaps {
+        let maps = IdMaps {
             uid: id_map(&format!("{field}.uidMappings"), &mount.uid_mappings)?,
             gid: id_map(&format!("{field}.gidMappings"), &mount.gid_mappings)?,
             writer: crabcan_ns::IdMapWriter::Direct,
-        })))
+        };
+        Ok(Some((IdMapping::Own(maps), scope)))
     }
 }
 
@@ -275,30 +235,6 @@ fn check_id_map(field: &str, mount: &Mount, options: &MountOptions) -> Result<()
     Err(Error::invalid(format!("{field}.{name}"), reason))
 }
 
-/// What is changed of a mount before it is attached: its own attributes, those of everything below
-/// it too, and the propagation, each in its own call.
-fn changes(options: &MountOptions) -> Vec<Change> {
-    let attributes = |change: AttributeChange, recursive| {
-        let change = Change {
-            set: change.set.bits(),
-            clear: change.clear.bits(),
-            propagation: 0,
-            recursive,
-        };
-        (change.set | change.clear != 0).then_some(change)
-    };
-    let propagation = options.propagation.iter().map(|(kind, scope)| Change {
-        propagation: kind.flag(),
-        recursive: *scope == Scope::Tree,
-        ..Change::default()
-    });
-    attributes(options.recursive_attributes, true)
-        .into_iter()
-        .chain(attributes(options.attributes, false))
-        .chain(propagation)
-        .collect()
-}
-
 /// What is to hear of the host's later mounts can't be cut off by the parent. It can't share its
 /// own with the host either: the container's user namespace has no say there.
 fn parents_propagation(options: &MountOptions) -> Propagation {
@@ -312,16 +248,11 @@ fn parents_propagation(options: &MountOptions) -> Propagation {
 /// Refuses for a bind mount what would not be done to it: a misspelt `ro` is the file system's own
 /// word, and a bind mount has no file system to say it to.
 fn check_bind(field: &str, options: &MountOptions) -> Result<(), Error> {
-    let mut words: Vec<String> = options.superblock.words().map(str::to_owned).collect();
-    words.extend(options.data.iter().cloned());
-    match words.is_empty() {
-        true => Ok(()),
-        false => Err(not_of_a_bind(field, &words)),
-    }
-}
-
-fn not_of_a_bind(field: &str, words: &[String]) -> Error {
-    let word = words.first().map_or("", String::as_str).escape_debug();
-    let reason = format!("\"{word}\" is no option of a bind mount");
-    Error::invalid(format!("{field}.options"), reason)
+    let mut words = options.superblock.words();
+    let word = words.next().or(options.data.first().map(String::as_str));
+    let Some(word) = word.or(options.tmpcopyup.then_some("tmpcopyup")) else {
+        return Ok(());
+    };
+    let reason = format!("\"{}\" is no option of a bind mount", word.escape_debug());
+    Err(Error::invalid(format!("{field}.options"), reason))
 }

@@ -19,9 +19,8 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const FIRST_HANDED: u32 = 5;
 
 impl Composer<'_> {
-    /// The last preparations, the word of the parent, and the program; in a child if the pid
-    /// namespace is one that was joined, which by then has nothing that the container has not.
-    pub(super) fn program(&mut self, in_child: bool) -> Result<(), Error> {
+    /// The last preparations, the word of the parent, and the program.
+    pub(super) fn program(&mut self) -> Result<(), Error> {
         let process = &self.spec.process;
         check_absolute("process.cwd", &process.cwd)?;
         let cwd = c_string("process.cwd", &process.cwd)?;
@@ -39,11 +38,7 @@ impl Composer<'_> {
         if let Some(mask) = process.user.umask {
             self.umask(mask)?;
         }
-        if in_child {
-            self.push(&Step::Fork {})?;
-        }
-        let early = self.filter.as_ref();
-        let early = early.is_some_and(|filter| filter.is_early(self.spec));
+        let early = self.filter_is_early();
         self.push_filter(early)?;
         self.push(&Step::Ready {})?;
         if self.spec.extension.await_start {
@@ -84,7 +79,12 @@ impl Composer<'_> {
         })
     }
 
-    fn umask(&mut self, mask: u32) -> Result<(), Error> {
+    pub(super) fn filter_is_early(&self) -> bool {
+        let filter = self.filter.as_ref();
+        filter.is_some_and(|filter| filter.is_early(self.spec))
+    }
+
+    pub(super) fn umask(&mut self, mask: u32) -> Result<(), Error> {
         if mask > 0o777 {
             let reason = format!("0{mask:o} is more than 0777");
             return Err(Error::invalid("process.user.umask", reason));
@@ -92,7 +92,7 @@ impl Composer<'_> {
         self.push(&Step::Umask { mask })
     }
 
-    fn terminal(&mut self) -> Result<(), Error> {
+    pub(super) fn terminal(&mut self) -> Result<(), Error> {
         let size = self.spec.process.console_size.unwrap_or_default();
         let characters = |name: &str, number: u64| {
             let reason = format!("{number} is more than 65535");

@@ -11,6 +11,7 @@ use std::ffi::OsString;
 
 use crabcan_caps::{Capability, CapabilitySet};
 
+mod joining;
 mod mounts;
 mod oci;
 
@@ -256,17 +257,16 @@ fn with_privilege_and_maps_the_parent_makes_the_mounts() {
                 mount.source.to_str().unwrap(),
                 mount.recursive,
                 mount.idmap.is_some(),
-                mount.attributes,
+                mount.change.set,
             )
         })
         .collect();
-    let none = MountAttributes::default();
     assert_eq!(
         words,
         [
-            ("/r", false, true, none),
-            ("/host/a", true, true, MountAttributes::NOSUID),
-            ("/host/b", false, false, none),
+            ("/r", false, true, 0),
+            ("/host/a", true, true, 2),
+            ("/host/b", false, false, 0),
         ]
     );
     let received = made.steps();
