@@ -478,10 +478,10 @@ fn hooks_are_run_at_their_points() {
         "Hook",
         "Hook",
         "Pivot",
+        "Session",
         "Ready",
         "AwaitStart",
         "Hook",
-        "Session",
     ];
     in_order(&spec, true, &order);
     let hooks = find(&spec, true, |step| match *step {
@@ -555,9 +555,9 @@ fn a_container_of_create_waits_at_its_fifo() {
     let order = [
         "Capabilities",
         "FindProgram",
+        "Session",
         "Ready",
         "AwaitStart",
-        "Session",
         "PreserveDescriptors",
         "Exec",
     ];
