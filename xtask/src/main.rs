@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask ci | test | test-root | test-vm | fuzz | tidy | bench`.
+//! The project's own tasks: `cargo xtask ci | test | test-root | test-vm | test-clients | fuzz | tidy | bench`.
 //!
 //! Each task prints one `==>` line for each of its parts, with the time the part took.
 //! `docs/CONTRIBUTING.md` says what each of them is for.
@@ -11,6 +11,7 @@
 mod bench;
 mod cargo;
 mod ci;
+mod clients;
 mod external;
 mod fuzz;
 mod parts;
@@ -31,6 +32,12 @@ usage: cargo xtask TASK
   ci [--all]            everything a change must pass; --all: also the suites that need packages
   test [ARGS…]          every test that can run here; as root also those of an ordinary user
   test-root [ARGS…]     the privileged tests: built as the caller, run under `sudo -n`
+  test-clients [--full] [--runtime PROGRAM] [--cgroups v1] [WORDS…]
+                        podman, docker, containerd and buildah with crabcan below them, or with
+                        another runtime (crun needs v1); only what has one of the words in its name
+  test-clients [--runtime PROGRAM] [--cgroups v1] --exec SCRIPT
+                        a script where they run, as root
+  test-clients --errors the error texts of crabcan, runc and crun, into docs/engines.md
   fuzz [TARGET] [--seconds N] [--seed S]
                         the fuzz targets, each for N seconds (60)
   test-vm [--plain | --systemd] [--full] [ARGS…]
@@ -68,6 +75,8 @@ fn dispatch(args: &[String]) -> Result<()> {
         ("test-root", rest) => test::test_root(rest),
         ("test-vm", rest) => vm::vm(rest),
         (vm::GUEST, rest) => vm::guest(rest),
+        ("test-clients", rest) => clients::test_clients(rest),
+        (clients::INSIDE, rest) => clients::inside(rest),
         ("tidy", []) => tidy::tidy(),
         ("fuzz", rest) => fuzz::fuzz(rest),
         ("bench", rest) => bench::bench(rest),

@@ -1,4 +1,4 @@
-//! What the distribution has to provide for the suites and for the virtual machine.
+//! What the distribution has to provide for the suites, the clients and the virtual machine.
 
 use std::env;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::vm::Kernel;
 pub(crate) const APT_LINE: &str = "apt-get install -y --no-install-recommends busybox-static \
     bubblewrap sudo libseccomp2 golang-github-containers-common qemu-system-x86 \
     qemu-system-common linux-image-cloud-amd64 e2fsprogs systemd libpam-systemd dbus \
-    dbus-user-session passwd";
+    dbus-user-session passwd podman buildah containerd docker.io uidmap tini iproute2";
 
 /// One thing that a suite needs, and how its absence is told.
 #[derive(Debug)]
@@ -48,6 +48,19 @@ pub(crate) const MACHINE: &[Prerequisite] = &[
     program("dbus-daemon", "dbus", any_program),
     program("dbus.socket", "dbus-user-session", any_program),
     program("useradd", "passwd", any_program),
+];
+
+/// What `test-clients` needs.
+pub(crate) const CLIENTS: &[Prerequisite] = &[
+    program("busybox", "busybox-static", static_program),
+    program("podman", "podman", any_program),
+    program("conmon", "podman", any_program),
+    program("buildah", "buildah", any_program),
+    program("containerd", "containerd", any_program),
+    program("dockerd", "docker.io", any_program),
+    program("newuidmap", "uidmap", any_program),
+    program("tini-static", "tini", any_program),
+    program("ip", "iproute2", any_program),
 ];
 
 const fn program(
@@ -190,7 +203,7 @@ mod tests {
 
     #[test]
     fn every_package_stands_in_the_line() {
-        for wanted in SUITES.iter().chain(MACHINE) {
+        for wanted in SUITES.iter().chain(MACHINE).chain(CLIENTS) {
             assert!(APT_LINE.split(' ').any(|word| word == wanted.package));
         }
     }

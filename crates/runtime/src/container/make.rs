@@ -80,7 +80,8 @@ impl Creation {
         let host = Host::current()?;
         let mut plan = Plan::new(&spec, &host)?;
         for warning in plan.warnings() {
-            log::warn!("{warning}");
+            // Engines send such things always, and show their users all of standard error.
+            log::debug!("{warning}");
         }
         if let Some((step, errno)) = self.fault {
             plan.fail_at(step, errno);

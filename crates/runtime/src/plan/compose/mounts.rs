@@ -128,7 +128,7 @@ impl Composer<'_> {
             .map_err(rootfs(field))
     }
 
-    fn bind(
+    pub(super) fn bind(
         &mut self,
         field: &str,
         mount: &Mount,

@@ -38,6 +38,9 @@ impl Composer<'_> {
         if let Some(mask) = process.user.umask {
             self.umask(mask)?;
         }
+        if self.session_is_early() {
+            self.push(&Step::Session {})?;
+        }
         let early = self.filter_is_early();
         self.push_filter(early)?;
         self.push(&Step::Ready {})?;
@@ -61,7 +64,9 @@ impl Composer<'_> {
         if extension.reaper {
             self.push(&Step::Reaper {})?;
         }
-        self.push(&Step::Session {})?;
+        if !self.session_is_early() {
+            self.push(&Step::Session {})?;
+        }
         if extension.preserved_descriptors > 0 {
             self.push(&Step::PreserveDescriptors {
                 first: FIRST_HANDED + u32::from(extension.await_start),
@@ -77,6 +82,13 @@ impl Composer<'_> {
             args: list(&args)?,
             env: list(&env)?,
         })
+    }
+
+    /// What waits for `start` has its terminal while it waits: who called `create` may wait for the
+    /// end of the pipes that were `create`'s output. A reaper keeps the session for the command.
+    fn session_is_early(&self) -> bool {
+        let extension = &self.spec.extension;
+        extension.await_start && !extension.reaper
     }
 
     pub(super) fn filter_is_early(&self) -> bool {
