@@ -249,9 +249,9 @@ fn a_container_of_create_waits_at_its_fifo() {
     let order = [
         "Capabilities",
         "FindProgram",
+        "Session",
         "Ready",
         "AwaitStart",
-        "Session",
         "PreserveDescriptors",
         "Exec",
     ];
