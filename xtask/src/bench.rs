@@ -1,90 +1,194 @@
-//! `bench`: what the start of a sandbox costs beside bubblewrap's, in one interleaved run.
+//! `bench`: what each command costs beside other runtimes and beside the kernel's own work, in one
+//! interleaved run.
+//!
+//! The method is the one of `docs/performance.md`: the programs take turns, medians and the 10th
+//! percentile of the wall clock, CPU time, and ratios to the floor program, which does with raw
+//! system calls what a runtime must do. A hot loop hides the waits for RCU grace periods: `--spaced`
+//! measures 100 ms apart.
 
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+mod bundle;
+mod cases;
+mod memory;
+mod report;
+mod sample;
+mod throughput;
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeVal;
 use nix::unistd::Uid;
 
+use self::cases::{CASES, Contestant};
+use self::sample::{Series, measure, reap};
+use self::world::{Runtime, World};
 use crate::cargo;
-use crate::external::APT_LINE;
-use crate::scratch::{ORDINARY_ID, Scratch};
-
-/// The hidden task that measures, started again as the ordinary user.
-pub(crate) const MEASURE: &str = "bench-measure";
 
 const MUSL: &str = "x86_64-unknown-linux-musl";
-const STATIC: &str = "-C target-feature=+crt-static -C relocation-model=static";
 
-/// The pause of the spaced form: a hot loop hides the waits for RCU grace periods.
+/// The pause of the spaced form.
 const PAUSE: Duration = Duration::from_millis(100);
 
-const WARM_UP: usize = 5;
+const WARM_UP: usize = 3;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Options {
+    cases: Vec<String>,
     rounds: usize,
     spaced: bool,
+    with: Vec<(String, PathBuf)>,
+    write: bool,
 }
 
 impl Options {
     fn parse(args: &[String]) -> Result<Options> {
-        let spaced = args.iter().any(|arg| arg == "--spaced");
-        let mut rounds = if spaced { 40 } else { 200 };
-        let mut rest = args.iter().filter(|arg| *arg != "--spaced");
+        let mut options = Options {
+            cases: Vec::new(),
+            rounds: 0,
+            spaced: false,
+            with: Vec::new(),
+            write: false,
+        };
+        let mut rest = args.iter();
         while let Some(arg) = rest.next() {
-            ensure!(arg == "--rounds", "bench: unknown option {arg}");
-            let value = rest.next().context("bench: --rounds needs a number")?;
-            rounds = value
-                .parse()
-                .with_context(|| format!("bench: --rounds {value}"))?;
-            ensure!(rounds > 0, "bench: --rounds needs a number above 0");
+            match arg.as_str() {
+                "--spaced" => options.spaced = true,
+                "--write" => options.write = true,
+                "--rounds" => {
+                    let value = rest.next().context("bench: --rounds needs a number")?;
+                    options.rounds = value
+                        .parse()
+                        .with_context(|| format!("bench: --rounds {value}"))?;
+                    ensure!(options.rounds > 0, "bench: --rounds needs a number above 0");
+                }
+                "--with" => {
+                    let value = rest.next().context("bench: --with needs NAME=PROGRAM")?;
+                    let (name, path) = value
+                        .split_once('=')
+                        .context("bench: --with needs NAME=PROGRAM")?;
+                    options.with.push((name.to_owned(), path.into()));
+                }
+                case if is_case(case) => options.cases.push(arg.clone()),
+                other => bail!("bench: unknown option or case {other}"),
+            }
         }
-        Ok(Options { rounds, spaced })
+        if options.rounds == 0 {
+            options.rounds = if options.spaced { 40 } else { 200 };
+        }
+        Ok(options)
+    }
+
+    fn wants(&self, case: &str) -> bool {
+        self.cases.is_empty() || self.cases.iter().any(|one| one == case)
     }
 }
 
-/// Builds the program and starts the measuring process.
+fn is_case(name: &str) -> bool {
+    const OTHER: &[&str] = &["throughput", "live", "memory"];
+    CASES.iter().any(|(case, _)| *case == name) || OTHER.contains(&name)
+}
+
+/// Builds the programs and measures.
 pub(crate) fn bench(args: &[String]) -> Result<()> {
-    Options::parse(args)?;
+    let options = Options::parse(args)?;
+    ensure!(
+        Uid::effective().is_root(),
+        "bench: containers of all runtimes need root"
+    );
     println!("==> build crabcan (release)");
-    let built = release_build()?;
+    let crabcan = release_build()?;
     println!("==> measure");
-    if !Uid::effective().is_root() {
-        return measure(&with_program(built, args)?);
+    let world = World::new(runtimes(crabcan, &options.with))?;
+    world.enter()?;
+    let mut report = report::Report::new(&world, options.rounds, options.spaced)?;
+    for (case, words) in CASES.iter().filter(|(case, _)| options.wants(case)) {
+        match cases::contestants(&world, case)? {
+            Some((contestants, running)) => {
+                let series = rounds(&contestants, &options);
+                if let Some(running) = running {
+                    running.stop()?;
+                }
+                report.case(case, words, &series?);
+            }
+            None => report.left_out(case, "the engines' profile is not installed"),
+        }
     }
-    let scratch = Scratch::new("crabcan-bench")?;
-    let own = std::env::current_exe().context("find xtask's own program")?;
-    let program = scratch.copy_program(&built)?;
-    let home = scratch.owned_directory("home")?;
-    let mut command = Command::new(scratch.copy_program(&own)?);
-    command.arg(MEASURE).args(with_program(program, args)?);
-    command.current_dir("/").env_clear().env("HOME", home);
-    command
-        .env("PATH", "/usr/bin:/bin")
-        .uid(ORDINARY_ID)
-        .gid(ORDINARY_ID);
-    cargo::succeed(&mut command)
+    if options.wants("throughput") {
+        report.throughput(&throughput::at_once(&world)?);
+    }
+    if options.wants("live") {
+        report.live(&throughput::beside_running(&world, options.rounds)?);
+    }
+    if options.wants("memory") {
+        report.memory(&memory::peaks(&world)?);
+    }
+    if options.write {
+        report.write()?;
+    }
+    Ok(())
 }
 
-fn with_program(program: PathBuf, args: &[String]) -> Result<Vec<String>> {
-    let Ok(program) = program.into_os_string().into_string() else {
-        bail!("the path of the program is not UTF-8");
+/// Lets the contestants take turns.
+fn rounds(contestants: &[Contestant], options: &Options) -> Result<Vec<Series>> {
+    let empty = |one: &Contestant| Series {
+        name: one.name.clone(),
+        samples: Vec::new(),
     };
-    Ok([&[program], args].concat())
+    let mut all: Vec<Series> = contestants.iter().map(empty).collect();
+    for round in 0..options.rounds + WARM_UP {
+        for (one, series) in contestants.iter().zip(&mut all) {
+            one.before.iter().try_for_each(sample::Line::run)?;
+            reap(one.orphans_before)?;
+            if options.spaced {
+                thread::sleep(PAUSE);
+            }
+            let sample = measure(&one.timed, one.orphans)?;
+            if let Some((last, first)) = one.after.split_last() {
+                first.iter().try_for_each(sample::Line::run)?;
+                reap(one.orphans_after)?;
+                last.run()?;
+            }
+            if round >= WARM_UP {
+                series.samples.push(sample);
+            }
+        }
+    }
+    Ok(all)
 }
 
-/// Static with musl where that target is installed: that is what a release is.
-fn release_build() -> Result<PathBuf> {
+/// crabcan, the packaged runtimes that are here, and those named on the command line.
+fn runtimes(crabcan: PathBuf, with: &[(String, PathBuf)]) -> Vec<Runtime> {
+    let mut all = vec![Runtime {
+        name: "crabcan".into(),
+        program: crabcan,
+    }];
+    for name in ["crun", "runc"] {
+        let program = ["/usr/bin", "/usr/sbin"].map(|directory| Path::new(directory).join(name));
+        match program.into_iter().find(|program| program.is_file()) {
+            Some(program) => all.push(Runtime {
+                name: name.into(),
+                program,
+            }),
+            None => println!("note: no {name} here (package {name})"),
+        }
+    }
+    let named = with.iter().map(|(name, program)| Runtime {
+        name: name.clone(),
+        program: program.clone(),
+    });
+    all.extend(named);
+    all
+}
+
+/// Static with musl where that target is installed: that is what a release is. All that tunes it
+/// stands in `[profile.release]` and `.cargo/config.toml`.
+pub(crate) fn release_build() -> Result<PathBuf> {
     let release = ["build", "--release", "-p", "crabcan-cli"];
     let built = if musl_is_installed()? {
-        let args = [&release[..], &["--target", MUSL]].concat();
-        cargo::build(&args, Some(STATIC))?
+        cargo::build(&[&release[..], &["--target", MUSL]].concat(), None)?
     } else {
         println!("note: not static: `rustup target add {MUSL}` is missing");
         cargo::build(&release, None)?
@@ -105,125 +209,6 @@ fn musl_is_installed() -> Result<bool> {
     }))
 }
 
-/// Measures; `args` are the path of `crabcan` and the options of `bench`.
-pub(crate) fn measure(args: &[String]) -> Result<()> {
-    let (crabcan, args) = args
-        .split_first()
-        .context("the path of crabcan is missing")?;
-    let options = Options::parse(args)?;
-    let bwrap = "bwrap --unshare-all --ro-bind / / --proc /proc --dev /dev /bin/true";
-    let lines = [
-        ("crabcan", vec![crabcan.as_str(), "--", "/bin/true"]),
-        ("bwrap", bwrap.split(' ').collect()),
-        ("bare", vec!["/bin/true"]),
-    ];
-    let mut series: Vec<Series> = lines.iter().map(|(name, _)| Series::new(name)).collect();
-    for round in 0..options.rounds + WARM_UP {
-        for ((_, line), series) in lines.iter().zip(&mut series) {
-            if options.spaced {
-                thread::sleep(PAUSE);
-            }
-            let sample = once(line)?;
-            if round >= WARM_UP {
-                series.samples.push(sample);
-            }
-        }
-    }
-    let pause = if options.spaced {
-        "100 ms apart"
-    } else {
-        "hot loop"
-    };
-    println!(
-        "{} rounds, interleaved, {pause}, uid {}",
-        options.rounds,
-        Uid::effective()
-    );
-    print!("{}", table(&series));
-    Ok(())
-}
-
-/// The wall and the CPU time (user and system, with all waited-for descendants) of one run, in µs.
-#[derive(Debug, Clone, Copy)]
-struct Sample {
-    wall: i64,
-    cpu: i64,
-}
-
-fn once(line: &[&str]) -> Result<Sample> {
-    let (program, args) = line.split_first().context("an empty command")?;
-    let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null());
-    let before = cpu_of_children()?;
-    // std's Instant is CLOCK_MONOTONIC.
-    let start = Instant::now();
-    let status = match command.status() {
-        Ok(status) => status,
-        Err(error) if *program == "bwrap" => bail!("bwrap: {error}\nhint: {APT_LINE}"),
-        Err(error) => return Err(error).context(format!("run {program}")),
-    };
-    let wall = i64::try_from(start.elapsed().as_micros()).context("a run without end")?;
-    ensure!(status.success(), "`{}`: {status}", line.join(" "));
-    Ok(Sample {
-        wall,
-        cpu: cpu_of_children()? - before,
-    })
-}
-
-/// All that is added between two calls comes from the one child waited for between them.
-fn cpu_of_children() -> Result<i64> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("getrusage")?;
-    let micros = |time: TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
-    Ok(micros(usage.user_time()) + micros(usage.system_time()))
-}
-
-#[derive(Debug)]
-struct Series {
-    name: &'static str,
-    samples: Vec<Sample>,
-}
-
-impl Series {
-    fn new(name: &'static str) -> Series {
-        Series {
-            name,
-            samples: Vec::new(),
-        }
-    }
-
-    /// The sample below which `percent` of them lie, in milliseconds.
-    fn percentile(&self, percent: usize, value: impl Fn(&Sample) -> i64) -> f64 {
-        let mut values: Vec<i64> = self.samples.iter().map(value).collect();
-        values.sort_unstable();
-        let index = values.len().saturating_sub(1) * percent / 100;
-        values
-            .get(index)
-            .map_or(f64::NAN, |&micros| micros as f64 / 1000.0)
-    }
-}
-
-fn table(series: &[Series]) -> String {
-    let mut text = format!(
-        "{:10}{:>12}{:>12}{:>12}\n",
-        "ms", "median", "10th", "CPU median"
-    );
-    for one in series {
-        let (median, low) = (
-            one.percentile(50, |s| s.wall),
-            one.percentile(10, |s| s.wall),
-        );
-        let cpu = one.percentile(50, |s| s.cpu);
-        text += &format!("{:10}{median:12.3}{low:12.3}{cpu:12.3}\n", one.name);
-    }
-    if let [crabcan, bwrap, ..] = series {
-        let ratio =
-            |value: fn(&Sample) -> i64| crabcan.percentile(50, value) / bwrap.percentile(50, value);
-        let (wall, cpu) = (ratio(|s| s.wall), ratio(|s| s.cpu));
-        text += &format!("crabcan : bwrap = {wall:.3} (wall), {cpu:.3} (CPU), of medians\n");
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -237,53 +222,22 @@ mod tests {
 
     #[test]
     fn the_options() {
-        assert_eq!(
-            options("").unwrap(),
-            Options {
-                rounds: 200,
-                spaced: false
-            }
-        );
-        assert_eq!(
-            options("--spaced").unwrap(),
-            Options {
-                rounds: 40,
-                spaced: true
-            }
-        );
-        assert_eq!(
-            options("--rounds 7 --spaced").unwrap(),
-            Options {
-                rounds: 7,
-                spaced: true
-            }
-        );
-        for bad in ["--rounds", "--rounds x", "--rounds 0", "--round 1"] {
+        let all = options("").unwrap();
+        assert_eq!((all.rounds, all.spaced), (200, false));
+        assert!(all.wants("exec"));
+        assert_eq!(options("--spaced").unwrap().rounds, 40);
+        let some = options("run exec --rounds 7 --with new=/x/crun").unwrap();
+        assert!(some.wants("exec") && !some.wants("state"));
+        assert_eq!((some.rounds, some.with[0].0.as_str()), (7, "new"));
+        for bad in [
+            "--rounds",
+            "--rounds x",
+            "--rounds 0",
+            "--round 1",
+            "--with x",
+            "walk",
+        ] {
             assert!(options(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn percentiles_and_ratio() {
-        let series = |name, factor| Series {
-            name,
-            samples: (1..=101)
-                .rev()
-                .map(|n| Sample {
-                    wall: n * factor,
-                    cpu: n,
-                })
-                .collect(),
-        };
-        let (a, b) = (series("crabcan", 1000), series("bwrap", 2000));
-        assert!((a.percentile(50, |s| s.wall) - 51.0).abs() < 1e-9);
-        assert!((a.percentile(10, |s| s.wall) - 11.0).abs() < 1e-9);
-        assert!(table(&[a, b]).contains("= 0.500 (wall), 1.000 (CPU)"));
-    }
-
-    #[test]
-    fn a_failing_payload_is_no_sample() {
-        assert!(once(&["/bin/false"]).is_err());
-        assert!(once(&["/bin/true"]).unwrap().wall > 0);
     }
 }

@@ -29,8 +29,10 @@ usage: cargo xtask TASK
   test [ARGS…]          every test that can run here; as root also those of an ordinary user
   test-root [ARGS…]     the privileged tests: built as the caller, run under `sudo -n`
   tidy                  the invariants of the tree that a program can check
-  bench [--rounds N] [--spaced]
-                        the start of a sandbox beside bubblewrap's
+  bench [CASE]... [--rounds N] [--spaced] [--with NAME=PROGRAM]... [--write]
+                        every command beside crun, runc, bubblewrap and the kernel's own work, as
+                        root; cases: run run-seccomp create-start-delete create start exec state
+                        kill delete sandbox throughput live memory; --write: docs/performance.md
 
 ARGS go to the test programs, for instance a part of a test's name, or --nocapture.";
 
@@ -56,7 +58,6 @@ fn dispatch(args: &[String]) -> Result<()> {
         ("test-root", rest) => test::test_root(rest),
         ("tidy", []) => tidy::tidy(),
         ("bench", rest) => bench::bench(rest),
-        (bench::MEASURE, rest) => bench::measure(rest),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");
             Ok(())

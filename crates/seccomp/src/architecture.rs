@@ -113,6 +113,18 @@ impl Architecture {
         Self::ALL[self as usize].1
     }
 
+    /// How many bits an argument has. Where these are 32, what a filter finds above them says
+    /// nothing (mostly zero, the sign on o32 of MIPS) and is not looked at. The registers of x32 and
+    /// of n32 have 64, in spite of their pointers.
+    #[must_use]
+    pub fn argument_bits(self) -> u32 {
+        match self {
+            Self::X86 | Self::Arm | Self::Mips | Self::Mipsel | Self::Ppc | Self::S390 => 32,
+            Self::Parisc | Self::M68k | Self::Sh | Self::Sheb => 32,
+            _ => 64,
+        }
+    }
+
     /// Whether the lower half of an argument comes first in memory.
     #[must_use]
     pub fn little_endian(self) -> bool {

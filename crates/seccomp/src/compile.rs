@@ -32,7 +32,7 @@ impl Profile {
         // Each is put in front of those before, so the one that is asked first comes last.
         for audit in self.audits()?.into_iter().rev() {
             let starts = self.starts(&mut graph, &named, audit)?;
-            let (tree, levels) = tree(&mut graph, &starts);
+            let (tree, levels) = tree(&mut graph, &segments(&starts));
             depth = depth.max(levels);
             root = graph.fork(Word::ARCHITECTURE, Ask::Eq(audit), tree, root);
             graph.check()?;
@@ -118,22 +118,71 @@ impl Profile {
     }
 }
 
-/// A balanced tree over the ranges, and how many questions it asks at most.
-fn tree(graph: &mut Graph, starts: &[Start]) -> (NodeId, u32) {
-    match starts {
-        [] => (graph.give(Action::KillProcess.to_return()), 0),
-        [(_, only)] => (*only, 0),
-        // One number that differs from both sides is found by one question.
-        [(_, side), (number, middle), (after, other)] if side == other && after - number == 1 => {
-            let node = graph.fork(Word::NUMBER, Ask::Eq(*number), *middle, *side);
-            (node, 1)
+/// Neighbouring ranges that one answer fits, but for single numbers.
+struct Segment {
+    from: u32,
+    answer: NodeId,
+    /// Each costs one question at the end, where two ranges more would cost two on the way.
+    exceptions: Vec<(u32, NodeId)>,
+    /// How often it is likely to be asked for: how many numbers it has, within bounds.
+    weight: u32,
+}
+
+/// More exceptions make a shorter program with longer ways.
+const MAX_EXCEPTIONS: usize = 2;
+/// A range of this many numbers is as likely as can be: the last range has no end.
+const MAX_WEIGHT: u32 = 64;
+
+fn segments(starts: &[Start]) -> Vec<Segment> {
+    let mut segments: Vec<Segment> = Vec::with_capacity(starts.len());
+    let mut at = 0;
+    while let Some((from, answer)) = starts.get(at) {
+        let end = starts.get(at + 1).map_or(u32::MAX, |next| next.0);
+        let mut segment = Segment {
+            from: *from,
+            answer: *answer,
+            exceptions: Vec::new(),
+            weight: (end - from).min(MAX_WEIGHT),
+        };
+        at += 1;
+        while let [(number, other), (after, again), ..] = starts[at..]
+            && after - number == 1
+            && again == *answer
+            && segment.exceptions.len() < MAX_EXCEPTIONS
+        {
+            segment.exceptions.push((number, other));
+            let end = starts.get(at + 2).map_or(u32::MAX, |next| next.0);
+            segment.weight = (segment.weight + (end - number).min(MAX_WEIGHT)).min(MAX_WEIGHT);
+            at += 2;
         }
-        _ => {
-            let (below, above) = starts.split_at(starts.len() / 2);
-            let (no, left) = tree(graph, below);
-            let (yes, right) = tree(graph, above);
-            let node = graph.fork(Word::NUMBER, Ask::Ge(above[0].0), yes, no);
-            (node, 1 + left.max(right))
-        }
+        segments.push(segment);
     }
+    segments
+}
+
+/// A tree over the ranges in which likely ones are near, and how many questions it asks at most.
+fn tree(graph: &mut Graph, segments: &[Segment]) -> (NodeId, u32) {
+    if let [] | [_] = segments {
+        let Some(leaf) = segments.first() else {
+            return (graph.give(Action::KillProcess.to_return()), 0);
+        };
+        let mut node = leaf.answer;
+        for (number, other) in leaf.exceptions.iter().rev() {
+            node = graph.fork(Word::NUMBER, Ask::Eq(*number), *other, node);
+        }
+        return (node, leaf.exceptions.len() as u32);
+    }
+    let total: u32 = segments.iter().map(|one| one.weight).sum();
+    let mut before = 0;
+    // Where the two sides are as alike as can be.
+    let halves = segments[..segments.len() - 1].iter().map(|one| {
+        before += one.weight;
+        before.abs_diff(total - before)
+    });
+    let middle = halves.enumerate().min_by_key(|(_, difference)| *difference);
+    let (below, above) = segments.split_at(middle.map_or(1, |(at, _)| at + 1));
+    let (no, left) = tree(graph, below);
+    let (yes, right) = tree(graph, above);
+    let node = graph.fork(Word::NUMBER, Ask::Ge(above[0].from), yes, no);
+    (node, 1 + left.max(right))
 }

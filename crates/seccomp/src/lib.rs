@@ -31,21 +31,30 @@
 //! # What decides
 //! The first rule of the profile that names the call and whose conditions hold; otherwise the
 //! default action. Conditions on one argument are joined by *or*, those of different arguments by
-//! *and*. (libseccomp lets a rule without conditions win over an earlier one with conditions; here
-//! the order is kept.) A call that is newer than the newest one named by the profile gets ENOSYS
-//! instead of an [`Action::Errno`] default, for each architecture on its own, so that programs fall
-//! back to the older call; [`Profile::enosys_for_newer`] switches that off.
+//! *and*. [`Profile::explain`] shows it as data, [`Filter::disassembly`] the program.
+//!
+//! A call that is newer than the newest one named by the profile gets ENOSYS where the default
+//! action does not let it through, for each architecture on its own, so that programs fall back to
+//! the older call; [`Profile::enosys_for_newer`] switches that off.
 //!
 //! A process that calls by an architecture which the profile does not have is killed. With no
 //! architecture at all, the profile is for the native one; the native one is not added otherwise.
 //!
+//! `socketcall` and `ipc`, the multiplexers of some architectures, follow the rules of the calls
+//! that they stand for. The arguments of these are out of sight there: of what conditional rules and
+//! the default action say, the strictest happens. A rule for the multiplexer itself comes first.
+//!
+//! # Profiles that are there already
+//! [`builtin`] has an allow-list for untrusted programs and the tutorial's rules. With the feature
+//! `json`, profiles are read from the OCI `linux.seccomp` and from the container engines' own
+//! format, see `json`; they mean what they mean with runtimes that use libseccomp.
+//!
 //! # Limits
-//! Arguments are compared as 64-bit words; what a pointer points to is out of reach. A condition on
-//! an argument that the kernel reads as 32 bits wants [`Comparison::MaskedEq`] with the mask
-//! `0xffff_ffff`, else set upper bits slip past it. The multiplexers `socketcall` and `ipc` of some
-//! 32-bit architectures are calls of their own: a rule for `socket` does not reach them. System
-//! calls are known up to Linux 6.18 ([`Filter::unknown`] tells of the rest). Profiles are not read
-//! from JSON here, and there are none built in.
+//! Arguments are compared as 64-bit words, on 32-bit architectures as 32-bit words; what a pointer
+//! points to is out of reach. A condition on an argument that the kernel reads as 32 bits wants
+//! [`Comparison::MaskedEq`] with the mask `0xffff_ffff`, else set upper bits slip past it. System
+//! calls are known up to Linux 6.18 ([`Filter::unknown`] tells of the rest). A program has at most
+//! 4096 instructions.
 //!
 //! # Kernel versions and privileges
 //! | what | Linux |

@@ -5,9 +5,10 @@ use std::ops::RangeInclusive;
 use crate::architecture::{ARM_PRIVATE, X32_BIT};
 use crate::{Action, Architecture, Profile, Rule, syscalls};
 
-/// The names of a profile's rules, looked up once: index of the name, and of the rule.
+/// The names of a profile's rules, looked up once.
 #[derive(Debug)]
 pub(crate) struct Named {
+    /// The index of a name, and a rule that has it: by name, then in the profile's order.
     pairs: Vec<(usize, usize)>,
 }
 
@@ -23,6 +24,8 @@ impl Named {
                 }
             }
         }
+        pairs.sort_unstable();
+        pairs.dedup();
         Self { pairs }
     }
 
@@ -41,12 +44,12 @@ impl Named {
 
     /// The rules that name a call, in the profile's order.
     pub(crate) fn rules(&self, name: &str) -> impl Iterator<Item = usize> {
-        let index = syscalls::index(name);
-        let of_it = self
-            .pairs
-            .iter()
-            .filter(move |(one, _)| Some(*one) == index);
-        of_it.map(|(_, rule)| *rule)
+        let of_it = syscalls::index(name).map_or(&[][..], |index| {
+            let from = self.pairs.partition_point(|(one, _)| *one < index);
+            let rest = &self.pairs[from..];
+            &rest[..rest.partition_point(|(one, _)| *one == index)]
+        });
+        of_it.iter().map(|(_, rule)| *rule)
     }
 }
 

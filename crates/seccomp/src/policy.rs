@@ -24,7 +24,6 @@ pub(crate) fn ranges(
         .into_iter()
         .map(|(from, action)| (from, graph.give(action.to_return())))
         .collect();
-    let little_endian = architecture.little_endian();
     let default = graph.give(profile.default.to_return());
     let mut starts: Vec<Start> = Vec::with_capacity(128);
     let mut decided: HashMap<Vec<usize>, NodeId> = HashMap::new();
@@ -42,7 +41,7 @@ pub(crate) fn ranges(
                 Some(node) => *node,
                 None => {
                     let outcome = Outcome::new(profile, rules.iter().copied());
-                    let node = decide(graph, &outcome, default, little_endian)?;
+                    let node = decide(graph, &outcome, default, architecture)?;
                     decided.insert(rules.clone(), node);
                     node
                 }
@@ -56,7 +55,7 @@ pub(crate) fn ranges(
     for one in &multiplexer::ALL {
         if let Some(number) = one.number(architecture) {
             let default = graph.give(unnamed.action(number).to_return());
-            if let Some(node) = multiplexed(graph, profile, named, one, default, little_endian)? {
+            if let Some(node) = multiplexed(graph, profile, named, one, default, architecture)? {
                 replace(&mut starts, number, node);
             }
         }
@@ -82,20 +81,20 @@ fn multiplexed(
     named: &Named,
     multiplexer: &Multiplexer,
     default: NodeId,
-    little_endian: bool,
+    architecture: Architecture,
 ) -> Result<Option<NodeId>, Error> {
     let parts = multiplexer.decided(profile, named);
     let outcome = Outcome::new(profile, named.rules(multiplexer.name));
     if parts.is_empty() || outcome.otherwise.is_some() {
         return Ok(None);
     }
-    let (_, lower) = Word::halves(0, little_endian);
+    let (lower, _) = Word::halves(0, architecture);
     let mut node = default;
     for (part, action) in parts.into_iter().rev() {
         let hit = graph.give(action.to_return());
         node = graph.test(lower, multiplexer.ask(part), hit, node);
     }
-    decide(graph, &outcome, node, little_endian).map(Some)
+    decide(graph, &outcome, node, architecture).map(Some)
 }
 
 /// Gives one number another answer.
@@ -136,7 +135,7 @@ fn decide(
     graph: &mut Graph,
     outcome: &Outcome<'_>,
     default: NodeId,
-    little_endian: bool,
+    architecture: Architecture,
 ) -> Result<NodeId, Error> {
     let mut node = match outcome.otherwise {
         Some(action) => graph.give(action.to_return()),
@@ -144,7 +143,7 @@ fn decide(
     };
     for rule in outcome.conditional.iter().rev() {
         let hit = graph.give(rule.action.to_return());
-        node = conditions(graph, rule, hit, node, little_endian);
+        node = conditions(graph, rule, hit, node, architecture);
         graph.check()?;
     }
     Ok(node)
@@ -156,7 +155,7 @@ fn conditions(
     rule: &Rule,
     hit: NodeId,
     miss: NodeId,
-    little_endian: bool,
+    architecture: Architecture,
 ) -> NodeId {
     let mut node = hit;
     for argument in (0..6).rev() {
@@ -169,7 +168,7 @@ fn conditions(
         if comparisons.peek().is_none() {
             continue;
         }
-        let words = Word::halves(argument, little_endian);
+        let words = Word::halves(argument, architecture);
         let next = node;
         node = miss;
         for comparison in comparisons {
@@ -182,12 +181,12 @@ fn conditions(
 /// One comparison of a 64-bit argument, on its two halves.
 fn compare(
     graph: &mut Graph,
-    words: (Word, Word),
+    words: (Word, Option<Word>),
     comparison: Comparison,
     yes: NodeId,
     no: NodeId,
 ) -> NodeId {
-    let (upper, lower) = words;
+    let (lower, upper) = words;
     // The halves of a constant; what is cut off is the other half.
     let high = |value: u64| (value >> 32) as u32;
     let low = |value: u64| value as u32;
@@ -197,7 +196,7 @@ fn compare(
         Comparison::Le(value) => compare(graph, words, Comparison::Gt(value), no, yes),
         Comparison::Eq(value) => {
             // The lower half first: it is the one that tells values apart.
-            let rest = graph.test(upper, Ask::Eq(high(value)), yes, no);
+            let rest = ask_half(graph, upper, Ask::Eq(high(value)), yes, no);
             graph.test(lower, Ask::Eq(low(value)), rest, no)
         }
         Comparison::Gt(value) | Comparison::Ge(value) => {
@@ -206,25 +205,41 @@ fn compare(
                 _ => Ask::Ge(low(value)),
             };
             let same = graph.test(lower, ask, yes, no);
-            let rest = graph.test(upper, Ask::Eq(high(value)), same, no);
-            graph.test(upper, Ask::Gt(high(value)), yes, rest)
+            let rest = ask_half(graph, upper, Ask::Eq(high(value)), same, no);
+            ask_half(graph, upper, Ask::Gt(high(value)), yes, rest)
         }
         Comparison::MaskedEq { mask, value } => {
             let rest = masked(graph, upper, high(mask), high(value), yes, no);
-            masked(graph, lower, low(mask), low(value), rest, no)
+            masked(graph, Some(lower), low(mask), low(value), rest, no)
         }
     }
 }
 
-fn masked(graph: &mut Graph, word: Word, mask: u32, value: u32, yes: NodeId, no: NodeId) -> NodeId {
+/// Asks a half, which counts as zero where there is none.
+fn ask_half(graph: &mut Graph, word: Option<Word>, ask: Ask, yes: NodeId, no: NodeId) -> NodeId {
+    match word {
+        Some(word) => graph.test(word, ask, yes, no),
+        None if ask.of_zero() => yes,
+        None => no,
+    }
+}
+
+fn masked(
+    graph: &mut Graph,
+    word: Option<Word>,
+    mask: u32,
+    value: u32,
+    yes: NodeId,
+    no: NodeId,
+) -> NodeId {
     let value = value & mask;
     if mask == u32::MAX {
-        graph.test(word, Ask::Eq(value), yes, no)
+        ask_half(graph, word, Ask::Eq(value), yes, no)
     } else if value == 0 {
-        graph.test(word, Ask::Any(mask), no, yes)
+        ask_half(graph, word, Ask::Any(mask), no, yes)
     } else if mask.is_power_of_two() {
-        graph.test(word, Ask::Any(mask), yes, no)
+        ask_half(graph, word, Ask::Any(mask), yes, no)
     } else {
-        graph.test(word, Ask::Masked(mask, value), yes, no)
+        ask_half(graph, word, Ask::Masked(mask, value), yes, no)
     }
 }

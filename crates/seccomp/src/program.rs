@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::Error;
 use crate::filter::{Instruction, MAX_INSTRUCTIONS};
+use crate::{Architecture, Error};
 
 /// A word of the kernel's `struct seccomp_data`, by its offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,14 +18,14 @@ impl Word {
     pub(crate) const NUMBER: Self = Self(0);
     pub(crate) const ARCHITECTURE: Self = Self(4);
 
-    /// The upper and the lower half of an argument.
-    pub(crate) fn halves(argument: u32, little_endian: bool) -> (Self, Self) {
-        let first = 16 + 8 * argument;
-        if little_endian {
-            (Self(first + 4), Self(first))
-        } else {
-            (Self(first), Self(first + 4))
-        }
+    /// The lower half of an argument, and the upper one where the architecture has it.
+    pub(crate) fn halves(argument: u32, architecture: Architecture) -> (Self, Option<Self>) {
+        let (first, second) = (Self(16 + 8 * argument), Self(20 + 8 * argument));
+        let (lower, upper) = match architecture.little_endian() {
+            true => (first, second),
+            false => (second, first),
+        };
+        (lower, (architecture.argument_bits() == 64).then_some(upper))
     }
 }
 
@@ -49,6 +49,16 @@ pub(crate) enum Ask {
 struct Question {
     word: Word,
     ask: Ask,
+}
+
+impl Ask {
+    /// The answer for a word that is always zero.
+    pub(crate) fn of_zero(self) -> bool {
+        match self {
+            Self::Eq(value) | Self::Ge(value) | Self::Masked(_, value) => value == 0,
+            Self::Gt(_) | Self::Any(_) => false,
+        }
+    }
 }
 
 /// A node of the graph.

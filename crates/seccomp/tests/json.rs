@@ -189,6 +189,7 @@ fn each_bad_field_of_the_specification_is_named() {
 fn a_wrong_type_is_named_with_its_field() {
     let bad = [
         ("7", "."),
+        (r#"{""x"#, "."),
         ("{", "."),
         ("{} {}", "."),
         (r#"{"defaultErrnoRet":-1}"#, "defaultErrnoRet"),
@@ -344,8 +345,17 @@ fn each_bad_field_of_the_engines_is_named() {
     for (text, expected) in bad {
         assert_eq!(engine(&text).unwrap_err().to_string(), expected, "{text}");
     }
-    match engine(&rule(r#","arg":[]"#)) {
-        Err(Error::Json { field, .. }) => assert_eq!(field, "syscalls[0].arg"),
-        other => panic!("{other:?}"),
+    for (entry, expected) in [
+        (r#","arg":[]"#, "syscalls[0].arg"),
+        (
+            r#","args":[{"valuetwo":1}]"#,
+            "syscalls[0].args[0].valuetwo",
+        ),
+        (r#","includes":{"cap":[]}"#, "syscalls[0].includes.cap"),
+    ] {
+        match engine(&rule(entry)) {
+            Err(Error::Json { field, .. }) => assert_eq!(field, expected),
+            other => panic!("{entry}: {other:?}"),
+        }
     }
 }

@@ -26,9 +26,11 @@ type Check = (&'static str, fn(), fn(ExitStatus) -> bool);
 const CHECKS: &[Check] = &[
     ("errno", errno, |status| status.success()),
     ("argument", argument, |status| status.success()),
-    ("allow_and_log", allow_and_log, |status| status.success()),
+    ("allow", allow, |status| status.success()),
+    ("log", log, |status| status.success()),
     ("trap", trap, |status| status.success()),
     ("trace_without_tracer", trace, |status| status.success()),
+    ("trace_with_tracer", traced, |status| status.success()),
     ("kill_process", kill_process, killed),
     ("kill_thread", kill_thread, |status| status.success()),
     ("notify", notify, |status| status.success()),
@@ -119,11 +121,48 @@ fn argument() {
     assert_eq!(ioctl(77, 0xff_0000_0001), libc::EBADF);
 }
 
-fn allow_and_log() {
-    put(Action::Log);
-    assert!(getpgid().unwrap() > 0);
+fn allow() {
     put(Action::Allow);
     assert!(getpgid().unwrap() > 0);
+}
+
+/// The call is made, and the kernel's log tells of it.
+fn log() {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    let kernel_log = options.read(true).custom_flags(libc::O_NONBLOCK);
+    let kernel_log = kernel_log.open("/dev/kmsg").and_then(|mut log| {
+        io::Seek::seek(&mut log, io::SeekFrom::End(0))?;
+        Ok(log)
+    });
+    put(Action::Log);
+    assert!(getpgid().unwrap() > 0);
+    match kernel_log {
+        Ok(log) => assert!(
+            tells_of_it(log),
+            "the kernel's log does not tell of the call"
+        ),
+        Err(error) => println!("the kernel's log can't be read ({error}): not looked at"),
+    }
+}
+
+/// Looks through the kernel's log for this process and `SECCOMP_RET_LOG`.
+fn tells_of_it(mut log: std::fs::File) -> bool {
+    let process = format!(" pid={} ", std::process::id());
+    let mut record = [0; 8192];
+    for _ in 0..200 {
+        match io::Read::read(&mut log, &mut record) {
+            Ok(length) => {
+                let text = String::from_utf8_lossy(&record[..length]);
+                if text.contains(&process) && text.contains("code=0x7ffc0000") {
+                    return true;
+                }
+            }
+            // Nothing yet, or so much that some of it was overwritten.
+            Err(_) => thread::sleep(std::time::Duration::from_millis(10)),
+        }
+    }
+    false
 }
 
 static CAUGHT: AtomicBool = AtomicBool::new(false);
@@ -144,6 +183,57 @@ fn trap() {
 fn trace() {
     put(Action::Trace(7));
     assert_eq!(getpgid(), Err(libc::ENOSYS));
+}
+
+/// The tracer is asked, gets the message, and lets the call happen.
+fn traced() {
+    // SAFETY: this process has one thread, so the copy of it may do what it likes.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: the request has no pointers.
+        unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };
+        // SAFETY: the signal stops this process until its tracer lets it go on.
+        unsafe { libc::raise(libc::SIGSTOP) };
+        put(Action::Trace(4242));
+        let made = getpgid().is_ok_and(|group| group > 0);
+        std::process::exit(i32::from(!made));
+    }
+    assert!(child > 0);
+    assert_eq!(wait(child) >> 8, libc::SIGSTOP);
+    // SAFETY: the request has no pointers.
+    let set = unsafe {
+        libc::ptrace(
+            libc::PTRACE_SETOPTIONS,
+            child,
+            0,
+            libc::PTRACE_O_TRACESECCOMP,
+        )
+    };
+    assert_eq!(set, 0);
+    go_on(child);
+    assert_eq!(
+        wait(child) >> 8,
+        libc::SIGTRAP | libc::PTRACE_EVENT_SECCOMP << 8
+    );
+    let mut message: libc::c_ulong = 0;
+    // SAFETY: the kernel writes one long, and it outlives the call.
+    let got = unsafe { libc::ptrace(libc::PTRACE_GETEVENTMSG, child, 0, &raw mut message) };
+    assert_eq!((got, message), (0, 4242));
+    go_on(child);
+    assert_eq!(wait(child), 0, "the call was not made");
+}
+
+fn go_on(child: i32) {
+    // SAFETY: the request has no pointers.
+    assert_eq!(unsafe { libc::ptrace(libc::PTRACE_CONT, child, 0, 0) }, 0);
+}
+
+/// The status of a child that has stopped or ended.
+fn wait(child: i32) -> i32 {
+    let mut status = 0;
+    // SAFETY: the kernel writes one integer, and it outlives the call.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    status
 }
 
 fn kill_process() {

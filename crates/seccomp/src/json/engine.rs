@@ -79,7 +79,7 @@ pub struct EngineSyscall {
     pub errno: Option<String>,
     /// Conditions on their arguments.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub args: Option<Vec<Arg>>,
+    pub args: Option<Vec<EngineArg>>,
     /// For people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
@@ -89,6 +89,25 @@ pub struct EngineSyscall {
     /// The rule is not for targets that are any of this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub excludes: Option<Selector>,
+}
+
+/// An entry of `args`: an [`Arg`] in which nothing else may stand, since a misspelt `valueTwo` would
+/// compare with zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct EngineArg {
+    /// Which argument, counted from zero. Required.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<u32>,
+    /// What it is compared with, or the mask. Required.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<u64>,
+    /// What the masked argument is compared with; absent: zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_two: Option<u64>,
+    /// How it is compared. Required.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub op: Option<String>,
 }
 
 /// `includes` and `excludes`.
@@ -206,7 +225,10 @@ impl EngineSyscall {
             names,
             action: self.action.clone(),
             errno_ret: errno::number(self.errno.as_deref(), self.errno_ret, &of_errno)?,
-            args: self.args.clone(),
+            args: self
+                .args
+                .as_ref()
+                .map(|args| args.iter().map(EngineArg::plain).collect()),
         })
     }
 
@@ -214,6 +236,17 @@ impl EngineSyscall {
         let includes = Facts::of(self.includes.as_ref(), target, &format!("{field}.includes"))?;
         let excludes = Facts::of(self.excludes.as_ref(), target, &format!("{field}.excludes"))?;
         Ok(includes.all() && !excludes.any())
+    }
+}
+
+impl EngineArg {
+    fn plain(&self) -> Arg {
+        Arg {
+            index: self.index,
+            value: self.value,
+            value_two: self.value_two,
+            op: self.op.clone(),
+        }
     }
 }
 

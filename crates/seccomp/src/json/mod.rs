@@ -52,7 +52,7 @@ use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 
-pub use engine::{ArchMap, EngineProfile, EngineSyscall, Selector, Target};
+pub use engine::{ArchMap, EngineArg, EngineProfile, EngineSyscall, Selector, Target};
 pub use oci::{Arg, Seccomp, Syscall};
 
 use crate::{Action, Error, Operator, Profile, Rule, syscalls};
@@ -104,9 +104,13 @@ fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Error> {
     let whole = || ".".to_owned();
     let mut reader = serde_json::Deserializer::from_slice(text);
     let document = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        // A question mark is what a path has for a value that never came.
+        // So a path is where no value came, or the key is empty.
         let field = error.path().to_string();
-        let field = if field == "?" { whole() } else { field };
+        let field = if matches!(&*field, "?" | "") {
+            whole()
+        } else {
+            field
+        };
         let source = error.into_inner();
         Error::Json { field, source }
     })?;

@@ -63,7 +63,7 @@ pub struct Arg {
     /// What it is compared with, or the mask. Required.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<u64>,
-    /// What the masked argument is compared with.
+    /// What the masked argument is compared with; absent: zero.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value_two: Option<u64>,
     /// How it is compared. Required.

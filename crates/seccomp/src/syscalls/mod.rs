@@ -46,16 +46,50 @@ pub fn is_known(name: &str) -> bool {
     index(name).is_some()
 }
 
+/// How many places the table of hashes has: few names meet in one.
+const PLACES: usize = 2048;
+
+/// Each name's index at the place of its hash, or at the next free one.
+static HASHES: [u16; PLACES] = hashes();
+
+const fn hashes() -> [u16; PLACES] {
+    let mut places = [ABSENT; PLACES];
+    let mut index = 0;
+    while index < COUNT {
+        let (start, end) = (STARTS[index] as usize, STARTS[index + 1] as usize - 1);
+        let (_, from) = TEXT.as_bytes().split_at(start);
+        let (name, _) = from.split_at(end - start);
+        let mut place = place(name);
+        while places[place] != ABSENT {
+            place = (place + 1) % PLACES;
+        }
+        places[place] = index as u16;
+        index += 1;
+    }
+    places
+}
+
+/// Where a name's index is looked for first: the hash of Fowler, Noll and Vo.
+const fn place(name: &[u8]) -> usize {
+    let mut hash = 0x811c_9dc5u32;
+    let mut at = 0;
+    while at < name.len() {
+        hash = (hash ^ name[at] as u32).wrapping_mul(0x0100_0193);
+        at += 1;
+    }
+    (hash ^ hash >> 15) as usize % PLACES
+}
+
 /// Where a name is in the list.
 pub(crate) fn index(name: &str) -> Option<usize> {
-    let (mut low, mut high) = (0, COUNT);
-    while low < high {
-        let middle = usize::midpoint(low, high);
-        match name_at(middle).cmp(name) {
-            std::cmp::Ordering::Less => low = middle + 1,
-            std::cmp::Ordering::Greater => high = middle,
-            std::cmp::Ordering::Equal => return Some(middle),
+    let mut place = place(name.as_bytes());
+    // There are free places, so this ends.
+    while HASHES[place] != ABSENT {
+        let index = usize::from(HASHES[place]);
+        if name_at(index) == name {
+            return Some(index);
         }
+        place = (place + 1) % PLACES;
     }
     None
 }

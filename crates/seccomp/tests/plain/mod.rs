@@ -181,8 +181,9 @@ impl Plain {
         let Some(found) = numbers.iter().find(is_meant) else {
             return Action::KillProcess;
         };
+        let arguments = seen(found.architecture, call.arguments);
         for ((action, _, conditions), numbers) in self.rules.iter().zip(&found.rules) {
-            if numbers.contains(&call.number) && holds(conditions, &call.arguments) {
+            if numbers.contains(&call.number) && holds(conditions, &arguments) {
                 return *action;
             }
         }
@@ -265,6 +266,26 @@ impl Plain {
             }
         }
         edges
+    }
+}
+
+/// What an architecture has of the arguments.
+pub(crate) fn seen(architecture: Architecture, arguments: [u64; 6]) -> [u64; 6] {
+    let narrow = [
+        Architecture::X86,
+        Architecture::Arm,
+        Architecture::Mips,
+        Architecture::Mipsel,
+        Architecture::Ppc,
+        Architecture::S390,
+        Architecture::Parisc,
+        Architecture::M68k,
+        Architecture::Sh,
+        Architecture::Sheb,
+    ];
+    match narrow.contains(&architecture) {
+        true => arguments.map(|one| one & 0xffff_ffff),
+        false => arguments,
     }
 }
 

@@ -1,0 +1,177 @@
+//! Where everything is measured: a directory with the programs and bundles, and a mount namespace
+//! in which cgroup2 alone is at `/sys/fs/cgroup`, since not every runtime takes a hybrid layout.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl::set_child_subreaper;
+
+use super::bundle;
+use crate::cargo;
+use crate::scratch::Scratch;
+
+const CGROUPS: &str = "/sys/fs/cgroup";
+
+/// The payload of sandboxes of the host's root.
+pub(super) const PAYLOAD: &str = "/usr/bin/true";
+
+/// A runtime with the command line of runc.
+#[derive(Debug, Clone)]
+pub(super) struct Runtime {
+    pub(super) name: String,
+    pub(super) program: PathBuf,
+}
+
+/// The prepared place.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) scratch: Scratch,
+    pub(super) floor: PathBuf,
+    pub(super) root: PathBuf,
+    /// On a tmpfs, as `/run` is.
+    pub(super) state: PathBuf,
+    pub(super) runtimes: Vec<Runtime>,
+}
+
+impl World {
+    pub(super) fn new(runtimes: Vec<Runtime>) -> Result<World> {
+        let scratch = Scratch::new("crabcan-bench")?;
+        let floor = build_floor(scratch.path())?;
+        let root = bundle::make_root(scratch.path(), &floor)?;
+        let state = Path::new("/run").join(scratch.path().file_name().context("no name")?);
+        Ok(World {
+            scratch,
+            floor,
+            root,
+            state,
+            runtimes,
+        })
+    }
+
+    /// Goes, for good, where only cgroup2 is mounted, and where orphans become this one's children.
+    pub(super) fn enter(&self) -> Result<()> {
+        set_child_subreaper(true).context("become a subreaper")?;
+        unshare(CloneFlags::CLONE_NEWNS).context("unshare the mount namespace")?;
+        let none: Option<&str> = None;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none)
+            .context("make all mounts slaves")?;
+        // What is mounted there twice is taken away twice.
+        while umount2(CGROUPS, MntFlags::MNT_DETACH).is_ok() {}
+        mount(
+            Some("cgroup2"),
+            CGROUPS,
+            Some("cgroup2"),
+            MsFlags::empty(),
+            none,
+        )
+        .context("mount cgroup2")?;
+        // What all sandboxes can see, at a path that none of them hides: here it is the payload.
+        mount(Some(&self.floor), PAYLOAD, none, MsFlags::MS_BIND, none)
+            .with_context(|| format!("mount the payload on {PAYLOAD}"))?;
+        fs::create_dir(&self.state).with_context(|| format!("make {}", self.state.display()))?;
+        mount(
+            Some("tmpfs"),
+            &self.state,
+            Some("tmpfs"),
+            MsFlags::empty(),
+            none,
+        )
+        .with_context(|| format!("mount a tmpfs on {}", self.state.display()))
+    }
+
+    /// The engines' profile as raw BPF, for the floor program: compiled by crabcan itself.
+    pub(super) fn filter(&self, profile: &serde_json::Value) -> Result<()> {
+        let crabcan = self.runtimes.first().context("no runtime to compile it")?;
+        let path = self.scratch.path().join("seccomp.json");
+        fs::write(&path, profile.to_string())
+            .with_context(|| format!("write {}", path.display()))?;
+        let mut compile = Command::new(&crabcan.program);
+        compile
+            .args(["seccomp", "compile"])
+            .arg(&path)
+            .arg("--output");
+        compile.arg(self.scratch.path().join("filter.bpf"));
+        cargo::succeed(compile.stdout(Stdio::null()))
+    }
+
+    /// A bundle of its own for a runtime, whose container has the cgroup of the same name.
+    pub(super) fn bundle(
+        &self,
+        name: &str,
+        arguments: &[&str],
+        seccomp: Option<&serde_json::Value>,
+    ) -> Result<PathBuf> {
+        let bundle = self.scratch.path().join(format!("bundle-{name}"));
+        bundle::make(
+            &bundle,
+            &self.root,
+            &format!("/{}", group(name)),
+            arguments,
+            seccomp,
+        )?;
+        Ok(bundle)
+    }
+
+    pub(super) fn cgroup(&self, name: &str) -> PathBuf {
+        Path::new(CGROUPS).join(group(name))
+    }
+}
+
+fn group(name: &str) -> String {
+    format!("crabcan-bench-{name}")
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Outside of the mount namespace it is an empty directory; inside, its tmpfs goes first.
+        let _ = umount2(&self.state, MntFlags::MNT_DETACH);
+        if let Err(error) = fs::remove_dir(&self.state)
+            && self.state.exists()
+        {
+            eprintln!("bench: remove {}: {error}", self.state.display());
+        }
+    }
+}
+
+/// Compiles the floor program, as `crabcan-init` is compiled: without libc and start files.
+fn build_floor(directory: &Path) -> Result<PathBuf> {
+    ensure!(
+        cfg!(target_arch = "x86_64"),
+        "the floor program is for x86_64 only"
+    );
+    let source = cargo::workspace()?.join("xtask/floor/main.rs");
+    let program = directory.join("floor");
+    let mut rustc = Command::new("rustc");
+    rustc
+        .args([
+            "--edition=2024",
+            "--crate-type=bin",
+            "--crate-name=floor",
+            "-Cpanic=abort",
+        ])
+        .args([
+            "-Copt-level=s",
+            "-Coverflow-checks=no",
+            "-Ccodegen-units=1",
+            "-Clto=fat",
+        ])
+        .args([
+            "-Cstrip=symbols",
+            "-Crelocation-model=static",
+            "-Clinker=cc",
+        ])
+        .args([
+            "-Clink-arg=-nostartfiles",
+            "-Clink-arg=-static",
+            "-Clink-arg=-nostdlib",
+        ])
+        .args(["-Clink-arg=-Wl,--build-id=none", "-o"])
+        .arg(&program)
+        .arg(source);
+    cargo::succeed(&mut rustc)?;
+    Ok(program)
+}
