@@ -6,9 +6,12 @@
 
 mod args;
 mod commands;
+mod descriptors;
 mod global;
 mod hints;
 mod logging;
+mod options;
+mod pieces;
 mod profiles;
 
 use std::ffi::OsString;

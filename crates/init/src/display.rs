@@ -5,6 +5,7 @@
 
 mod container;
 mod mount;
+mod sandbox;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -55,6 +56,7 @@ impl Display for Step<'_> {
             Self::Propagation { flags } => propagation(f, flags),
             Self::Root { .. }
             | Self::OverlayRoot { .. }
+            | Self::EmptyRoot { .. }
             | Self::RootAttributes { .. }
             | Self::Pivot {}
             | Self::Chroot {} => self.root_in_words(f),
@@ -90,6 +92,13 @@ impl Display for Step<'_> {
                     .add_if(listener, "listener sent to the parent")
                     .end()
             }
+            Self::Directory { .. }
+            | Self::File { .. }
+            | Self::BindFile { .. }
+            | Self::Permissions { .. }
+            | Self::SameFile { .. }
+            | Self::LockFile { .. }
+            | Self::FirstDirectory { .. } => self.sandbox_in_words(f),
             _ => self.container_in_words(f),
         }
     }

@@ -7,6 +7,19 @@ use crate::{Error, sys};
 /// The first descriptor that is not a standard one; LISTEN_FDS and `--preserve-fds` count from it.
 const FIRST: i32 = 3;
 
+/// Takes a copy of one descriptor that this program was started with.
+///
+/// To be called before this program opens anything, as [`inherited`].
+///
+/// # Errors
+/// [`Error::NotInherited`] when it is not open.
+pub fn inherited_descriptor(number: i32) -> Result<OwnedFd, Error> {
+    sys::copy_of_inherited(number).map_err(|errno| Error::NotInherited {
+        number,
+        source: errno.into(),
+    })
+}
+
 /// Takes copies of descriptors 3, 4, … of this program, so many of them.
 ///
 /// To be called before this program opens anything: a number that was free would not be the
@@ -16,12 +29,5 @@ const FIRST: i32 = 3;
 /// [`Error::NotInherited`] names the first that is not open.
 pub fn inherited(count: u32) -> Result<Vec<OwnedFd>, Error> {
     let numbers = (FIRST..).take(usize::try_from(count).unwrap_or(usize::MAX));
-    numbers
-        .map(|number| {
-            sys::copy_of_inherited(number).map_err(|errno| Error::NotInherited {
-                number,
-                source: errno.into(),
-            })
-        })
-        .collect()
+    numbers.map(inherited_descriptor).collect()
 }

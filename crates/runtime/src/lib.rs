@@ -89,13 +89,14 @@ mod state;
 mod sys;
 
 pub use container::{Container, Creation};
+pub use crabcan_caps::{Capability, CapabilitySet};
 pub use crabcan_cgroups::{Events, IoStatistics, Statistics};
-pub use crabcan_ns::ExitStatus;
+pub use crabcan_ns::{ExitStatus, Namespace};
 pub use error::Error;
 pub use features::Features;
 pub use foreground::wait;
 pub use host::Host;
-pub use inherited::inherited;
+pub use inherited::{inherited, inherited_descriptor};
 pub use plan::Plan;
 pub use process::Process;
 pub use sandbox::{Sandbox, Seccomp};

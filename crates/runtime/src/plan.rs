@@ -3,7 +3,7 @@
 mod compose;
 mod late;
 
-pub(crate) use compose::memory_words;
+pub(crate) use compose::{memory_words, tmpfs_options};
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -18,7 +18,7 @@ use crabcan_rootfs::MountAttributes;
 use crabcan_seccomp::json::Listener;
 
 use crate::ids::IdRange;
-use crate::spec::Spec;
+use crate::spec::{Descriptor, Spec};
 use crate::{Error, Host};
 
 pub(crate) use late::LateSteps;
@@ -60,6 +60,8 @@ pub(crate) enum Provision {
     Namespace { kind: Namespace, path: PathBuf },
     /// A mount.
     Mount(MountToSend),
+    /// A descriptor of the caller's, to be read.
+    Descriptor(Descriptor),
 }
 
 /// A mount that the parent makes, since the container's own ids could not, and sends to init.

@@ -29,6 +29,9 @@ pub(crate) fn provide(plan: &Plan, child: &Child, protocol: &Protocol) -> Result
                 refuse_own(plan, *kind, &namespace)?;
                 protocol.send_descriptor(namespace.as_fd()).map_err(sent)?;
             }
+            Provision::Descriptor(descriptor) => {
+                protocol.send_descriptor(descriptor.as_fd()).map_err(sent)?;
+            }
             Provision::Mount(mount) => {
                 let tree = tree(plan, child, mount)?;
                 protocol.send_descriptor(tree.as_fd()).map_err(sent)?;

@@ -15,6 +15,7 @@ mod mount;
 mod process;
 mod procfs;
 mod root;
+mod sandbox;
 mod seccomp;
 mod start;
 
@@ -165,6 +166,7 @@ impl Context {
             Step::Propagation { flags } => sys::propagation_of_root(flags),
             Step::Root { .. }
             | Step::OverlayRoot { .. }
+            | Step::EmptyRoot { .. }
             | Step::RootAttributes { .. }
             | Step::Pivot {}
             | Step::Chroot {} => self.root_step(step),
@@ -176,6 +178,13 @@ impl Context {
             | Step::Remount { .. }
             | Step::Mask { .. }
             | Step::ReadOnly { .. } => self.mount_step(step),
+            Step::Directory { .. }
+            | Step::File { .. }
+            | Step::BindFile { .. }
+            | Step::Permissions { .. }
+            | Step::SameFile { .. }
+            | Step::LockFile { .. }
+            | Step::FirstDirectory { .. } => self.sandbox_step(step),
             Step::Console { .. } => self.open_console(step),
             Step::WorkingDirectory { target } => process::working_directory(target),
             Step::ResourceLimit {

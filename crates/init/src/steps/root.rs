@@ -33,6 +33,13 @@ impl Context {
                 let mount = overlay(&lower, attributes)?;
                 self.take(mount)
             }
+            Step::EmptyRoot {
+                options,
+                attributes,
+            } => {
+                let mount = new_mount(c"tmpfs", c"tmpfs", options, attributes)?;
+                self.take(mount)
+            }
             Step::RootAttributes { attributes } => {
                 sys::mount_setattr(self.root()?, &Change::set(attributes, false))
             }
@@ -73,7 +80,7 @@ impl Context {
     }
 }
 
-fn cover_root(mount: &Fd) -> Result<(), Errno> {
+pub(super) fn cover_root(mount: &Fd) -> Result<(), Errno> {
     sys::move_mount(mount.0, sys::AT_FDCWD, c"/")
 }
 

@@ -7,6 +7,7 @@ mod isolation;
 mod list;
 mod mounts;
 mod namespaces;
+mod operations;
 mod process;
 mod program;
 mod rdt;
@@ -23,6 +24,7 @@ use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
 
 use self::filter::Filter;
 use self::namespaces::{Arrangement, id_maps};
+pub(crate) use self::operations::tmpfs_options;
 use self::program::{candidates, strings};
 pub(crate) use self::schedule::memory_words;
 use super::{IdMapping, IdMaps, MountToSend, Plan, Provision, c_string};
@@ -81,6 +83,7 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     composer.isolation()?;
     composer.root()?;
     composer.mounts()?;
+    composer.operations()?;
     composer.hooks_before_pivot()?;
     composer.covers()?;
     composer.privileges()?;
@@ -128,6 +131,9 @@ impl Composer<'_> {
 
     fn root(&mut self) -> Result<(), Error> {
         let (root, extension) = (&self.spec.root, &self.spec.extension);
+        if let Some(options) = &extension.empty_root {
+            return self.empty_root(options);
+        }
         let source = self.of_bundle("root.path", &root.path)?;
         let mut attributes = extension.root_attributes;
         if root.readonly && extension.recursive_root {

@@ -2,21 +2,22 @@
 
 mod environment;
 mod hidden;
+mod pieces;
 mod seccomp;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use crabcan_caps::Capabilities;
+use crabcan_caps::CapabilitySet;
 use crabcan_ns::{ExitStatus, Namespace};
 use crabcan_rootfs::{MountAttributes, RootFd, mask};
 
 pub use self::seccomp::Seccomp;
 use crate::ids::{self, IdRange};
 use crate::spec::{
-    ConsoleSize, Extension, IdMapping, Linux, Mount, MountPoint, NamespaceRequest, Process,
-    ResourceLimit, Root, Spec, Terminal, User,
+    ConsoleSize, Extension, IdMapping, Linux, Mount, MountPoint, Operation, Process, ResourceLimit,
+    Root, Spec, Terminal, User,
 };
 use crate::{Error, Host, Plan, hostname};
 
@@ -34,8 +35,20 @@ pub struct Sandbox {
     rlimits: Vec<ResourceLimit>,
     terminal: Option<Terminal>,
     as_pid_1: bool,
-    host_users: bool,
+    kinds: Vec<Namespace>,
+    joined: Vec<(Namespace, PathBuf)>,
     seccomp: Seccomp,
+    gid: Option<u32>,
+    own_ids: bool,
+    bare: bool,
+    operations: Vec<Operation>,
+    environment: Vec<environment::Change>,
+    directory: Option<PathBuf>,
+    argv0: Option<OsString>,
+    lock_files: Vec<PathBuf>,
+    no_user_namespaces: bool,
+    die_with_parent: bool,
+    capabilities: Option<CapabilitySet>,
 }
 
 impl Sandbox {
@@ -50,8 +63,20 @@ impl Sandbox {
             rlimits: Vec::new(),
             terminal: None,
             as_pid_1: false,
-            host_users: false,
+            kinds: ISOLATED.to_vec(),
+            joined: Vec::new(),
             seccomp: Seccomp::Default,
+            gid: None,
+            own_ids: false,
+            bare: false,
+            operations: Vec::new(),
+            environment: Vec::new(),
+            directory: None,
+            argv0: None,
+            lock_files: Vec::new(),
+            no_user_namespaces: false,
+            die_with_parent: false,
+            capabilities: None,
         }
     }
 
@@ -113,9 +138,11 @@ impl Sandbox {
     }
 
     /// Makes no user namespace, so that ids in the sandbox are those of the host: needs root.
-    pub fn host_users(mut self, yes: bool) -> Self {
-        self.host_users = yes;
-        self
+    pub fn host_users(self, yes: bool) -> Self {
+        match yes {
+            true => self.share(Namespace::User),
+            false => self.unshare(Namespace::User),
+        }
     }
 
     /// Chooses the filter of system calls: without this, [`Seccomp::Default`].
@@ -134,7 +161,8 @@ impl Sandbox {
     pub fn plan(&self) -> Result<Plan, Error> {
         let host = Host::current()?;
         host.check_kernel()?;
-        let ids = if host.privileged && !self.host_users {
+        let leases = self.makes(Namespace::User) && !self.own_ids;
+        let ids = if host.privileged && leases {
             Some(ids::take()?)
         } else {
             None
@@ -158,18 +186,22 @@ impl Sandbox {
 
     fn spec(&self, host: &Host, ids: Option<&IdRange>) -> Result<Spec, Error> {
         let user = self.user(host)?;
+        let dies = self.as_pid_1 && (self.die_with_parent || !self.bare);
         let mut spec = Spec {
-            process: self.process(&user),
-            hostname: Some(self.hostname.clone().unwrap_or_else(hostname::generate)),
+            process: self.process(&user)?,
+            hostname: self.hostname_or_generated(),
             linux: self.linux(host, ids, &user),
             extension: Extension {
                 reaper: !self.as_pid_1,
-                parent_death_signal: self.as_pid_1.then_some(SIGKILL),
+                parent_death_signal: dies.then_some(SIGKILL),
                 recursive_root: true,
                 root_attributes: MountAttributes::NOSUID | MountAttributes::NODEV,
                 idmap_root: ids.is_some() && self.root.is_some(),
-                default_dev: true,
-                session_keyring: true,
+                default_dev: !self.bare,
+                session_keyring: !self.bare,
+                argv0: self.argv0.clone(),
+                lock_files: self.lock_files.clone(),
+                no_user_namespaces: self.no_user_namespaces,
                 terminal_descriptors: self.terminal.map_or(0, |terminal| terminal.descriptors),
                 seccomp: self.seccomp.profile(host, user.uid)?,
                 ..Extension::default()
@@ -177,11 +209,21 @@ impl Sandbox {
             ..Spec::default()
         };
         self.check_added()?;
-        spec.mounts = vec![proc_mount()];
-        match &self.root {
-            Some(directory) => self.own_root(&mut spec, directory)?,
-            None => host_root(&mut spec, &user)?,
+        if !self.bare {
+            spec.mounts = vec![self.proc_mount()];
         }
+        let (root, pieces) = self.split_operations();
+        spec.extension.operations = pieces.to_vec();
+        match (&self.root, root) {
+            (Some(_), Some(_)) => {
+                let reason = "something else is mounted on / too";
+                return Err(Error::invalid("--mount", reason));
+            }
+            (Some(directory), None) => self.own_root(&mut spec, directory)?,
+            (None, None) if !self.bare => host_root(&mut spec, &user)?,
+            (None, root) => self.root_by_operation(&mut spec, root)?,
+        }
+        self.start_directory(&mut spec);
         let added = self.added_mounts(ids.is_some());
         spec.mounts.extend(added);
         Ok(spec)
@@ -192,7 +234,7 @@ impl Sandbox {
             return Err(Error::invalid("--uid", "4294967295 is no user id"));
         }
         let uid = self.uid.unwrap_or(host.uid);
-        let gid = self.uid.unwrap_or(host.gid);
+        let gid = self.gid.or(self.uid).unwrap_or(host.gid);
         Ok(User {
             uid,
             gid,
@@ -200,12 +242,12 @@ impl Sandbox {
         })
     }
 
-    fn process(&self, user: &User) -> Process {
-        Process {
+    fn process(&self, user: &User) -> Result<Process, Error> {
+        Ok(Process {
             args: self.args.clone(),
-            env: environment::safe(std::env::vars_os()),
+            env: environment::of(&self.environment, std::env::vars_os())?,
             cwd: PathBuf::from("/"),
-            capabilities: Some(Capabilities::sandbox(user.uid).into()),
+            capabilities: Some(self.capability_sets(user).into()),
             user: user.clone(),
             rlimits: self.rlimits.clone(),
             no_new_privileges: true,
@@ -215,29 +257,31 @@ impl Sandbox {
                 width: terminal.columns.into(),
             }),
             ..Process::default()
-        }
+        })
+    }
+
+    fn hostname_or_generated(&self) -> Option<String> {
+        let generate = self.makes(Namespace::Uts) && !self.bare;
+        let generated = || generate.then(hostname::generate);
+        self.hostname.clone().or_else(generated)
     }
 
     fn linux(&self, host: &Host, ids: Option<&IdRange>, user: &User) -> Linux {
-        let mut kinds = vec![
-            Namespace::Mount,
-            Namespace::Cgroup,
-            Namespace::Pid,
-            Namespace::Ipc,
-            Namespace::Network,
-            Namespace::Uts,
-        ];
-        let mut linux = Linux::default();
-        if self.host_users {
+        let mut linux = Linux {
+            namespaces: self.namespaces(),
+            ..Linux::default()
+        };
+        let joins = self.joined.iter().any(|(kind, _)| *kind == Namespace::User);
+        if joins {
+            // Its ids are mapped already.
+        } else if !self.makes(Namespace::User) && !self.bare {
             // With the host's own ids the kernel does not protect these by ownership.
             linux.masked_paths = mask::DEFAULT_MASKED.iter().map(PathBuf::from).collect();
             linux.readonly_paths = mask::DEFAULT_READ_ONLY.iter().map(PathBuf::from).collect();
-        } else {
-            kinds.push(Namespace::User);
+        } else if self.makes(Namespace::User) {
             linux.uid_mappings = id_map(user.uid, host.uid, ids.map(|ids| ids.uid));
             linux.gid_mappings = id_map(user.gid, host.gid, ids.map(|ids| ids.gid));
         }
-        linux.namespaces = kinds.into_iter().map(NamespaceRequest::new).collect();
         linux
     }
 
@@ -290,6 +334,27 @@ impl Sandbox {
         added.collect()
     }
 
+    /// `/proc`, never through a symbolic link of the root's: the host's own when its processes are
+    /// shared.
+    fn proc_mount(&self) -> Mount {
+        let shared = !self
+            .namespaces()
+            .iter()
+            .any(|one| one.namespace() == Some(Namespace::Pid));
+        let quiet = ["nosuid", "noexec", "nodev"];
+        let proc = match shared {
+            false => mount("/proc", "proc", OsStr::new("proc"), &quiet),
+            true => {
+                let options = [&["rbind"], &quiet[..]].concat();
+                mount("/proc", "proc", OsStr::new("/proc"), &options)
+            }
+        };
+        Mount {
+            create: Some(MountPoint::Directory),
+            ..proc
+        }
+    }
+
     /// A directory as the root: written through if nothing must be made in it.
     fn own_root(&self, spec: &mut Spec, directory: &Path) -> Result<(), Error> {
         let failed = |source: io::Error| Error::Path {
@@ -300,10 +365,9 @@ impl Sandbox {
         let path = directory.canonicalize().map_err(failed)?;
         let root = RootFd::open(&path).map_err(|source| Error::Rootfs { source })?;
         let system = ["/proc", "/dev"].map(Path::new);
-        let added = self
-            .added
-            .iter()
-            .map(|(_, destination)| destination.as_path());
+        let added = self.added.iter().map(|(_, destination)| destination);
+        let pieces = self.operations.iter().map(Operation::destination);
+        let added = added.chain(pieces).map(PathBuf::as_path);
         for point in system.into_iter().chain(added) {
             let kind = root
                 .kind(point)
@@ -328,6 +392,17 @@ impl Sandbox {
 
 const SIGKILL: i32 = 9;
 
+/// What is made unless it is told otherwise.
+const ISOLATED: [Namespace; 7] = [
+    Namespace::Mount,
+    Namespace::Cgroup,
+    Namespace::Pid,
+    Namespace::Ipc,
+    Namespace::Network,
+    Namespace::Uts,
+    Namespace::User,
+];
+
 /// The whole of the sandbox' ids: one for an ordinary user, a range for root.
 fn id_map(inside: u32, own: u32, range: Option<u32>) -> Vec<IdMapping> {
     let part = |container_id, host_id, size| IdMapping {
@@ -350,15 +425,6 @@ fn mount(destination: impl Into<PathBuf>, fstype: &str, source: &OsStr, options:
         source: source.into(),
         options: options.iter().map(|option| (*option).to_owned()).collect(),
         ..Mount::default()
-    }
-}
-
-/// `/proc`, never through a symbolic link of the root's.
-fn proc_mount() -> Mount {
-    let options = ["nosuid", "noexec", "nodev"];
-    Mount {
-        create: Some(MountPoint::Directory),
-        ..mount("/proc", "proc", OsStr::new("proc"), &options)
     }
 }
 

@@ -11,10 +11,12 @@ mod hooks;
 mod json;
 mod linux;
 mod mount;
+mod operation;
 mod process;
 mod property;
 mod resources;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crabcan_rootfs::MountAttributes;
@@ -29,6 +31,7 @@ pub use linux::{
     TimeOffset,
 };
 pub use mount::{Mount, MountPoint};
+pub use operation::{Access, Descriptor, Operation};
 pub use process::{
     Capabilities, ConsoleSize, CpuAffinity, IoPriority, Process, ResourceLimit, Scheduler,
     Terminal, User,
@@ -95,6 +98,8 @@ pub struct Extension {
     pub bundle: Option<PathBuf>,
     /// The root is an overlay: what is written goes to a private tmpfs and is thrown away.
     pub overlay_root: bool,
+    /// The root is a new tmpfs with these options, and no directory.
+    pub empty_root: Option<Vec<String>>,
     /// The mounts below the root directory come with it.
     pub recursive_root: bool,
     /// Attributes of the root's mounts.
@@ -105,6 +110,16 @@ pub struct Extension {
     pub reaper: bool,
     /// `/dev` is made with the default devices, links and file systems, before the mounts.
     pub default_dev: bool,
+    /// What is done to the root after the mounts, in this order.
+    pub operations: Vec<Operation>,
+    /// Files in the container that init holds a shared lock on as long as it lives.
+    pub lock_files: Vec<PathBuf>,
+    /// Nobody in the container's user namespace can make another one.
+    pub no_user_namespaces: bool,
+    /// What the program is told as its name, in place of the path that is executed.
+    pub argv0: Option<OsString>,
+    /// Where the program starts when it cannot start in `process.cwd`.
+    pub other_directories: Vec<PathBuf>,
     /// The filter of system calls where it is no `linux.seccomp`.
     pub seccomp: Option<Profile>,
     /// The program gets an empty session keyring instead of the caller's, with its keys.

@@ -187,7 +187,10 @@ impl Composer<'_> {
     fn writes_to_procfs(&self) -> bool {
         let process = &self.spec.process;
         let labels = [&process.apparmor_profile, &process.selinux_label];
-        !self.spec.linux.sysctl.is_empty() || labels.iter().any(|label| label.is_some())
+        let settings = !self.spec.linux.sysctl.is_empty();
+        settings
+            || self.spec.extension.no_user_namespaces
+            || labels.iter().any(|label| label.is_some())
     }
 
     fn oom_score(&self) -> Result<Option<i32>, Error> {
