@@ -36,7 +36,7 @@ fn build() -> Result<(), String> {
         .args(["--crate-name=crabcan_init", "--crate-type=bin"])
         .args(["--edition=2024", "--cfg=crabcan_program"])
         .arg(format!("--target={target}"))
-        .args(["-Cpanic=abort", "-Copt-level=s", "-Coverflow-checks=no"])
+        .args(["-Cpanic=abort", "-Copt-level=z", "-Coverflow-checks=no"])
         .args(["-Ccodegen-units=1", "-Clto=fat", "-Cstrip=symbols"])
         .arg("-Crelocation-model=static")
         .args(linker(&target, &layout)?)

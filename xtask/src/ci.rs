@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 
 use crate::cargo::{cargo, succeed, workspace};
 use crate::external;
+use crate::fuzz;
 use crate::parts::Parts;
 use crate::test;
 use crate::tidy;
@@ -43,6 +44,7 @@ pub(crate) fn ci(all: bool) -> Result<()> {
         succeed(cargo()?.args(["package", "--quiet", "-p", "crabcan-init", "--allow-dirty"]))
     });
     parts.run("test", || test::test(&[]));
+    parts.run("fuzz", fuzz::brief);
     if complete {
         parts.run("suites that need packages", external::suites);
     }

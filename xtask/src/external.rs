@@ -10,10 +10,13 @@ use crate::cargo;
 use crate::programs;
 
 /// The line that installs everything; it also stands in README.md and `.ci/run` (tidy compares).
-pub(crate) const APT_LINE: &str =
-    "apt-get install -y --no-install-recommends busybox-static bubblewrap sudo";
+pub(crate) const APT_LINE: &str = "apt-get install -y --no-install-recommends busybox-static bubblewrap sudo \
+    libseccomp2 golang-github-containers-common";
 
-/// One program that a suite needs, and how its absence is told.
+/// Where the distribution puts libraries.
+const LIBRARIES: &str = "/usr/lib64:/usr/lib/x86_64-linux-gnu:/usr/lib/aarch64-linux-gnu";
+
+/// One program, library or file that a suite needs, and how its absence is told.
 #[derive(Debug)]
 struct Prerequisite {
     program: &'static str,
@@ -38,6 +41,16 @@ const PREREQUISITES: &[Prerequisite] = &[
         package: "sudo",
         fault: |_| None,
     },
+    Prerequisite {
+        program: "libseccomp.so.2",
+        package: "libseccomp2",
+        fault: |_| None,
+    },
+    Prerequisite {
+        program: "containers/seccomp.json",
+        package: "golang-github-containers-common",
+        fault: |_| None,
+    },
 ];
 
 /// Whether everything is here. What is missing is said; under `CRABCAN_TEST_REQUIRE=1` it is a
@@ -45,7 +58,7 @@ const PREREQUISITES: &[Prerequisite] = &[
 pub(crate) fn prerequisites() -> Result<bool> {
     let path = env::var("PATH").unwrap_or_default();
     // Not in every ordinary user's PATH, but where the distribution may put them.
-    let path = format!("{path}:/usr/sbin:/usr/bin:/sbin:/bin");
+    let path = format!("{path}:/usr/sbin:/usr/bin:/sbin:/bin:{LIBRARIES}:/usr/share");
     let missing = missing(&path);
     if missing.is_empty() {
         println!("all programs that the suites need are here");

@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask ci | test | test-root | tidy | bench`.
+//! The project's own tasks: `cargo xtask ci | test | test-root | fuzz | tidy | bench`.
 //!
 //! Each task prints one `==>` line for each of its parts, with the time the part took.
 //! `docs/CONTRIBUTING.md` says what each of them is for.
@@ -12,6 +12,7 @@ mod bench;
 mod cargo;
 mod ci;
 mod external;
+mod fuzz;
 mod parts;
 mod programs;
 mod scratch;
@@ -28,6 +29,8 @@ usage: cargo xtask TASK
   ci [--all]            everything a change must pass; --all: also the suites that need packages
   test [ARGS…]          every test that can run here; as root also those of an ordinary user
   test-root [ARGS…]     the privileged tests: built as the caller, run under `sudo -n`
+  fuzz [TARGET] [--seconds N] [--seed S]
+                        the fuzz targets, each for N seconds (60)
   tidy                  the invariants of the tree that a program can check
   bench [CASE]... [--rounds N] [--spaced] [--with NAME=PROGRAM]... [--write]
                         every command beside crun, runc, bubblewrap and the kernel's own work, as
@@ -57,6 +60,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         ("test", rest) => test::test(rest),
         ("test-root", rest) => test::test_root(rest),
         ("tidy", []) => tidy::tidy(),
+        ("fuzz", rest) => fuzz::fuzz(rest),
         ("bench", rest) => bench::bench(rest),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");

@@ -65,12 +65,17 @@ pub(crate) fn command_position(arguments: &[OsString]) -> Option<usize> {
 /// Whether the version is asked for, whatever else is: clients put their usual options before it.
 pub(crate) fn asks_version(arguments: &[OsString]) -> bool {
     let until = command_position(arguments).unwrap_or(arguments.len());
-    let mut before = arguments.get(1..until).unwrap_or_default().iter();
-    while let Some(argument) = before.next() {
+    let before = arguments.get(1..until).unwrap_or_default();
+    let mut values = 0;
+    for argument in before {
+        if values > 0 {
+            values -= 1;
+            continue;
+        }
         match argument.as_bytes() {
             b"--" => return false,
             b"--version" | b"-V" | b"-v" => return true,
-            option => (0..values_behind(option)).for_each(|_| drop(before.next())),
+            option => values = values_behind(option),
         }
     }
     false

@@ -42,13 +42,19 @@ pub(crate) fn report_oci(name: &str, error: &anyhow::Error, global: &Global) {
     if to_stderr && global.log_format == LogFormat::Json {
         return;
     }
-    let hint = hint(error).map_or(String::new(), |hint| format!("\nhint: {hint}"));
+    // What to type differently is for people, not for who calls a runtime.
+    let is_of_sandbox = matches!(
+        error.downcast_ref::<Error>(),
+        None | Some(Error::Execute { .. })
+    );
+    let hint = hint(error).filter(|_| !is_of_sandbox);
+    let hint = hint.map_or(String::new(), |hint| format!("\nhint: {hint}"));
     // Where standard error is closed there is nobody to tell.
     let _ = writeln!(io::stderr(), "crabcan: {text}{hint}");
 }
 
 /// The causes from the outermost to the innermost, each once, on one line.
-fn chain(error: &anyhow::Error) -> String {
+pub(crate) fn chain(error: &anyhow::Error) -> String {
     if let Some(usage) = error.downcast_ref::<clap::Error>() {
         return usage_in_one_line(usage);
     }

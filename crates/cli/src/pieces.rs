@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -330,13 +331,18 @@ pub(crate) fn descriptor(option: &str, text: &OsStr) -> anyhow::Result<OwnedFd> 
     crabcan_runtime::inherited_descriptor(number).with_context(|| format!("{option} {text}"))
 }
 
-/// The words that a descriptor holds, each with a NUL behind it, however many there are.
-pub(crate) fn words_of(option: &str, text: &OsStr) -> anyhow::Result<Vec<OsString>> {
-    use std::os::unix::ffi::OsStringExt;
+/// All that can be read from a descriptor.
+pub(crate) fn bytes_of(option: &str, text: &OsStr) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::from(descriptor(option, text)?)
         .read_to_end(&mut bytes)
         .with_context(|| format!("read {option} {}", text.display()))?;
+    Ok(bytes)
+}
+
+/// The words that a descriptor holds, each with a NUL behind it, however many there are.
+pub(crate) fn words_of(option: &str, text: &OsStr) -> anyhow::Result<Vec<OsString>> {
+    let mut bytes = bytes_of(option, text)?;
     if bytes.last() == Some(&0) {
         bytes.pop();
     }

@@ -181,10 +181,13 @@ impl<'a> Cursor<'a> {
         Some(*array)
     }
 
+    #[inline(never)]
     fn word(&mut self) -> Option<u32> {
         self.array().map(u32::from_ne_bytes)
     }
 
+    // Not inlined, as every step has fields: that makes the program smaller.
+    #[inline(never)]
     pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = self.word()? as usize;
         self.take(length)

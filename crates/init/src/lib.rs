@@ -37,8 +37,9 @@
 //! It says `Ready` and waits for the parent's word; it says `Failed` with the step's index and the
 //! kernel's error number and ends with 1; the channel's end means that the command was executed or
 //! that init is gone, and wait(2) tells which. After [`Step::Reaper`] the process that stays says
-//! `Started` and in the end how the command ended. When the command could not be executed, `Failed`
-//! comes before both: the first `Failed` is what counts. When the channel's other end closes, the
+//! `Started` and in the end how the command ended. When the command could not be executed, it says
+//! `Failed` instead of `Started`; the other process tells it why by a store into memory, which no
+//! filter of system calls can forbid. When the channel's other end closes, the
 //! reaper kills the command and ends, and with it, as pid 1, the whole container.
 //!
 //! # Using steps at once

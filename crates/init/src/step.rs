@@ -238,7 +238,7 @@ with_mount_steps! {
         candidates: Strings<'a>,
         /// The argument vector.
         args: Strings<'a>,
-        /// The environment.
+        /// The environment. `LISTEN_PID=` with nothing behind it gets the program's own pid.
         env: Strings<'a>,
     }
 }

@@ -59,6 +59,7 @@ pub(crate) const AT_RECURSIVE: u32 = 0x8000;
 pub(crate) const O_WRONLY: u64 = 0o1;
 pub(crate) const O_RDWR: u64 = 0o2;
 pub(crate) const O_CREAT: u64 = 0o100;
+pub(crate) const O_EXCL: u64 = 0o200;
 pub(crate) const O_NOCTTY: u64 = 0o400;
 pub(crate) const O_TRUNC: u64 = 0o1000;
 pub(crate) const O_NONBLOCK: u64 = 0o4000;

@@ -6,6 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use crabcan_init::format::Change;
 use rustix::fs::CWD;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
@@ -33,37 +34,52 @@ pub fn detached_tree(
     attributes: MountAttributes,
     id_map: Option<BorrowedFd<'_>>,
 ) -> Result<OwnedFd, Error> {
+    let change = Change {
+        propagation: Propagation::Private.flag(),
+        ..Change::set(attributes.bits(), recursive)
+    };
+    let map = id_map.map(|namespace| (namespace, recursive));
+    detached_tree_changed(source, recursive, &[change], map)
+}
+
+/// The same with any changes: those of parsed options ([`crate::MountOptions::changes`]). `id_map` is
+/// a user namespace, and whether its maps hold for the mounts below as well.
+///
+/// Unless a change says so, the copy is not private: a copy of a shared mount is shared.
+///
+/// # Errors
+/// As [`detached_tree`].
+pub fn detached_tree_changed(
+    source: &Path,
+    recursive: bool,
+    changes: &[Change],
+    id_map: Option<(BorrowedFd<'_>, bool)>,
+) -> Result<OwnedFd, Error> {
     log::debug!("copy the mount of {}", source.display());
     let tree = copy(source, recursive).map_err(|errno| Error::OpenTree {
         path: source.into(),
         source: errno,
     })?;
-    let attr = MountAttr {
-        set: attributes.bits(),
-        clear: access_time_field(attributes),
-        propagation: Propagation::Private.flag(),
-        user_namespace: 0,
-    };
-    sys::mount_setattr(tree.as_fd(), &attr, recursive).map_err(|errno| Error::SetAttributes {
-        path: source.into(),
-        attributes: format!("private,{attributes}"),
-        source: errno,
-    })?;
-    if let Some(namespace) = id_map {
+    for change in changes {
+        let attr = MountAttr {
+            set: change.set,
+            clear: change.clear,
+            propagation: change.propagation,
+            user_namespace: 0,
+        };
+        sys::mount_setattr(tree.as_fd(), &attr, change.recursive).map_err(|errno| {
+            Error::SetAttributes {
+                path: source.into(),
+                attributes: format!("{:#x} (without {:#x})", change.set, change.clear),
+                source: errno,
+            }
+        })?;
+    }
+    if let Some((namespace, recursive)) = id_map {
         map_ids(tree.as_fd(), recursive, namespace)
             .map_err(|errno| map_error(source, recursive, namespace, errno))?;
     }
     Ok(tree)
-}
-
-/// The kernel changes how access times are kept only where that whole field is cleared.
-fn access_time_field(attributes: MountAttributes) -> u64 {
-    let field = MountAttributes::ATIME_FIELD.bits();
-    if attributes.bits() & field == 0 {
-        0
-    } else {
-        field
-    }
 }
 
 fn copy(source: &Path, recursive: bool) -> io::Result<OwnedFd> {
@@ -180,11 +196,5 @@ mod tests {
             assert_eq!(point, Path::new(path));
             assert_eq!(fstype, name);
         }
-    }
-
-    #[test]
-    fn the_field_of_access_times_is_cleared_only_to_be_set() {
-        assert_eq!(access_time_field(MountAttributes::RDONLY), 0);
-        assert_eq!(access_time_field(MountAttributes::NOATIME), 0x70);
     }
 }

@@ -26,9 +26,13 @@ impl Device {
     /// The number as makedev(3) composes it.
     #[must_use]
     pub const fn number(self) -> u64 {
-        let (major, minor) = (self.major as u64, self.minor as u64);
-        (major & 0xfff) << 8 | minor & 0xff | (minor & !0xff) << 12 | (major & !0xfff) << 32
+        number(self.major, self.minor)
     }
+}
+
+const fn number(major: u32, minor: u32) -> u64 {
+    let (major, minor) = (major as u64, minor as u64);
+    (major & 0xfff) << 8 | minor & 0xff | (minor & !0xff) << 12 | (major & !0xfff) << 32
 }
 
 /// The devices that the runtime specification asks for.
@@ -73,6 +77,9 @@ pub struct DevOptions {
     pub mqueue: bool,
     /// The size of `/dev/shm` in bytes; half of the memory when not said.
     pub shm_size_bytes: Option<u64>,
+    /// Whether devices are nodes of the container's own, not binds of the host's: outside a user
+    /// namespace only.
+    pub nodes: bool,
 }
 
 impl Default for DevOptions {
@@ -82,6 +89,7 @@ impl Default for DevOptions {
             tty_gid: None,
             mqueue: true,
             shm_size_bytes: None,
+            nodes: false,
         }
     }
 }
@@ -98,11 +106,18 @@ pub fn push_dev(plan: &mut PlanWriter, options: &DevOptions) -> Result<(), Error
     let at = |name: &str| options.target.join(name);
     let place = |name: &str| Target::new(at(name)).create().no_symlinks();
     let whole = Target::new(&options.target).create().no_symlinks();
+    let attributes = match options.nodes {
+        true => DEV_ATTRIBUTES.without(MountAttributes::NODEV),
+        false => DEV_ATTRIBUTES,
+    };
     NewMount::tmpfs(whole, ["mode=755", "size=65536k"])
-        .attributes(DEV_ATTRIBUTES)
+        .attributes(attributes)
         .push(plan)?;
     for device in DEFAULT {
-        push_device(plan, device, &options.target)?;
+        match options.nodes {
+            true => Node::at(device, &options.target).push(plan)?,
+            false => push_device(plan, device, &options.target)?,
+        }
     }
     for (text, name) in LINKS {
         plan.push(&Step::Symlink {
@@ -121,6 +136,81 @@ pub fn push_dev(plan: &mut PlanWriter, options: &DevOptions) -> Result<(), Error
         NewMount::mqueue(place("mqueue")).push(plan)?;
     }
     Ok(())
+}
+
+/// What a node in the file system stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NodeKind {
+    /// A character device: `c`, or `u` for an unbuffered one, which Linux does not tell apart.
+    Character,
+    /// A block device: `b`.
+    Block,
+    /// A named pipe: `p`.
+    Fifo,
+}
+
+/// A device node or named pipe to be made beneath the root (mknod(2)). One that is there already
+/// is left as it is if it is the same, and is an error (EEXIST) if it is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its path beneath the root.
+    pub path: PathBuf,
+    /// What it stands for.
+    pub kind: NodeKind,
+    /// The major number; none for a FIFO.
+    pub major: u32,
+    /// The minor number; none for a FIFO.
+    pub minor: u32,
+    /// The permission bits.
+    pub permissions: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+impl From<Device> for Node {
+    /// A default device: anybody may use it.
+    fn from(device: Device) -> Self {
+        Self::at(device, Path::new("/dev"))
+    }
+}
+
+impl Node {
+    /// A default device in this directory.
+    fn at(device: Device, directory: &Path) -> Self {
+        Self {
+            path: directory.join(device.name),
+            kind: NodeKind::Character,
+            major: device.major,
+            minor: device.minor,
+            permissions: 0o666,
+            uid: 0,
+            gid: 0,
+        }
+    }
+
+    /// Appends the step that makes it. It needs `CAP_MKNOD` outside any user namespace, but for a
+    /// FIFO.
+    ///
+    /// # Errors
+    /// [`Error::Nul`] and [`Error::TooLong`].
+    pub fn push(&self, plan: &mut PlanWriter) -> Result<(), Error> {
+        let (kind, device) = match self.kind {
+            NodeKind::Character => (0o020_000, number(self.major, self.minor)),
+            NodeKind::Block => (0o060_000, number(self.major, self.minor)),
+            NodeKind::Fifo => (0o010_000, 0),
+        };
+        plan.push(&Step::MakeNode {
+            target: &c_path(&self.path)?,
+            mode: kind | self.permissions & 0o7777,
+            device,
+            uid: self.uid,
+            gid: self.gid,
+        })?;
+        Ok(())
+    }
 }
 
 fn push_device(plan: &mut PlanWriter, device: Device, dev: &Path) -> Result<(), Error> {

@@ -40,9 +40,8 @@
 //! # Limits
 //! The steps decide nothing: their order is the caller's, as above. There is no unmounting: mounts
 //! live in the container's mount namespace and go with it. A process with `CAP_SYS_ADMIN` in the
-//! container can undo masks and read-only mounts. Option words that change the propagation of a
-//! single mount, `remount` and `tmpcopyup` are read, but no step does them yet. Where a link in the
-//! root leads nowhere, what lies behind it is not made (ENOENT).
+//! container can undo masks and read-only mounts. Where a link in the root leads nowhere, what lies
+//! behind it is not made (ENOENT).
 //!
 //! # Kernel versions and privileges
 //! | what | Linux | privilege |
@@ -61,6 +60,8 @@
 //! is reported by init as its index and errno.
 
 mod attributes;
+pub mod cgroup;
+mod container_root;
 mod detached;
 pub mod device;
 mod error;
@@ -68,13 +69,16 @@ pub mod mask;
 mod mount;
 pub mod options;
 pub mod pivot;
+mod remount;
 mod root;
 mod sys;
 
 pub use attributes::MountAttributes;
-pub use detached::detached_tree;
+pub use container_root::Root;
+pub use detached::{detached_tree, detached_tree_changed};
 pub use error::Error;
-pub use mount::{Bind, NewMount, Root, Target};
+pub use mount::{Bind, NewMount, Target};
 pub use options::MountOptions;
 pub use pivot::Propagation;
+pub use remount::Remount;
 pub use root::{Kind, RootFd};

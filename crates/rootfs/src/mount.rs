@@ -5,10 +5,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crabcan_init::format::{Change, Changes, Strings};
-use crabcan_init::step::{TARGET_CREATE, TARGET_NO_SYMLINKS, TARGET_OPTIONAL};
+use crabcan_init::step::{
+    SOURCE_COPY_SYMLINK, SOURCE_NO_FOLLOW, TARGET_COPY_UP, TARGET_CREATE, TARGET_NO_FOLLOW,
+    TARGET_NO_SYMLINKS, TARGET_OPTIONAL,
+};
 use crabcan_init::{PlanWriter, Step};
 
-use crate::options::MountOptions;
+use crate::options::{MountOptions, Scope};
 use crate::pivot::Propagation;
 use crate::{Error, MountAttributes};
 
@@ -31,8 +34,8 @@ pub(crate) fn c_path(path: &Path) -> Result<CString, Error> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Target {
-    path: PathBuf,
-    flags: u32,
+    pub(crate) path: PathBuf,
+    pub(crate) flags: u32,
 }
 
 impl Target {
@@ -60,6 +63,12 @@ impl Target {
     /// Does nothing when it is missing: then there is nothing to cover.
     pub fn optional(mut self) -> Self {
         self.flags |= TARGET_OPTIONAL;
+        self
+    }
+
+    /// Covers a symbolic link at the end of the path instead of what it leads to.
+    pub fn no_follow(mut self) -> Self {
+        self.flags |= TARGET_NO_FOLLOW;
         self
     }
 
@@ -96,6 +105,8 @@ pub struct NewMount {
     pub attributes: MountAttributes,
     /// How mounts on it spread; the kernel makes it private when this is not said.
     pub propagation: Option<Propagation>,
+    /// Whether it begins with a copy of what it covers.
+    pub copy_up: bool,
     /// Where.
     pub target: Target,
 }
@@ -110,6 +121,7 @@ impl NewMount {
             options: Vec::new(),
             attributes: MountAttributes::NONE,
             propagation: None,
+            copy_up: false,
             target: target.into(),
         }
     }
@@ -189,6 +201,7 @@ impl NewMount {
             .propagation
             .last()
             .map(|(propagation, _)| *propagation);
+        self.copy_up = parsed.tmpcopyup;
         self
     }
 
@@ -199,25 +212,21 @@ impl NewMount {
     pub fn push(&self, plan: &mut PlanWriter) -> Result<(), Error> {
         let fstype = c_string(OsStr::new(&self.fstype))?;
         let source = c_string(OsStr::new(&self.source))?;
-        let mut bytes = Vec::new();
-        for option in &self.options {
-            bytes.extend_from_slice(c_string(OsStr::new(option))?.as_bytes_with_nul());
-        }
         plan.push(&Step::Mount {
             fstype: &fstype,
             source: &source,
-            options: Strings::new(&bytes).ok_or(Error::TooLong)?,
+            options: Strings::new(&lines(&self.options)?).ok_or(Error::TooLong)?,
             attributes: self.attributes.bits(),
             propagation: self.propagation.map_or(0, Propagation::flag),
             target: &c_path(&self.target.path)?,
-            flags: self.target.flags,
+            flags: self.target.flags | if self.copy_up { TARGET_COPY_UP } else { 0 },
         })?;
         Ok(())
     }
 }
 
 /// The change that gives a mount its attributes, if it has any.
-fn set_at_birth(attributes: MountAttributes, recursive: bool) -> Vec<u8> {
+pub(crate) fn set_at_birth(attributes: MountAttributes, recursive: bool) -> Vec<u8> {
     if attributes.is_empty() {
         return Vec::new();
     }
@@ -238,6 +247,8 @@ pub struct Bind {
     pub attributes: MountAttributes,
     /// What else changes before it is attached, in this order.
     pub changes: Vec<Change>,
+    /// `SOURCE_*` of [`crabcan_init::step`]: what is done with a source that is a symbolic link.
+    pub source_flags: u32,
     /// Where.
     pub target: Target,
     /// The number of the character device that the source must be; 0 for any file.
@@ -253,6 +264,7 @@ impl Bind {
             recursive: true,
             attributes: MountAttributes::NONE,
             changes: Vec::new(),
+            source_flags: 0,
             target: target.into(),
             device: 0,
         }
@@ -271,6 +283,25 @@ impl Bind {
         self
     }
 
+    /// Takes depth, changes and what becomes of links from parsed options. Attributes with names
+    /// that the specification has hold for the top of a tree, unless they begin with `r`.
+    ///
+    /// In a user namespace the kernel refuses (EPERM) to clear what the source's owner has set.
+    pub fn parsed(mut self, parsed: &MountOptions) -> Self {
+        self.recursive = parsed.bind == Some(Scope::Tree);
+        self.changes = parsed.changes();
+        for (wanted, flag) in [
+            (parsed.source_no_follow, SOURCE_NO_FOLLOW),
+            (parsed.copy_symlink, SOURCE_COPY_SYMLINK),
+        ] {
+            self.source_flags |= if wanted { flag } else { 0 };
+        }
+        if parsed.target_no_follow {
+            self.target = self.target.no_follow();
+        }
+        self
+    }
+
     /// Says that the parent sends the mount.
     pub fn received(mut self) -> Self {
         self.received = true;
@@ -283,80 +314,25 @@ impl Bind {
     /// [`Error::Nul`] and [`Error::TooLong`].
     pub fn push(&self, plan: &mut PlanWriter) -> Result<(), Error> {
         let mut changes = set_at_birth(self.attributes, self.recursive);
-        for change in &self.changes {
-            changes.extend_from_slice(&change.to_bytes());
-        }
+        changes.extend(self.changes.iter().flat_map(|change| change.to_bytes()));
         plan.push(&Step::Bind {
             source: &c_path(&self.source)?,
             received: self.received,
             recursive: self.recursive,
             changes: Changes::new(&changes).ok_or(Error::TooLong)?,
             target: &c_path(&self.target.path)?,
-            flags: self.target.flags,
+            flags: self.target.flags | self.source_flags,
             device: self.device,
         })?;
         Ok(())
     }
 }
 
-/// What becomes the container's root directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Root {
-    /// A directory of the host, written through to unless it is read-only.
-    Directory {
-        /// The directory.
-        source: PathBuf,
-        /// Whether the parent sends the mount; then `source` only names it.
-        received: bool,
-        /// Whether the mounts below it come with it.
-        recursive: bool,
-        /// What holds for it, and for the mounts below when they come with it.
-        attributes: MountAttributes,
-    },
-    /// A directory that is never changed, with a private tmpfs above it (Linux 5.11 in a user
-    /// namespace).
-    Overlay {
-        /// The directory.
-        lower: PathBuf,
-        /// Whether the parent sends the mount; then `lower` only names it.
-        received: bool,
-        /// What holds for the overlay.
-        attributes: MountAttributes,
-    },
-}
-
-impl Root {
-    /// Appends the step that takes it. The steps that mount, mask and pivot come after it.
-    ///
-    /// # Errors
-    /// [`Error::Nul`] and [`Error::TooLong`].
-    pub fn push(&self, plan: &mut PlanWriter) -> Result<(), Error> {
-        match self {
-            Self::Directory {
-                source,
-                received,
-                recursive,
-                attributes,
-            } => {
-                let changes = set_at_birth(*attributes, *recursive);
-                plan.push(&Step::Root {
-                    source: &c_path(source)?,
-                    received: *received,
-                    recursive: *recursive,
-                    changes: Changes::new(&changes).ok_or(Error::TooLong)?,
-                })?
-            }
-            Self::Overlay {
-                lower,
-                received,
-                attributes,
-            } => plan.push(&Step::OverlayRoot {
-                lower: &c_path(lower)?,
-                received: *received,
-                attributes: attributes.bits(),
-            })?,
-        };
-        Ok(())
+/// Strings, each with its NUL.
+pub(crate) fn lines(strings: &[String]) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    for string in strings {
+        bytes.extend_from_slice(c_string(OsStr::new(string))?.as_bytes_with_nul());
     }
+    Ok(bytes)
 }

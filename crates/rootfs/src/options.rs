@@ -1,5 +1,7 @@
 //! Mount options in words, as in the OCI runtime specification and in mount(8).
 
+use crabcan_init::format::Change;
+
 use crate::MountAttributes;
 use crate::pivot::Propagation;
 
@@ -93,6 +95,12 @@ pub struct MountOptions {
     pub id_map: Option<Scope>,
     /// `tmpcopyup`: what the tmpfs covers is copied into it.
     pub tmpcopyup: bool,
+    /// `copy-symlink` of crun: a source that is a symbolic link is made again at the target.
+    pub copy_symlink: bool,
+    /// `src-nofollow` of crun: a source that is a symbolic link is bound itself.
+    pub source_no_follow: bool,
+    /// `dest-nofollow` of crun: a target that is a symbolic link is covered itself.
+    pub target_no_follow: bool,
     /// `sync`, `lazytime` and the like.
     pub superblock: SuperblockFlags,
     /// Every other word: the file system's own.
@@ -109,6 +117,28 @@ impl MountOptions {
         options
     }
 
+    /// What these options change of a mount, in the order in which that is to be done: the
+    /// attributes of all mounts of a tree, those of its top alone, and how mounts spread.
+    #[must_use]
+    pub fn changes(&self) -> Vec<Change> {
+        let attributes = [(self.recursive_attributes, true), (self.attributes, false)];
+        let attributes = attributes
+            .into_iter()
+            .filter(|(change, _)| *change != AttributeChange::default())
+            .map(|(change, recursive)| Change {
+                set: change.set.bits(),
+                clear: change.clear.bits(),
+                propagation: 0,
+                recursive,
+            });
+        let propagation = self.propagation.iter().map(|(propagation, scope)| Change {
+            propagation: propagation.flag(),
+            recursive: *scope == Scope::Tree,
+            ..Change::default()
+        });
+        attributes.chain(propagation).collect()
+    }
+
     fn take(&mut self, word: &str) {
         match word {
             // The kernel's defaults, whose words are `rw`, `suid`, `dev`, `exec` and `async`.
@@ -119,6 +149,9 @@ impl MountOptions {
             "idmap" => self.id_map = Some(Scope::Mount),
             "ridmap" => self.id_map = Some(Scope::Tree),
             "tmpcopyup" => self.tmpcopyup = true,
+            "copy-symlink" => self.copy_symlink = true,
+            "src-nofollow" => self.source_no_follow = true,
+            "dest-nofollow" => self.target_no_follow = true,
             _ if self.superblock.take(word) || self.attributes.take(word) => {}
             _ => {
                 let whole = word.strip_prefix('r');

@@ -4,6 +4,8 @@ use crabcan_init::{PlanWriter, Step};
 
 use crate::{Error, MountAttributes};
 
+const MS_REC: u64 = 0x4000;
+
 /// How mounts and unmounts spread between this mount and its copies elsewhere; see
 /// mount_namespaces(7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,7 +42,6 @@ impl Propagation {
     /// # Errors
     /// [`Error::TooLong`].
     pub fn push(self, plan: &mut PlanWriter) -> Result<(), Error> {
-        const MS_REC: u64 = 0x4000;
         plan.push(&Step::Propagation {
             flags: MS_REC | self.flag(),
         })?;
@@ -71,4 +72,45 @@ pub fn push_root_attributes(
 pub fn push_pivot(plan: &mut PlanWriter) -> Result<(), Error> {
     plan.push(&Step::Pivot {})?;
     Ok(())
+}
+
+/// Appends the step that stands in for [`push_pivot`] where the kernel refuses it: on its first
+/// file system, the initial ramdisk. The host's mounts stay below the container's root, where a
+/// process with `CAP_SYS_ADMIN` in the container can get at them.
+///
+/// # Errors
+/// [`Error::TooLong`].
+pub fn push_chroot(plan: &mut PlanWriter) -> Result<(), Error> {
+    plan.push(&Step::Chroot {})?;
+    Ok(())
+}
+
+/// Appends the step that gives the container's root this propagation, once it is the root: before,
+/// the pivot would be refused for a shared one.
+///
+/// What the host mounts later reaches the container through mounts that were taken from shared
+/// ones, not through the root itself: for that the first step must have been
+/// [`push_host_root_private`], not [`Propagation::push`].
+///
+/// # Errors
+/// [`Error::TooLong`].
+pub fn push_root_propagation(
+    plan: &mut PlanWriter,
+    propagation: Propagation,
+    recursive: bool,
+) -> Result<(), Error> {
+    let depth = if recursive { MS_REC } else { 0 };
+    plan.push(&Step::Propagation {
+        flags: depth | propagation.flag(),
+    })?;
+    Ok(())
+}
+
+/// Appends the first of all steps that mount where the host's mounts are to stay shared with the
+/// container: only the root that the new one covers is made private.
+///
+/// # Errors
+/// [`Error::TooLong`].
+pub fn push_host_root_private(plan: &mut PlanWriter) -> Result<(), Error> {
+    push_root_propagation(plan, Propagation::Private, false)
 }

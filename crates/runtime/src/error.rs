@@ -1,7 +1,8 @@
 //! Why a container could not be made, started or waited for.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crabcan_ns::ExitStatus;
@@ -132,7 +133,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The program could not be executed.
-    #[error("execute {}{}", .program.display(), if *.interpreter { ": its interpreter" } else { "" })]
+    #[error("execute {}{}", .program.display(), why(.program, *.interpreter, .source))]
     Execute {
         /// The program as it was asked for, or the file that was found.
         program: OsString,
@@ -363,5 +364,18 @@ impl Error {
             field: field.into(),
             reason: reason.into(),
         }
+    }
+}
+
+/// What the kernel's answer alone does not say. Container engines look for these words to tell a
+/// program that is nowhere in `PATH` from one that can't be executed.
+fn why(program: &OsStr, interpreter: bool, source: &io::Error) -> &'static str {
+    if interpreter {
+        return ": its interpreter";
+    }
+    let named_only = !program.as_bytes().contains(&b'/');
+    match source.kind() {
+        io::ErrorKind::NotFound if named_only => ": executable file not found in $PATH",
+        _ => "",
     }
 }

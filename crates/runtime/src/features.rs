@@ -286,6 +286,7 @@ mod tests {
             privileged: true,
             capabilities: CapabilitySet::EMPTY,
             setgroups: true,
+            cgroup_trees: Vec::new(),
             release: release.into(),
         };
         serde_json::from_str(&Features::of(&host).to_json()).unwrap()

@@ -25,6 +25,9 @@ pub struct Host {
     pub capabilities: CapabilitySet,
     /// Whether setgroups(2) is allowed in the caller's user namespace.
     pub setgroups: bool,
+    /// The hierarchies of cgroups, each by the controllers that are bound to it or by its name; an
+    /// empty one for the unified hierarchy.
+    pub cgroup_trees: Vec<String>,
     /// The kernel's release, as uname(2) says.
     pub release: String,
 }
@@ -46,6 +49,7 @@ impl Host {
             privileged: effective & ROOT == ROOT && has_every_id("uid") && has_every_id("gid"),
             capabilities: CapabilitySet::from_bits(permitted),
             setgroups: setgroups_allowed(),
+            cgroup_trees: cgroup_trees(),
             release: uname().release().to_string_lossy().into_owned(),
         })
     }
@@ -72,6 +76,13 @@ impl Host {
             _ => Ok(()),
         }
     }
+}
+
+/// The second field of each line in `/proc/self/cgroup`, see cgroups(7).
+fn cgroup_trees() -> Vec<String> {
+    let text = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let second = |line: &str| line.split(':').nth(1).map(str::to_owned);
+    text.lines().filter_map(second).collect()
 }
 
 /// A group could deny what everybody else may: who gave up setgroups(2) for a map of groups may not
@@ -105,6 +116,7 @@ mod tests {
             privileged: false,
             capabilities: CapabilitySet::EMPTY,
             setgroups: true,
+            cgroup_trees: Vec::new(),
             release: release.into(),
         }
         .check_kernel()

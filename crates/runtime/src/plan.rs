@@ -3,22 +3,23 @@
 mod compose;
 mod late;
 
-pub(crate) use compose::{memory_words, tmpfs_options};
+pub(crate) use compose::{memory_words, resources, tmpfs_options};
 
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use crabcan_init::format::{Fault, FlatPlan};
+use crabcan_cgroups::Resources;
+use crabcan_init::format::{Change, Fault, FlatPlan};
 use crabcan_init::message::Message;
 use crabcan_init::{PlanWriter, Step};
 use crabcan_ns::{IdMap, IdMapWriter, Namespace, Namespaces};
-use crabcan_rootfs::MountAttributes;
+use crabcan_rootfs::options::Scope;
 use crabcan_seccomp::json::Listener;
 
 use crate::ids::IdRange;
-use crate::spec::{Descriptor, Spec};
+use crate::spec::{Descriptor, IntelRdt, Spec};
 use crate::{Error, Host};
 
 pub(crate) use late::LateSteps;
@@ -33,6 +34,10 @@ pub struct Plan {
     writer: PlanWriter,
     program: OsString,
     reaper: bool,
+    /// Whether init goes on in a child, which is the parent's own.
+    forks: bool,
+    resources: Resources,
+    intel_rdt: Option<IntelRdt>,
     changed: Vec<(Namespace, &'static str)>,
     warnings: Vec<String>,
     /// Whether system calls are filtered, and who answers for those that ask.
@@ -62,6 +67,8 @@ pub(crate) enum Provision {
     Mount(MountToSend),
     /// A descriptor of the caller's, to be read.
     Descriptor(Descriptor),
+    /// A pidfd of the container's first process, whose namespaces are joined.
+    Container,
 }
 
 /// A mount that the parent makes, since the container's own ids could not, and sends to init.
@@ -69,8 +76,9 @@ pub(crate) enum Provision {
 pub(crate) struct MountToSend {
     pub(crate) source: PathBuf,
     pub(crate) recursive: bool,
-    pub(crate) attributes: MountAttributes,
-    pub(crate) idmap: Option<IdMapping>,
+    pub(crate) change: Change,
+    /// With whose ids it is seen, and whether what is mounted below it is too.
+    pub(crate) idmap: Option<(IdMapping, Scope)>,
 }
 
 /// With whose ids the files of a mount are seen.
@@ -92,6 +100,17 @@ impl Plan {
     pub fn new(spec: &Spec, host: &Host) -> Result<Self, Error> {
         host.check_kernel()?;
         compose::compose(spec, host)
+    }
+
+    /// Decides everything about one more process in a container: `spec` is the container's, with
+    /// that process in place of its own, and `joined` are the kinds of namespaces that the container
+    /// has of its own.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub(crate) fn exec(spec: &Spec, joined: &[Namespace], host: &Host) -> Result<Self, Error> {
+        host.check_kernel()?;
+        compose::exec::compose(spec, joined, host)
     }
 
     /// Every step that init will do, in order and in words: what `crabcan explain` prints, and what
@@ -164,13 +183,27 @@ impl Plan {
             writer,
             program: OsString::new(),
             reaper: false,
+            forks: false,
             filtered: false,
             listener: None,
+            resources: Resources::default(),
+            intel_rdt: None,
             changed: Vec::new(),
             warnings: Vec::new(),
             fault: None,
             ids: None,
         })
+    }
+
+    /// What the container's cgroup limits.
+    #[must_use]
+    pub fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
+    /// The share of caches and memory bandwidth that its first process is put into.
+    pub(crate) fn intel_rdt(&self) -> Option<&IntelRdt> {
+        self.intel_rdt.as_ref()
     }
 
     /// The kinds of namespaces whose names or settings are changed, and by which property.
@@ -181,6 +214,10 @@ impl Plan {
     /// What the parent hands to init, in the order in which init takes it.
     pub(crate) fn provisions(&self) -> &[Provision] {
         &self.provisions
+    }
+
+    pub(crate) fn forks(&self) -> bool {
+        self.forks
     }
 
     pub(crate) fn has_reaper(&self) -> bool {
@@ -209,7 +246,7 @@ impl Plan {
             Some((step, None)) => Error::Step {
                 index,
                 step,
-                source,
+                source: late::reason(detail, source),
             },
             Some((_, Some((program, interpreter)))) => Error::Execute {
                 program,
@@ -222,7 +259,7 @@ impl Plan {
 
     /// A step in words; for the execution of the program, the program and whether its file is there.
     fn words(&self, step: &Step<'_>, detail: u32) -> (String, Option<(OsString, bool)>) {
-        let Step::Exec { candidates, .. } = step else {
+        let (Step::Exec { candidates, .. } | Step::FindProgram { candidates }) = step else {
             return (step.to_string(), None);
         };
         let interpreter = detail & Message::NO_INTERPRETER != 0;

@@ -44,7 +44,7 @@ impl<'plan> Process<'plan> {
     pub fn create(plan: &'plan Plan) -> Result<Self, Error> {
         log::debug!("Linux release: {}", plan.host().release);
         let mut container = Self::launch(plan, &Surroundings::default())?;
-        container.prepare(&mut |_| Ok(()))?;
+        container.prepare(&mut |_| Ok(()), None)?;
         log::debug!("Creation finished");
         log::debug!("Container child PID: {:?}", Some(container.pid()));
         Ok(container)
@@ -186,22 +186,47 @@ impl<'plan> Process<'plan> {
     }
 
     /// Writes the id maps, lets init go on, sends what it waits for, runs the hooks when it asks
-    /// for that, and hears that it is ready.
+    /// for that, and hears that it is ready. A process of a container joins that by its pidfd.
     pub(crate) fn prepare(
         &mut self,
         hooks: &mut dyn FnMut(Pid) -> Result<(), Error>,
+        container: Option<BorrowedFd<'_>>,
     ) -> Result<(), Error> {
         const DOING: &str = "preparing the container";
-        if let Err(error) = provide::provide(self.plan, &self.child, &self.protocol) {
+        if let Err(error) = provide::provide(self.plan, &self.child, &self.protocol, container) {
             return Err(self.not_provided(error, DOING));
         }
-        loop {
+        // The child that goes on may be ready before init has told of it.
+        let (mut ready, mut forked) = (false, !self.plan.forks());
+        while !(ready && forked) {
             match self.protocol.hear(DOING)? {
-                Heard::Message(Message::Ready) => return Ok(()),
+                Heard::Message(Message::Ready) if !ready => ready = true,
+                Heard::Message(Message::Hooks) => {
+                    hooks(self.pid())?;
+                    self.proceed()?;
+                }
+                Heard::Forked(pidfd) if !forked => {
+                    forked = true;
+                    self.go_on_in(pidfd)?;
+                }
                 Heard::Console(master) if self.console.is_none() => self.console = Some(master),
                 Heard::Listener(fd) if self.listener.is_none() => self.listener = Some(fd),
                 heard => return Err(self.unexpected(heard, DOING)),
             }
+        }
+        Ok(())
+    }
+
+    /// Takes the child that goes on in place of the one that was launched. The pid is read from the
+    /// descriptor, not from the message.
+    fn go_on_in(&mut self, pidfd: OwnedFd) -> Result<(), Error> {
+        let doing = "follow init into the pid namespace that it has joined";
+        let failed = |source| Error::Namespaces { doing, source };
+        let next = Child::from_pidfd(pidfd).map_err(failed)?;
+        let mut first = std::mem::replace(&mut self.child, next);
+        match first.wait() {
+            Ok(_) | Err(crabcan_ns::Error::Reaped { .. }) => Ok(()),
+            Err(source) => Err(failed(source)),
         }
     }
 
@@ -240,8 +265,8 @@ impl<'plan> Process<'plan> {
                 message: format!("{message:?}"),
                 doing,
             },
-            Heard::Console(_) | Heard::Listener(_) => Error::Protocol {
-                message: "a second console or listener".into(),
+            Heard::Console(_) | Heard::Listener(_) | Heard::Forked(_) => Error::Protocol {
+                message: "something a second time".into(),
                 doing,
             },
         }

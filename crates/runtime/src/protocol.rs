@@ -17,7 +17,11 @@ pub(crate) struct Protocol {
 #[derive(Debug)]
 pub(crate) enum Heard {
     Message(Message),
+    /// The master of the container's terminal.
     Console(OwnedFd),
+    /// A pidfd of the child that goes on in place of init, which ends.
+    Forked(OwnedFd),
+    /// The listener of the system call filter.
     Listener(OwnedFd),
     /// The channel's other end is closed.
     Closed,
@@ -47,16 +51,22 @@ impl Protocol {
         };
         match (Message::from_bytes(&record), descriptor) {
             (Some(Message::Console), Some(master)) => Ok(Heard::Console(master)),
+            (Some(Message::Forked { .. }), Some(pidfd)) => Ok(Heard::Forked(pidfd)),
             (Some(Message::Listener), Some(listener)) => Ok(Heard::Listener(listener)),
-            (Some(message), None) if !matches!(message, Message::Console | Message::Listener) => {
-                Ok(Heard::Message(message))
-            }
+            (Some(message), None) if !comes_with_descriptor(message) => Ok(Heard::Message(message)),
             _ => Err(Error::Protocol {
                 message: format!("{record:?}"),
                 doing,
             }),
         }
     }
+}
+
+fn comes_with_descriptor(message: Message) -> bool {
+    matches!(
+        message,
+        Message::Console | Message::Listener | Message::Forked { .. }
+    )
 }
 
 impl AsFd for Protocol {
@@ -124,6 +134,8 @@ mod tests {
         let cases = [
             // A terminal without its descriptor, and a descriptor that nobody asked for.
             (Message::Console.to_bytes(), false),
+            (Message::Forked { pid: 1 }.to_bytes(), false),
+            (Message::Hooks.to_bytes(), true),
             (Message::Listener.to_bytes(), false),
             (Message::Ready.to_bytes(), true),
             ([0; Message::LENGTH], false),

@@ -1,9 +1,11 @@
 //! What only the parent may do for init, and what it hands to it: id maps, namespaces to be joined,
 //! mounts that the container's own ids could not reach.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crabcan_ns::{Child, Namespace, NamespaceFd, write_id_maps};
+use crabcan_rootfs::detached_tree_changed;
+use crabcan_rootfs::options::Scope;
 use rustix::fs::{fstat, stat};
 
 use crate::launch::{self, Surroundings};
@@ -12,7 +14,13 @@ use crate::protocol::Protocol;
 use crate::{Error, Plan};
 
 /// Provides init with all that its plan takes from the parent, and returns when all is sent.
-pub(crate) fn provide(plan: &Plan, child: &Child, protocol: &Protocol) -> Result<(), Error> {
+/// `container` is a pidfd of the container that the process is to be executed in.
+pub(crate) fn provide(
+    plan: &Plan,
+    child: &Child,
+    protocol: &Protocol,
+    container: Option<BorrowedFd<'_>>,
+) -> Result<(), Error> {
     let sent = |source| Error::Channel {
         doing: "send init on its way",
         source,
@@ -31,6 +39,13 @@ pub(crate) fn provide(plan: &Plan, child: &Child, protocol: &Protocol) -> Result
             }
             Provision::Descriptor(descriptor) => {
                 protocol.send_descriptor(descriptor.as_fd()).map_err(sent)?;
+            }
+            Provision::Container => {
+                let container = container.ok_or_else(|| Error::Protocol {
+                    message: "nothing of a container to be joined".into(),
+                    doing: "preparing the process",
+                })?;
+                protocol.send_descriptor(container).map_err(sent)?;
             }
             Provision::Mount(mount) => {
                 let tree = tree(plan, child, mount)?;
@@ -74,12 +89,13 @@ fn refuse_own(plan: &Plan, kind: Namespace, joined: &NamespaceFd) -> Result<(), 
 fn tree(plan: &Plan, child: &Child, mount: &MountToSend) -> Result<OwnedFd, Error> {
     let namespace = match &mount.idmap {
         None => None,
-        Some(IdMapping::Container) => Some(user_namespace(plan, child)?),
-        Some(IdMapping::Own(maps)) => Some(namespace_of(maps)?),
+        Some((IdMapping::Container, scope)) => Some((user_namespace(plan, child)?, *scope)),
+        Some((IdMapping::Own(maps), scope)) => Some((namespace_of(maps)?, *scope)),
     };
-    let namespace = namespace.as_ref().map(AsFd::as_fd);
-    let tree =
-        crabcan_rootfs::detached_tree(&mount.source, mount.recursive, mount.attributes, namespace);
+    let namespace = namespace.as_ref();
+    let namespace = namespace.map(|(namespace, scope)| (namespace.as_fd(), *scope == Scope::Tree));
+    let (source, changes) = (&mount.source, [mount.change]);
+    let tree = detached_tree_changed(source, mount.recursive, &changes, namespace);
     tree.map_err(|source| match source {
         crabcan_rootfs::Error::IdMapUnsupported { .. } => Error::IdMapUnsupported { source },
         _ => Error::Rootfs { source },

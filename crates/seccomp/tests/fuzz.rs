@@ -1,25 +1,80 @@
-//! A short look at random documents; `examples/fuzz.rs` looks for as long as one likes.
+//! Fuzz targets: a profile in JSON, compiled, and run by the interpreter. See docs/CONTRIBUTING.md.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "a test fails by panicking and says what it did"
+)]
 
+#[path = "../../../xtask/fuzz/driver.rs"]
+mod driver;
 mod fuzzing;
 mod interpreter;
 mod plain;
 
 use plain::Random;
 
+const CORPUS: [&[u8]; 4] = [
+    include_bytes!("corpus/allow.json"),
+    include_bytes!("corpus/engine.json"),
+    include_bytes!("corpus/notify.json"),
+    include_bytes!("corpus/masks.json"),
+];
+const WORDS: [&str; 29] = [
+    "SCMP_ACT_ALLOW",
+    "SCMP_ACT_ERRNO",
+    "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_TRACE",
+    "SCMP_ACT_LOG",
+    "SCMP_ACT_NOTIFY",
+    "SCMP_CMP_NE",
+    "SCMP_CMP_LT",
+    "SCMP_CMP_LE",
+    "SCMP_CMP_EQ",
+    "SCMP_CMP_GE",
+    "SCMP_CMP_GT",
+    "SCMP_CMP_MASKED_EQ",
+    "SCMP_ARCH_X86",
+    "SCMP_ARCH_X32",
+    "SCMP_ARCH_AARCH64",
+    "clone",
+    "socket",
+    "read",
+    "ioctl",
+    "\"index\":",
+    "\"value\":",
+    "\"valueTwo\":",
+    "\"errnoRet\":",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+];
+
+/// Documents with damage: most are refused.
 #[test]
-fn any_document_is_refused_by_field_or_becomes_its_filter() {
-    let mut random = Random(0xf022);
-    let compiled = (0..400)
-        .filter(|_| fuzzing::examine(&fuzzing::input(&mut random)))
-        .count();
-    assert!(compiled > 150, "only {compiled} got far");
+fn profile() {
+    driver::fuzz("profile", &CORPUS, &WORDS, |bytes| {
+        fuzzing::examine(bytes) as u64
+    });
+}
+
+/// Whole documents of the formats' words, made from numbers: most come to a filter.
+#[test]
+fn document() {
+    driver::fuzz("document", &[b"a number"], &[], |bytes| {
+        let fold = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+        let mut random = Random(bytes.iter().fold(0xcbf2_9ce4_8422_2325, fold) | 1);
+        fuzzing::examine(&fuzzing::input(&mut random)) as u64
+    });
 }
 
 #[test]
-fn bytes_that_are_no_document_are_refused() {
-    let mut random = Random(3);
-    for length in 0..200 {
-        let bytes: Vec<u8> = (0..length).map(|_| random.next() as u8).collect();
-        assert!(!fuzzing::examine(&bytes));
-    }
+fn documents_of_the_formats_words_get_far() {
+    let mut random = Random(0xf022);
+    let compiled = (0..100)
+        .filter(|_| fuzzing::examine(&fuzzing::input(&mut random)) > 0)
+        .count();
+    assert!(compiled > 35, "only {compiled} got far");
 }

@@ -7,6 +7,7 @@ pub mod beneath;
 pub mod capability;
 mod console;
 mod container;
+mod copy_up;
 mod decimal;
 mod hook;
 mod join;

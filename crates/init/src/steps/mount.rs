@@ -2,11 +2,12 @@
 
 use core::ffi::CStr;
 
+use super::copy_up::copy_up;
 use super::{Context, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, beneath, mask};
 use crate::errno::Errno;
 use crate::format::{Change, Changes, Strings};
 use crate::step::{
-    SOURCE_COPY_SYMLINK, SOURCE_NO_FOLLOW, Step, TARGET_CREATE, TARGET_NO_FOLLOW,
+    SOURCE_COPY_SYMLINK, SOURCE_NO_FOLLOW, Step, TARGET_COPY_UP, TARGET_CREATE, TARGET_NO_FOLLOW,
     TARGET_NO_SYMLINKS, TARGET_OPTIONAL,
 };
 use crate::sys::{self, Config, Fd};
@@ -227,5 +228,8 @@ pub(super) fn attach(mount: &Fd, root: i32, target: &CStr, flags: u32) -> Result
         Err(Errno::ENOENT) if flags & TARGET_OPTIONAL != 0 => return Ok(()),
         other => other?,
     };
+    if flags & TARGET_COPY_UP != 0 {
+        copy_up(place.0, mount.0)?;
+    }
     sys::move_mount(mount.0, place.0, c"")
 }

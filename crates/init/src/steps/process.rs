@@ -3,11 +3,14 @@
 use core::ffi::CStr;
 
 use super::Failure;
+use super::decimal::{DIGITS, decimal};
 use crate::errno::Errno;
 use crate::format::{Groups, Strings};
 use crate::message::Message;
 use crate::sys;
 
+/// In an environment: stands for the variable with the program's own pid; see sd_listen_fds(3).
+const LISTEN_PID: &CStr = c"LISTEN_PID=";
 const PR_SET_PDEATHSIG: i32 = 1;
 const PR_SET_DUMPABLE: i32 = 4;
 const PR_SET_KEEPCAPS: i32 = 8;
@@ -110,6 +113,11 @@ impl Program {
         env: Strings<'_>,
     ) -> Result<Self, Errno> {
         let (argv, envp) = (vector(args)?, vector(env)?);
+        for (word, variable) in envp.iter_mut().zip(&env) {
+            if variable == LISTEN_PID {
+                *word = own_listen_pid()?;
+            }
+        }
         let mut there = 0;
         for (index, path) in (0..64).zip(&candidates) {
             there |= u64::from(sys::exists(path)) << index;
@@ -151,8 +159,23 @@ impl Program {
     }
 }
 
+/// Where `LISTEN_PID=` is with this process' pid behind it: nobody knew that before.
+fn own_listen_pid() -> Result<usize, Errno> {
+    let mut digits = [0; DIGITS];
+    let pid = decimal(sys::getpid(), &mut digits)?.to_bytes();
+    let name = LISTEN_PID.to_bytes();
+    let mut text = [0; 32];
+    text[..name.len()].copy_from_slice(name);
+    text[name.len()..name.len() + pid.len()].copy_from_slice(pid);
+    let words = sys::map_words(text.len() / size_of::<usize>())?;
+    for (word, bytes) in words.iter_mut().zip(text.as_chunks().0) {
+        *word = usize::from_ne_bytes(*bytes);
+    }
+    Ok(words.as_ptr() as usize)
+}
+
 /// The addresses of strings, with a zero behind the last one.
-pub(super) fn vector(strings: Strings<'_>) -> Result<&'static [usize], Errno> {
+pub(super) fn vector(strings: Strings<'_>) -> Result<&'static mut [usize], Errno> {
     let words = sys::map_words(strings.iter().count() + 1)?;
     for (word, string) in words.iter_mut().zip(&strings) {
         *word = string.as_ptr() as usize;

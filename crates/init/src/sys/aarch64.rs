@@ -163,4 +163,6 @@ pub(crate) mod nr {
     pub(crate) const CHROOT: usize = 51;
     pub(crate) const READLINKAT: usize = 78;
     pub(crate) const FCHMOD: usize = 52;
+    pub(crate) const GETDENTS64: usize = 61;
+    pub(crate) const SENDFILE: usize = 71;
 }

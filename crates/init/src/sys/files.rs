@@ -73,6 +73,8 @@ pub(crate) fn exists(path: &CStr) -> bool {
 
 /// What statx(2) says of an open file, as far as it is asked for here.
 pub(crate) struct Stat {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
     pub(crate) mode: u32,
     pub(crate) inode: u64,
     pub(crate) size: u64,
@@ -84,7 +86,9 @@ pub(crate) struct Stat {
 /// `struct statx`, of which seven fields are read.
 #[repr(C)]
 pub(super) struct Statx {
-    pub(super) before_mode: [u8; 28],
+    pub(super) before_uid: [u8; 20],
+    pub(super) uid: u32,
+    pub(super) gid: u32,
     pub(super) mode: u16,
     pub(super) spare: u16,
     pub(super) inode: u64,
@@ -112,6 +116,8 @@ pub(crate) fn stat(number: i32) -> Result<Stat, Errno> {
     let stat = unsafe { stat.assume_init() };
     let device = make_device(stat.device_major, stat.device_minor);
     Ok(Stat {
+        uid: stat.uid,
+        gid: stat.gid,
         mode: u32::from(stat.mode),
         inode: stat.inode,
         size: stat.size,
@@ -136,11 +142,6 @@ pub(crate) fn file_system_magic(number: i32) -> Result<u64, Errno> {
 pub(crate) fn check_executable(path: &CStr) -> Result<(), Errno> {
     const X_OK: usize = 1;
     call(nr::FACCESSAT, [fd(AT_FDCWD), text(path), X_OK]).map(drop)
-}
-
-/// Changes the permission bits of an open file.
-pub(crate) fn fchmod(number: i32, mode: u32) -> Result<(), Errno> {
-    call(nr::FCHMOD, [fd(number), mode as usize]).map(drop)
 }
 
 /// `struct flock` of a lock on a whole file.
@@ -229,4 +230,20 @@ pub(crate) fn memory_file(name: &CStr) -> Result<Fd, Errno> {
         Err(Errno::EINVAL) => create(MFD_CLOEXEC),
         other => other,
     }
+}
+
+/// Reads entries of a directory, each a `struct linux_dirent64`; how many bytes.
+pub(crate) fn getdents(directory: i32, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let args = [fd(directory), buffer.as_mut_ptr() as usize, buffer.len()];
+    call(nr::GETDENTS64, args)
+}
+
+/// Copies as much as the kernel likes from where a file stands; 0 at its end.
+pub(crate) fn sendfile(to: i32, from: i32) -> Result<usize, Errno> {
+    const MANY: usize = 1 << 30;
+    call(nr::SENDFILE, [fd(to), fd(from), 0, MANY])
+}
+
+pub(crate) fn fchmod(number: i32, mode: u32) -> Result<(), Errno> {
+    call(nr::FCHMOD, [fd(number), mode as usize]).map(drop)
 }

@@ -204,7 +204,8 @@ fn clone3(flags: u64, exit_signal: u64) -> Result<Option<(i32, Fd)>, Errno> {
     };
     // Without CLONE_VM the memory is copied, so the copy may do whatever it likes in its frames.
     let pid = call(common_nr::CLONE3, [address(&args), size_of::<CloneArgs>()])?;
-    Ok((pid != 0).then_some((pid as i32, Fd(pidfd))))
+    // Only where there is one: in the copy the number is still 0, which is its standard input.
+    Ok((pid != 0).then(|| (pid as i32, Fd(pidfd))))
 }
 
 /// A copy of this process whose parent is this one's. `None` in the copy.

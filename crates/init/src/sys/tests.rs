@@ -96,6 +96,8 @@ fn the_numbers_that_only_oci_containers_need() {
         nr::CHROOT = SYS_chroot,
         nr::READLINKAT = SYS_readlinkat,
         nr::FCHMOD = SYS_fchmod,
+        nr::GETDENTS64 = SYS_getdents64,
+        nr::SENDFILE = SYS_sendfile,
     );
 }
 
@@ -104,6 +106,9 @@ fn the_flags_of_open() {
     let theirs = |flag: i32| flag as u64;
     assert_eq!(super::O_RDWR, theirs(libc::O_RDWR));
     assert_eq!(super::O_NOCTTY, theirs(libc::O_NOCTTY));
+    assert_eq!(super::O_CREAT, theirs(libc::O_CREAT));
+    assert_eq!(super::O_EXCL, theirs(libc::O_EXCL));
+    assert_eq!(super::O_NONBLOCK, theirs(libc::O_NONBLOCK));
     assert_eq!(super::O_CLOEXEC, theirs(libc::O_CLOEXEC));
     assert_eq!(super::O_PATH, theirs(libc::O_PATH));
     assert_eq!(super::O_DIRECTORY, theirs(libc::O_DIRECTORY));
@@ -114,6 +119,8 @@ fn the_flags_of_open() {
 fn the_structures() {
     assert_eq!(size_of::<Statx>(), size_of::<libc::statx>());
     assert_eq!(offset_of!(Statx, mode), offset_of!(libc::statx, stx_mode));
+    assert_eq!(offset_of!(Statx, uid), offset_of!(libc::statx, stx_uid));
+    assert_eq!(offset_of!(Statx, gid), offset_of!(libc::statx, stx_gid));
     assert_eq!(offset_of!(Statx, inode), offset_of!(libc::statx, stx_ino));
     assert_eq!(offset_of!(Statx, size), offset_of!(libc::statx, stx_size));
     let major = offset_of!(libc::statx, stx_rdev_major);

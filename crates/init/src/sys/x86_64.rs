@@ -168,4 +168,6 @@ pub(crate) mod nr {
     pub(crate) const CHROOT: usize = 161;
     pub(crate) const READLINKAT: usize = 267;
     pub(crate) const FCHMOD: usize = 91;
+    pub(crate) const GETDENTS64: usize = 217;
+    pub(crate) const SENDFILE: usize = 40;
 }

@@ -8,14 +8,14 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use crabcan_init::format::{Fault, Strings};
-use crabcan_init::message::{Message, PROCEED};
+use crabcan_init::message::{DESCRIPTOR, Message, PROCEED};
 use crabcan_init::{PROGRAM, PlanWriter, Step};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, setsockopt,
-    socketpair, sockopt::ReceiveTimeout,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
+    sendmsg, setsockopt, socketpair, sockopt::ReceiveTimeout,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::Pid;
@@ -32,6 +32,15 @@ impl Init {
     }
 
     pub(crate) fn start_with(plan: &[u8], configure: impl FnOnce(&mut Command)) -> Self {
+        Self::start_handing(plan, &[], configure)
+    }
+
+    /// The same, and hands descriptors to init, from 5 on.
+    pub(crate) fn start_handing(
+        plan: &[u8],
+        descriptors: &[OwnedFd],
+        configure: impl FnOnce(&mut Command),
+    ) -> Self {
         let (ours, theirs) = socketpair(
             AddressFamily::Unix,
             SockType::SeqPacket,
@@ -50,10 +59,15 @@ impl Init {
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         configure(&mut command);
-        let places = [(theirs.as_raw_fd(), 3), (plan.as_raw_fd(), 4)];
+        let copies = descriptors
+            .iter()
+            .map(|fd| moved_up(fd.try_clone().unwrap()));
+        let copies: Vec<_> = copies.collect();
+        let all = [&theirs, &plan].into_iter().chain(&copies);
+        let places: Vec<_> = all.map(AsRawFd::as_raw_fd).zip(3..).collect();
         // SAFETY: the closure makes system calls only, on descriptors that are open until the
         // command is started.
-        unsafe { command.pre_exec(move || place(places)) };
+        unsafe { command.pre_exec(move || place(&places)) };
         let child = command.spawn().unwrap();
         Self {
             child,
@@ -99,6 +113,14 @@ impl Init {
         let parts = [IoSlice::new(packet)];
         let flags = MsgFlags::MSG_NOSIGNAL;
         sendmsg::<()>(channel, &parts, &[], flags, None).unwrap();
+    }
+
+    pub(crate) fn send_descriptor(&self, descriptor: &OwnedFd) {
+        let channel = self.channel.as_ref().unwrap().as_raw_fd();
+        let numbers = [descriptor.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&numbers)];
+        let parts = [IoSlice::new(&[DESCRIPTOR])];
+        sendmsg::<()>(channel, &parts, &rights, MsgFlags::MSG_NOSIGNAL, None).unwrap();
     }
 
     /// Waits for `Ready` and answers it.
@@ -167,8 +189,8 @@ fn moved_up(low: OwnedFd) -> OwnedFd {
 }
 
 /// Puts descriptors where init expects them, and lets exec close all others; between fork and exec.
-fn place(places: [(RawFd, RawFd); 2]) -> std::io::Result<()> {
-    for (from, to) in places {
+fn place(places: &[(RawFd, RawFd)]) -> std::io::Result<()> {
+    for &(from, to) in places {
         // SAFETY: dup2(2) takes numbers and touches no memory.
         if unsafe { libc::dup2(from, to) } < 0 {
             return Err(std::io::Error::last_os_error());
@@ -176,7 +198,14 @@ fn place(places: [(RawFd, RawFd); 2]) -> std::io::Result<()> {
     }
     let flags = libc::CLOSE_RANGE_CLOEXEC as libc::c_int;
     // SAFETY: close_range(2) takes numbers and touches no memory; nothing is closed before exec.
-    match unsafe { libc::syscall(libc::SYS_close_range, 5, libc::c_uint::MAX, flags) } {
+    match unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3 + places.len(),
+            libc::c_uint::MAX,
+            flags,
+        )
+    } {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error()),
     }

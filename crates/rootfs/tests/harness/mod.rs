@@ -47,6 +47,20 @@ pub(crate) fn run(plan: PlanWriter, script: &str) -> Result<String, (String, i32
 
 /// The same, with mounts for the steps that wait for one.
 pub(crate) fn run_sending(
+    plan: PlanWriter,
+    script: &str,
+    mounts: &[OwnedFd],
+) -> Result<String, (String, i32)> {
+    run_in(&["--user", "--map-root-user"], plan, script, mounts)
+}
+
+/// The same outside a user namespace, for root.
+pub(crate) fn run_privileged(plan: PlanWriter, script: &str) -> Result<String, (String, i32)> {
+    run_in(&[], plan, script, &[])
+}
+
+fn run_in(
+    users: &[&str],
     mut plan: PlanWriter,
     script: &str,
     mounts: &[OwnedFd],
@@ -76,14 +90,8 @@ pub(crate) fn run_sending(
     // Standard input is the channel's end until the shell puts it where init looks for it.
     let launch = r#"exec "$0" 3<&0 0</dev/null 4<"$1""#;
     let output = Command::new("unshare")
-        .args([
-            "--user",
-            "--map-root-user",
-            "--mount",
-            "--ipc",
-            "--net",
-            "--cgroup",
-        ])
+        .args(users)
+        .args(["--mount", "--ipc", "--net", "--cgroup"])
         .args(["--pid", "--fork", "--propagation", "unchanged"])
         .args(["--", "/bin/sh", "-c", launch])
         .args([&program, &blob])
@@ -92,8 +100,11 @@ pub(crate) fn run_sending(
         .unwrap();
     let mut said = Vec::new();
     ours.read_to_end(&mut said).unwrap();
-    if let Some(record) = said.first_chunk() {
-        let Some(Message::Failed { step, errno, .. }) = Message::from_bytes(record) else {
+    let messages = said.as_chunks().0.iter().map(Message::from_bytes);
+    // A terminal's master is not taken here, and the terminal is hung up at the end.
+    let mut messages = messages.filter(|message| *message != Some(Message::Console));
+    if let Some(message) = messages.next() {
+        let Some(Message::Failed { step, errno, .. }) = message else {
             panic!("init said {said:?}");
         };
         let parsed = crabcan_init::format::FlatPlan::parse(&bytes).unwrap();

@@ -2,11 +2,14 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use crabcan_cgroups::{Cgroup, CgroupPath, Events, Hierarchy, Place, Resources, Statistics};
 
 use super::Container;
+use crate::plan;
+use crate::spec;
 use crate::state::{Record, Status};
 use crate::{Error, Id};
 
@@ -43,6 +46,16 @@ pub(super) fn join_legacy(cgroup: &Cgroup, pid: i32) -> Result<(), Error> {
         })?;
     }
     Ok(())
+}
+
+/// The place of a cgroup below another one, in each tree.
+pub(super) fn below(place: &str, name: &Path) -> Result<String, Error> {
+    let below = CgroupPath::new(name).map_err(failed("name a cgroup below the container's"))?;
+    let below = below.below().display().to_string();
+    Ok(place
+        .lines()
+        .map(|line| format!("{}/{below}\n", line.trim_end_matches('/')))
+        .collect())
 }
 
 /// Opens the cgroup of a record; `None` when there is none any more.
@@ -93,6 +106,21 @@ impl Container {
         self.cgroup()?
             .thaw()
             .map_err(failed("resume the container"))
+    }
+
+    /// Changes what its cgroup limits; what is absent stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names the resource as in `config.json`; [`Error::WrongStatus`] when it is
+    /// stopped; [`Error::Cgroup`] with the controller, the file and the value.
+    pub fn update(&self, resources: &spec::Resources) -> Result<(), Error> {
+        let resources = plan::resources("resources", resources)?;
+        let _lock = self.entry.lock()?;
+        if let status @ Status::Stopped = self.status()? {
+            return Err(self.refused("container not running", status));
+        }
+        let applied = self.cgroup()?.apply(&resources);
+        applied.map_err(failed("limit the container's resources"))
     }
 
     /// The pids of all its processes, as the host sees them.

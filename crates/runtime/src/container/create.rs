@@ -15,6 +15,7 @@ use crate::handover::{Receiver, write_pid_file};
 use crate::launch::Surroundings;
 use crate::notify;
 use crate::process::Process;
+use crate::resctrl::{self, Resctrl};
 use crate::signals::Signals;
 use crate::spec::{MAX_BYTES, Spec};
 use crate::state::{Entry, Identity, Lock, Record, Status, VERSION, timestamp};
@@ -264,6 +265,7 @@ impl Creation {
         let configuration = self.read_configuration(&bundle)?;
         let mut spec = Spec::from_json(&configuration)?;
         spec.extension.bundle = Some(bundle.clone());
+        spec.extension.id = self.id.to_string();
         spec.extension.session_keyring = self.new_keyring;
         spec.extension.await_start = mode == Mode::Created;
         spec.extension.preserved_descriptors =
@@ -380,17 +382,29 @@ impl Creation {
             cgroup::join_legacy(cgroup, pid)?;
         }
         entry.write(&record)?;
+        if let Some(wanted) = draft.plan.intel_rdt() {
+            let groups = Resctrl::join(&resctrl::mounted()?, wanted, self.id.as_str(), pid)?;
+            record.resctrl = groups.made;
+            entry.write(&record)?;
+        }
         let hooks = &draft.spec.hooks;
-        process.prepare(&mut |_| {
-            let state = state_of(&record, Status::Creating);
-            run_hooks("prestart", &hooks.prestart, &state)?;
-            run_hooks("createRuntime", &hooks.create_runtime, &state)
-        })?;
+        process.prepare(
+            &mut |_| {
+                let state = state_of(&record, Status::Creating);
+                run_hooks("prestart", &hooks.prestart, &state)?;
+                run_hooks("createRuntime", &hooks.create_runtime, &state)
+            },
+            None,
+        )?;
         self.hand_over(draft, &mut process)?;
+        if process.pid().as_raw() != pid {
+            // In a pid namespace that was joined it is a child of the first one.
+            record.init = Some(Identity::of(process.pid().as_raw(), process.pidfd())?);
+        }
         record.complete = true;
         entry.write(&record)?;
         if let Some(path) = &self.pid_file {
-            write_pid_file(path, pid)?;
+            write_pid_file(path, process.pid().as_raw())?;
         }
         Ok(Prepared {
             process,
@@ -403,10 +417,14 @@ impl Creation {
     /// or a limit was asked for.
     fn make_cgroup(&self, draft: &Draft) -> Result<Option<Cgroup>, Error> {
         let path = draft.spec.linux.cgroups_path.as_deref();
-        let resources = Resources::default();
-        match cgroup::make(path, &self.id, &resources) {
+        let resources = draft.plan.resources();
+        match cgroup::make(path, &self.id, resources) {
             Ok(cgroup) => Ok(Some(cgroup)),
-            Err(error) if path.is_none() && !draft.plan.host().privileged => {
+            Err(error)
+                if path.is_none()
+                    && *resources == Resources::default()
+                    && !draft.plan.host().privileged =>
+            {
                 log::debug!("no cgroup: {error}");
                 Ok(None)
             }
@@ -443,7 +461,9 @@ impl Creation {
             complete: false,
             init: None,
             cgroup: None,
+            resctrl: Vec::new(),
             manager: self.manager.clone(),
+            new_keyring: self.new_keyring,
             own_pid_namespace: spec.linux.makes(Namespace::Pid),
             poststart_hooks: !spec.hooks.poststart.is_empty(),
             poststop_hooks: !spec.hooks.poststop.is_empty(),
@@ -460,7 +480,9 @@ impl Creation {
             // It may not have been written yet.
             let _ = std::fs::remove_file(path);
         }
-        if let Err(unclean) = entry.remove() {
+        let groups = entry.read().map(|record| record.resctrl);
+        let groups = groups.map_or(Ok(()), |made| Resctrl { made }.remove());
+        if let Err(unclean) = groups.and_then(|()| entry.remove()) {
             log::warn!("clean up after an error: {unclean}");
         }
         drop(lock);

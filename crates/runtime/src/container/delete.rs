@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use super::{Container, cgroup, run_hooks};
 use crate::console::poll_failed;
+use crate::resctrl::Resctrl;
 use crate::spec::Hook;
 use crate::state::{Entry, Status};
 use crate::{Error, Id, State, StateRoot};
@@ -123,6 +124,8 @@ impl Container {
             let removed = cgroup.remove(cgroup::PATIENCE);
             removed.map_err(cgroup::failed("remove the container's cgroup"))?;
         }
+        let made = self.record.resctrl.clone();
+        Resctrl { made }.remove()?;
         self.entry.remove()
     }
 

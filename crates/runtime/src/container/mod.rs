@@ -3,6 +3,7 @@
 mod cgroup;
 mod create;
 mod delete;
+mod exec;
 mod start;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,6 +19,7 @@ use crate::sys::pidfd_send_signal;
 use crate::{Error, Id, State, StateRoot};
 
 pub use create::Creation;
+pub use exec::Execution;
 
 /// A container that is known to the state directory.
 ///

@@ -1,6 +1,9 @@
 //! From a specification to the steps, in the order that the security of init needs
 //! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
 
+mod cgroup;
+mod devices;
+pub(super) mod exec;
 mod filter;
 mod hooks;
 mod isolation;
@@ -11,24 +14,27 @@ mod operations;
 mod process;
 mod program;
 mod rdt;
+mod resources;
 mod schedule;
 mod sysctl;
 
 use std::path::{Component, Path, PathBuf};
 
-use crabcan_caps::Capability;
-use crabcan_init::format::{Groups, Strings};
+use crabcan_cgroups::Resources;
+use crabcan_init::format::Change;
 use crabcan_init::{PlanWriter, Step, TooLong};
-use crabcan_ns::{IdMap, IdMapWriter, IdRange, Namespace, Namespaces};
+use crabcan_ns::{Namespace, Namespaces};
+use crabcan_rootfs::options::Scope;
 use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
 
 use self::filter::Filter;
 use self::namespaces::{Arrangement, id_maps};
 pub(crate) use self::operations::tmpfs_options;
-use self::program::{candidates, strings};
+use self::program::strings;
+pub(crate) use self::resources::resources;
 pub(crate) use self::schedule::memory_words;
-use super::{IdMapping, IdMaps, MountToSend, Plan, Provision, c_string};
-use crate::spec::{Spec, User};
+use super::{IdMapping, IdMaps, MountToSend, Plan, Provision};
+use crate::spec::Spec;
 use crate::{Error, Host};
 
 impl From<TooLong> for Error {
@@ -53,56 +59,29 @@ struct Composer<'a> {
 }
 
 pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
-    let program = spec
-        .process
-        .args
-        .first()
-        .filter(|program| !program.is_empty());
-    let program = program.ok_or_else(|| Error::invalid("process.args", "names no program"))?;
+    let mut composer = Composer::new(spec, host)?;
     refuse_other_platforms(spec)?;
     hooks::check(spec)?;
     if let Some(wanted) = &spec.linux.intel_rdt {
         rdt::check(wanted)?;
     }
     let arrangement = Arrangement::of(spec, host)?;
-    let id_maps = id_maps(spec, host)?;
-    let parent_mounts = host.privileged && spec.linux.separates(Namespace::User);
-    let writer = PlanWriter::new();
-    let mut composer = Composer {
-        spec,
-        host,
-        id_maps,
-        parent_mounts,
-        provisions: Vec::new(),
-        filter: Filter::new(spec)?,
-        writer,
-        warnings: Vec::new(),
-        changed: Vec::new(),
-    };
+    let limits = spec.linux.resources.as_ref();
+    let resources = resources::of_container(limits, host, &mut composer.warnings)?;
     composer.identity(&arrangement)?;
     composer.isolation()?;
     composer.root()?;
     composer.mounts()?;
     composer.operations()?;
+    composer.devices()?;
     composer.hooks_before_pivot()?;
     composer.covers()?;
+    composer.console()?;
     composer.privileges()?;
-    composer.program()?;
-    Ok(Plan {
-        host: host.clone(),
-        namespaces: arrangement.cloned,
-        id_maps: composer.id_maps,
-        provisions: composer.provisions,
-        writer: composer.writer,
-        program: program.clone(),
-        reaper: spec.extension.reaper,
-        changed: composer.changed,
-        warnings: composer.warnings,
-        filtered: composer.filter.is_some(),
-        listener: composer.filter.and_then(|filter| filter.listener),
-        fault: None,
-        ids: None,
-    })
+    composer.program(false)?;
+    let mut plan = composer.finish(arrangement.forks(), resources);
+    plan.namespaces = arrangement.cloned;
+    Ok(plan)
 }
 
 /// A part that is there says that the configuration is for another platform.
@@ -120,6 +99,49 @@ fn refuse_other_platforms(spec: &Spec) -> Result<(), Error> {
             "this is a runtime for Linux containers",
         )),
         None => Ok(()),
+    }
+}
+
+impl<'a> Composer<'a> {
+    fn new(spec: &'a Spec, host: &'a Host) -> Result<Self, Error> {
+        let program = spec.process.args.first();
+        if program.is_none_or(|program| program.is_empty()) {
+            return Err(Error::invalid("process.args", "names no program"));
+        }
+        Ok(Self {
+            spec,
+            host,
+            id_maps: id_maps(spec, host)?,
+            parent_mounts: host.privileged && spec.linux.separates(Namespace::User),
+            provisions: Vec::new(),
+            filter: Filter::new(spec)?,
+            writer: PlanWriter::new(),
+            warnings: Vec::new(),
+            changed: Vec::new(),
+        })
+    }
+
+    /// The plan of a process that makes no namespace by its clone.
+    fn finish(self, forks: bool, resources: Resources) -> Plan {
+        let spec = self.spec;
+        Plan {
+            host: self.host.clone(),
+            namespaces: Namespaces::new(),
+            id_maps: self.id_maps,
+            forks,
+            provisions: self.provisions,
+            writer: self.writer,
+            program: spec.process.args.first().cloned().unwrap_or_default(),
+            reaper: spec.extension.reaper,
+            resources,
+            intel_rdt: spec.linux.intel_rdt.clone(),
+            changed: self.changed,
+            warnings: self.warnings,
+            filtered: self.filter.is_some(),
+            listener: self.filter.and_then(|filter| filter.listener),
+            fault: None,
+            ids: None,
+        }
     }
 }
 
@@ -141,12 +163,21 @@ impl Composer<'_> {
         }
         // The host's own root is cloned by init, never id-mapped: there root's files stay root's.
         let received = self.parent_mounts && source != Path::new("/");
+        let scope = match extension.recursive_root {
+            true => Scope::Tree,
+            false => Scope::Mount,
+        };
         if received {
             self.provisions.push(Provision::Mount(MountToSend {
                 source: source.clone(),
                 recursive: extension.recursive_root,
-                attributes,
-                idmap: extension.idmap_root.then_some(IdMapping::Container),
+                change: Change {
+                    propagation: Propagation::Private.flag(),
+                    ..Change::set(attributes.bits(), extension.recursive_root)
+                },
+                idmap: extension
+                    .idmap_root
+                    .then_some((IdMapping::Container, scope)),
             }));
         }
         let step = if extension.overlay_root {
@@ -189,10 +220,16 @@ impl Composer<'_> {
         mask::push_read_only(&mut self.writer, &linux.readonly_paths)
             .map_err(rootfs("linux.readonlyPaths"))?;
         if self.spec.root.readonly && !self.spec.extension.recursive_root {
+            // Not of what is mounted on it: that has attributes of its own.
             pivot::push_root_attributes(&mut self.writer, MountAttributes::RDONLY)
                 .map_err(rootfs("root.readonly"))?;
         }
-        pivot::push_pivot(&mut self.writer).map_err(rootfs("root.path"))
+        if self.spec.extension.no_pivot {
+            pivot::push_chroot(&mut self.writer).map_err(rootfs("root.path"))?;
+        } else {
+            pivot::push_pivot(&mut self.writer).map_err(rootfs("root.path"))?;
+        }
+        self.root_propagation()
     }
 }
 

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 use crabcan_init::Step;
 use crabcan_init::format::FlatPlan;
@@ -75,8 +77,19 @@ impl LateSteps {
             Some(step) => Error::Step {
                 index,
                 step: step.clone(),
-                source,
+                source: reason(detail, source),
             },
         }
+    }
+}
+
+/// The kernel's answer, or how a hook ended: init says ECHILD then, and the wait status.
+pub(super) fn reason(detail: u32, source: io::Error) -> io::Error {
+    match source.raw_os_error() {
+        Some(libc::ECHILD) if detail != 0 => {
+            let status = ExitStatus::from_raw(detail.cast_signed());
+            io::Error::other(format!("ended with {status}"))
+        }
+        _ => source,
     }
 }

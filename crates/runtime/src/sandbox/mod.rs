@@ -49,6 +49,7 @@ pub struct Sandbox {
     no_user_namespaces: bool,
     die_with_parent: bool,
     capabilities: Option<CapabilitySet>,
+    raw_filters: Vec<Vec<u8>>,
 }
 
 impl Sandbox {
@@ -77,6 +78,7 @@ impl Sandbox {
             no_user_namespaces: false,
             die_with_parent: false,
             capabilities: None,
+            raw_filters: Vec::new(),
         }
     }
 
@@ -197,9 +199,11 @@ impl Sandbox {
                 recursive_root: true,
                 root_attributes: MountAttributes::NOSUID | MountAttributes::NODEV,
                 idmap_root: ids.is_some() && self.root.is_some(),
+                idmap_operations: ids.is_some(),
                 default_dev: !self.bare,
                 session_keyring: !self.bare,
                 argv0: self.argv0.clone(),
+                raw_filters: self.raw_filters.clone(),
                 lock_files: self.lock_files.clone(),
                 no_user_namespaces: self.no_user_namespaces,
                 terminal_descriptors: self.terminal.map_or(0, |terminal| terminal.descriptors),
@@ -317,7 +321,7 @@ impl Sandbox {
     }
 
     fn added_mounts(&self, idmap: bool) -> Vec<Mount> {
-        let mut options = vec!["rbind", "rw", "nosuid", "nodev"];
+        let mut options = vec!["rbind", "rnosuid", "rnodev"];
         options.extend(idmap.then_some("ridmap"));
         let added = self.added.iter().map(|(source, destination)| {
             let directory = source.is_dir();
@@ -449,7 +453,9 @@ fn host_root(spec: &mut Spec, user: &User) -> Result<(), Error> {
                 }
             }
             hidden::Place::Show(path) => {
-                let options = ["rbind", "ro", "nosuid", "nodev"].map(String::from).into();
+                let options = ["rbind", "rro", "rnosuid", "rnodev"]
+                    .map(String::from)
+                    .into();
                 Mount {
                     options,
                     create: Some(MountPoint::Directory),

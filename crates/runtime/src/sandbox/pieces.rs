@@ -101,6 +101,13 @@ impl Sandbox {
         self
     }
 
+    /// Installs one more filter of system calls as the kernel takes it, an array of
+    /// `struct sock_filter`, before the one of [`Sandbox::seccomp`].
+    pub fn raw_filter(mut self, program: impl Into<Vec<u8>>) -> Self {
+        self.raw_filters.push(program.into());
+        self
+    }
+
     /// Starts with no variable in the environment.
     pub fn clear_environment(mut self) -> Self {
         self.environment = vec![Change::Clear];

@@ -107,6 +107,7 @@ mod tests {
                 false => CapabilitySet::EMPTY,
             },
             setgroups: true,
+            cgroup_trees: Vec::new(),
             release: "6.1".into(),
         }
     }

@@ -112,6 +112,9 @@ pub struct Extension {
     pub default_dev: bool,
     /// What is done to the root after the mounts, in this order.
     pub operations: Vec<Operation>,
+    /// What they bind to be written belongs to the container's ids, whatever the ids on the disk mean
+    /// to the host.
+    pub idmap_operations: bool,
     /// Files in the container that init holds a shared lock on as long as it lives.
     pub lock_files: Vec<PathBuf>,
     /// Nobody in the container's user namespace can make another one.
@@ -122,6 +125,9 @@ pub struct Extension {
     pub other_directories: Vec<PathBuf>,
     /// The filter of system calls where it is no `linux.seccomp`.
     pub seccomp: Option<Profile>,
+    /// Filters of system calls as the kernel takes them (`struct sock_filter`), installed in this
+    /// order before any other.
+    pub raw_filters: Vec<Vec<u8>>,
     /// The program gets an empty session keyring instead of the caller's, with its keys.
     pub session_keyring: bool,
     /// Init waits for the word of another program, in the FIFO that it is handed as descriptor 5.

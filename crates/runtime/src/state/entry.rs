@@ -156,7 +156,9 @@ impl Entry {
         let mode = Mode::RUSR | Mode::WUSR;
         mknodat(&self.directory, FIFO, FileType::Fifo, mode, 0)
             .map_err(|errno| self.failed("make", FIFO, errno))?;
-        self.open_fifo(OFlags::RDWR)
+        // Whoever reads it waits for a word.
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(&self.directory, FIFO, flags, Mode::empty())
             .map_err(|errno| self.failed("open", FIFO, errno))
     }
 

@@ -37,8 +37,12 @@ pub(crate) struct Record {
     pub(crate) init: Option<Identity>,
     /// Its cgroup in each tree, as `/proc/PID/cgroup` has it.
     pub(crate) cgroup: Option<String>,
+    /// The groups of caches and memory bandwidth that were made for it, outermost first.
+    pub(crate) resctrl: Vec<PathBuf>,
     /// The socket of the service manager that is to know when the program is ready.
     pub(crate) manager: Option<PathBuf>,
+    /// Whether its processes get session keyrings of their own.
+    pub(crate) new_keyring: bool,
     /// Whether the end of its first process is the end of all the others.
     pub(crate) own_pid_namespace: bool,
     /// Which hooks are still to come: without any, nobody has to read the configuration again.

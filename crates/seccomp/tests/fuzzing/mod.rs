@@ -1,6 +1,6 @@
 //! What holds for any bytes that are taken for a profile: they are refused with a field, or become
 //! a program that the kernel would take and that answers as [`Profile::explain`] says.
-#![allow(dead_code, clippy::panic, reason = "shared by a test and an example")]
+#![allow(clippy::panic, reason = "a finding is a panic")]
 
 use crabcan_seccomp::json::{EngineProfile, Resolved, Seccomp, Target};
 use crabcan_seccomp::{Action, Architecture, Decision, Error, Filter, Profile, Route};
@@ -8,8 +8,8 @@ use crabcan_seccomp::{Action, Architecture, Decision, Error, Filter, Profile, Ro
 use crate::interpreter::{Call, run};
 use crate::plain::{Random, seen};
 
-/// Looks at one input. Panics at a finding; says whether a filter came of it.
-pub(crate) fn examine(bytes: &[u8]) -> bool {
+/// Looks at one input. Panics at a finding; how long the filters are that came of it.
+pub(crate) fn examine(bytes: &[u8]) -> usize {
     let architectures: Vec<Architecture> = Architecture::all().collect();
     // The last byte is not the document's: it says for whom.
     let (choice, text) = bytes.split_last().unwrap_or((&0, &[]));
@@ -22,10 +22,10 @@ pub(crate) fn examine(bytes: &[u8]) -> bool {
     let engines = EngineProfile::from_json(text).and_then(|read| read.resolve(&target));
     let plain = Seccomp::from_json(text).and_then(|read| read.resolve(architecture));
     let one = compiled(engines, architecture);
-    compiled(plain, architecture) || one
+    compiled(plain, architecture) + one
 }
 
-fn compiled(resolved: Result<Resolved, Error>, architecture: Architecture) -> bool {
+fn compiled(resolved: Result<Resolved, Error>, architecture: Architecture) -> usize {
     let filter = resolved.and_then(|resolved| {
         let filter = resolved.profile.compile()?;
         Ok((resolved.profile, filter))
@@ -35,19 +35,19 @@ fn compiled(resolved: Result<Resolved, Error>, architecture: Architecture) -> bo
             assert!(filter.unknown().is_empty(), "told by resolving already");
             is_well_formed(&filter);
             answers(&profile, &filter, architecture);
-            true
+            filter.instructions().len()
         }
         Err(Error::Field { field, reason }) => {
             assert!(!field.is_empty() && !reason.is_empty());
-            false
+            0
         }
         Err(Error::Json { field, .. }) => {
             assert!(!field.is_empty());
-            false
+            0
         }
         Err(Error::TooLong { instructions }) => {
             assert!(instructions > 4096);
-            false
+            0
         }
         Err(other) => panic!("{other:?}"),
     }

@@ -140,7 +140,10 @@ fn process(container: &Container, args: &Exec) -> anyhow::Result<Process> {
         process.user = user(text)?;
     }
     for text in &args.additional_gids {
-        process.user.additional_gids.push(number("--additional-gids", text)?);
+        process
+            .user
+            .additional_gids
+            .push(number("--additional-gids", text)?);
     }
     if args.process_label.is_some() {
         process.selinux_label.clone_from(&args.process_label);
@@ -186,7 +189,10 @@ fn user(text: &str) -> anyhow::Result<User> {
 
 fn number(option: &str, text: &str) -> anyhow::Result<u32> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse::<u32>().ok().filter(|id| digits && *id != u32::MAX);
+    let number = text
+        .parse::<u32>()
+        .ok()
+        .filter(|id| digits && *id != u32::MAX);
     number.with_context(|| format!("{option} \"{}\": must be a number", text.escape_debug()))
 }
 
@@ -203,7 +209,19 @@ mod tests {
         assert_eq!(ids("1:2").unwrap(), (1, 2));
         assert_eq!(ids("0").unwrap(), (0, 0));
         assert_eq!(ids("4294967294:0").unwrap(), (4_294_967_294, 0));
-        for wrong in ["", "a", "0x1", "1:", ":1", "1:2:3", "-1", "+1", " 1", "1 ", "4294967295"] {
+        for wrong in [
+            "",
+            "a",
+            "0x1",
+            "1:",
+            ":1",
+            "1:2:3",
+            "-1",
+            "+1",
+            " 1",
+            "1 ",
+            "4294967295",
+        ] {
             assert!(user(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -1,8 +1,11 @@
 //! The commands of an OCI runtime, with the grammar of runc and crun.
 
+mod about;
 mod bundle;
 mod container;
 mod events;
+mod exec;
+mod limits;
 mod listing;
 mod signal;
 
@@ -54,6 +57,7 @@ pub(super) fn run(name: &str, before: &[OsString], own: Vec<OsString>) -> u8 {
         Err(error) => {
             hints::report_oci(name, &error, &global);
             match name {
+                "exec" => FAILURE_OF_EXEC,
                 _ => FAILURE,
             }
         }
@@ -68,10 +72,14 @@ fn dispatch(name: &str, global: &Global, own: Vec<OsString>) -> anyhow::Result<u
         "state" => container::state(global, &read(name, own)?),
         "kill" => container::kill(global, &read(name, own)?),
         "delete" => container::delete(global, &read(name, own)?),
+        "exec" => exec::exec(global, &read(name, own)?),
         "pause" => container::pause(global, &read(name, own)?),
         "resume" => container::resume(global, &read(name, own)?),
         "ps" => listing::ps(global, &read(name, own)?),
         "events" => events::events(global, &read(name, own)?),
+        "update" => limits::update(global, &read(name, own)?),
+        "spec" => about::spec(&read(name, own)?),
+        "features" => about::features(&read(name, own)?),
         "list" => listing::list(global, &read(name, own)?),
         _ => bail!("{name} is not supported"),
     }

@@ -2,7 +2,7 @@
 
 use crabcan_init::Step;
 use crabcan_ns::Namespace;
-use crabcan_rootfs::Propagation;
+use crabcan_rootfs::{Propagation, pivot};
 
 use super::{Composer, rootfs, sysctl};
 use crate::Error;
@@ -46,8 +46,7 @@ impl Composer<'_> {
             "slave" | "rslave" => Propagation::Slave,
             "shared" | "rshared" => {
                 // The mount alone that the new root covers: what is shared below it stays so.
-                let flags = Propagation::Private.flag();
-                return self.push(&Step::Propagation { flags });
+                return pivot::push_host_root_private(&mut self.writer).map_err(rootfs(FIELD));
             }
             other => {
                 let reason = format!("\"{}\" is not known", other.escape_debug());
@@ -55,6 +54,18 @@ impl Composer<'_> {
             }
         };
         propagation.push(&mut self.writer).map_err(rootfs(FIELD))
+    }
+
+    /// How what is mounted in the container later spreads. The kernel swaps no roots that are shared,
+    /// so it comes after that.
+    pub(super) fn root_propagation(&mut self) -> Result<(), Error> {
+        let propagation = match self.spec.linux.rootfs_propagation.as_deref() {
+            Some("shared" | "rshared") => Propagation::Shared,
+            Some("unbindable" | "runbindable") => Propagation::Unbindable,
+            _ => return Ok(()),
+        };
+        pivot::push_root_propagation(&mut self.writer, propagation, false)
+            .map_err(rootfs("linux.rootfsPropagation"))
     }
 
     fn hears_of_mounts(&self) -> bool {

@@ -1,21 +1,37 @@
 //! The mounts of a plan, in the specification's order.
 
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use crabcan_init::Step;
+use crabcan_init::format::Change;
 use crabcan_ns::Namespace;
 use crabcan_rootfs::device::{self, DevOptions};
 use crabcan_rootfs::options::Scope;
-use crabcan_rootfs::{Bind, MountOptions, NewMount, Target};
+use crabcan_rootfs::{Bind, MountOptions, NewMount, Propagation, Remount, Target};
 
+use super::namespaces::id_map;
 use super::{Composer, check_absolute, rootfs};
 use crate::Error;
-use crate::plan::{IdMapping, MountToSend, Provision};
+use crate::plan::{IdMapping, IdMaps, MountToSend, Provision};
 use crate::spec::{Mount, MountPoint};
 
 /// The group that owns terminals, on every distribution.
 const TTY_GID: u32 = 5;
+
+/// File systems that take no SELinux context: their files have labels of their own.
+const UNLABELLED: [&str; 6] = ["proc", "sysfs", "mqueue", "cgroup", "cgroup2", "devpts"];
+
+fn options(mount: &Mount) -> MountOptions {
+    MountOptions::parse(mount.options.iter().map(String::as_str))
+}
+
+fn is_bind(mount: &Mount) -> bool {
+    let mut words = mount.options.iter();
+    words.any(|word| word == "bind" || word == "rbind")
+}
 
 impl Composer<'_> {
     pub(super) fn mounts(&mut self) -> Result<(), Error> {
@@ -47,9 +63,7 @@ impl Composer<'_> {
     /// Makes the mount points of the binds at the head of a list, before the first of them: made
     /// later, one that lies in another bind's destination would be made in its source.
     fn mount_points(&mut self, mounts: &[Mount]) -> Result<usize, Error> {
-        let binds = mounts
-            .iter()
-            .take_while(|mount| options(mount).bind.is_some());
+        let binds = mounts.iter().take_while(|mount| is_bind(mount));
         for mount in binds.clone() {
             // A destination that is wrong is named when its turn comes.
             let target = CString::new(mount.destination.as_os_str().as_bytes());
@@ -64,59 +78,188 @@ impl Composer<'_> {
     }
 
     fn mount(&mut self, field: &str, mount: &Mount) -> Result<(), Error> {
-        check_absolute(&format!("{field}.destination"), &mount.destination)?;
+        let destination = destination(field, mount)?;
         let options = options(mount);
-        let mut target = Target::new(&mount.destination);
+        check_id_map(field, mount, &options)?;
+        let mut target = Target::new(destination.as_ref());
+        if options.target_no_follow {
+            target = target.no_follow();
+        }
+        if options.remount {
+            return self.remount(field, target, &options);
+        }
         if mount.create.is_none() || options.bind.is_none() {
             target = target.create();
         }
+        if options.bind.is_some() {
+            return self.bind(field, mount, &options, target);
+        }
+        if options.copy_symlink || options.source_no_follow {
+            let reason = "\"copy-symlink\" and \"src-nofollow\" are for bind mounts";
+            return Err(Error::invalid(format!("{field}.options"), reason));
+        }
+        match mount.fstype.as_str() {
+            "" => Err(Error::invalid(format!("{field}.type"), "is missing")),
+            other if options.tmpcopyup && other != "tmpfs" => {
+                let reason = "\"tmpcopyup\" is for tmpfs";
+                Err(Error::invalid(format!("{field}.options"), reason))
+            }
+            "cgroup" | "cgroup2" => self.cgroup_mount(field, mount, &options, target),
+            _ => self.new_mount(field, mount, &options, target),
+        }
+    }
+
+    fn new_mount(
+        &mut self,
+        field: &str,
+        mount: &Mount,
+        options: &MountOptions,
+        mut target: Target,
+    ) -> Result<(), Error> {
         if matches!(mount.fstype.as_str(), "proc" | "sysfs") {
             // A link there would have what is masked later in a place that nobody looks at.
             target = target.no_symlinks();
         }
-        let Some(scope) = options.bind else {
-            let new = NewMount::new(&mount.fstype, target).source(mount.source.to_string_lossy());
-            return new
-                .parsed(&options)
-                .push(&mut self.writer)
-                .map_err(rootfs(field));
+        let source = match mount.source.as_os_str().is_empty() {
+            true => Cow::from(&mount.fstype),
+            false => mount.source.to_string_lossy(),
         };
-        check_bind(field, &options)?;
+        let label = self.spec.linux.mount_label.as_deref().unwrap_or_default();
+        let labelled = !label.is_empty() && !UNLABELLED.contains(&mount.fstype.as_str());
+        let context = labelled.then(|| format!("context={label}"));
+        NewMount::new(&mount.fstype, target)
+            .source(source)
+            .parsed(options)
+            .options(context)
+            .push(&mut self.writer)
+            .map_err(rootfs(field))
+    }
+
+    fn bind(
+        &mut self,
+        field: &str,
+        mount: &Mount,
+        options: &MountOptions,
+        target: Target,
+    ) -> Result<(), Error> {
+        check_bind(field, options)?;
         let source = self.of_bundle(&format!("{field}.source"), &mount.source)?;
-        let mut bind = Bind::new(&source, target).attributes(options.attributes.set);
-        if scope == Scope::Mount {
-            bind = bind.without_submounts();
-        }
-        if self.parent_mounts {
+        let mut bind = Bind::new(&source, target).parsed(options);
+        let recursive = bind.recursive;
+        let idmap = self.id_mapping(field, mount, options)?;
+        let looks_at_links = options.source_no_follow || options.copy_symlink;
+        if idmap.is_some() || self.parent_mounts && !looks_at_links {
+            let attributes = options.recursive_attributes.set;
             self.provisions.push(Provision::Mount(MountToSend {
                 source,
-                recursive: scope == Scope::Tree,
-                attributes: options.attributes.set,
-                idmap: options.id_map.map(|_| IdMapping::Container),
+                recursive,
+                change: Change {
+                    propagation: parents_propagation(options).flag(),
+                    ..Change::set(attributes.bits(), recursive)
+                },
+                idmap,
             }));
             bind = bind.received();
         }
         bind.push(&mut self.writer).map_err(rootfs(field))
+    }
+
+    /// Changes what an earlier mount has made.
+    fn remount(
+        &mut self,
+        field: &str,
+        target: Target,
+        options: &MountOptions,
+    ) -> Result<(), Error> {
+        if options.bind.is_some() {
+            // The others would be said to the file system, and so to the host.
+            check_bind(field, options)?;
+        }
+        let remount = Remount::parsed(target, options);
+        remount.push(&mut self.writer).map_err(rootfs(field))
+    }
+
+    /// With whose ids a mount is seen. Only who may do everything on the host may map ids of its
+    /// file systems.
+    fn id_mapping(
+        &self,
+        field: &str,
+        mount: &Mount,
+        options: &MountOptions,
+    ) -> Result<Option<(IdMapping, Scope)>, Error> {
+        let Some(scope) = options.id_map else {
+            return Ok(None);
+        };
+        let refused = |reason| Err(Error::invalid(format!("{field}.options"), reason));
+        if !self.host.privileged {
+            return refused("an ordinary user can't map the ids of a mount");
+        }
+        if mount.uid_mappings.is_empty() {
+            return match self.parent_mounts {
+                true => Ok(Some((IdMapping::Container, scope))),
+                false => refused("there are no ids to map to: neither here nor the container's"),
+            };
+        }
+        let maps = IdMaps {
+            uid: id_map(&format!("{field}.uidMappings"), &mount.uid_mappings)?,
+            gid: id_map(&format!("{field}.gidMappings"), &mount.gid_mappings)?,
+            writer: crabcan_ns::IdMapWriter::Direct,
+        };
+        Ok(Some((IdMapping::Own(maps), scope)))
+    }
+}
+
+/// Where, absolute; a relative destination is deprecated and means the same below the root.
+fn destination<'a>(field: &str, mount: &'a Mount) -> Result<Cow<'a, Path>, Error> {
+    let field = format!("{field}.destination");
+    let path = &mount.destination;
+    if path.as_os_str().is_empty() {
+        return Err(Error::invalid(field, "is missing"));
+    }
+    let path = match path.is_absolute() {
+        true => Cow::from(path),
+        false => Cow::from(PathBuf::from("/").join(path)),
+    };
+    check_absolute(&field, &path)?;
+    Ok(path)
+}
+
+/// Both maps or none, and only for a mount that is to be mapped: an older runtime would show the
+/// host's ids otherwise, and so this one does not guess either.
+fn check_id_map(field: &str, mount: &Mount, options: &MountOptions) -> Result<(), Error> {
+    let (uids, gids) = (
+        !mount.uid_mappings.is_empty(),
+        !mount.gid_mappings.is_empty(),
+    );
+    let mapped = options.id_map.is_some();
+    let (name, reason) = match (uids, gids) {
+        (true, false) => ("gidMappings", "missing beside uidMappings"),
+        (false, true) => ("uidMappings", "missing beside gidMappings"),
+        (true, true) if !mapped => ("uidMappings", "needs the option \"idmap\" or \"ridmap\""),
+        _ if mapped && options.bind.is_none() => ("options", "only a bind mount can be id-mapped"),
+        _ => return Ok(()),
+    };
+    Err(Error::invalid(format!("{field}.{name}"), reason))
+}
+
+/// What is to hear of the host's later mounts can't be cut off by the parent. It can't share its
+/// own with the host either: the container's user namespace has no say there.
+fn parents_propagation(options: &MountOptions) -> Propagation {
+    let hears = |kind| matches!(kind, Propagation::Slave | Propagation::Shared);
+    match options.propagation.iter().any(|(kind, _)| hears(*kind)) {
+        true => Propagation::Slave,
+        false => Propagation::Private,
     }
 }
 
 /// Refuses for a bind mount what would not be done to it: a misspelt `ro` is the file system's own
 /// word, and a bind mount has no file system to say it to.
 fn check_bind(field: &str, options: &MountOptions) -> Result<(), Error> {
-    let mut done = MountOptions::default();
-    done.bind = options.bind;
-    done.attributes = options.attributes;
-    done.id_map = options.id_map;
-    if *options == done {
+    let mut words = options.superblock.words();
+    let word = words.next().or(options.data.first().map(String::as_str));
+    let Some(word) = word.or(options.tmpcopyup.then_some("tmpcopyup")) else {
         return Ok(());
-    }
-    let field = format!("{field}.options");
-    Err(match options.data.first() {
-        Some(word) => Error::invalid(field, format!("\"{word}\" is no option of a bind mount")),
-        None => Error::invalid(field, "one of them can't be applied to a bind mount"),
-    })
-}
-
-fn options(mount: &Mount) -> MountOptions {
-    MountOptions::parse(mount.options.iter().map(String::as_str))
+    };
+    let reason = format!("\"{}\" is no option of a bind mount", word.escape_debug());
+    Err(Error::invalid(format!("{field}.options"), reason))
 }

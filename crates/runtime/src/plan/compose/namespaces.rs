@@ -10,7 +10,7 @@ use crabcan_ns::{IdMap, IdMapWriter, IdRange, Namespace, Namespaces};
 
 use super::{Composer, check_absolute, strings};
 use crate::plan::{IdMaps, Provision};
-use crate::spec::{IdMapping, Linux, Spec, User};
+use crate::spec::{IdMapping, Spec, User};
 use crate::{Error, Host};
 
 /// How the container comes to its namespaces. A kind that is in none of these is inherited.
@@ -76,7 +76,7 @@ impl Arrangement {
     }
 
     /// A pid namespace that is not the clone's is entered by a child only.
-    fn forks(&self) -> bool {
+    pub(super) fn forks(&self) -> bool {
         let joins = self.joined.iter().any(|(kind, _)| *kind == Namespace::Pid);
         joins || self.unshared.contains(&Namespace::Pid)
     }
@@ -120,7 +120,7 @@ pub(super) fn id_map(field: &str, map: &[IdMapping]) -> Result<IdMap, Error> {
         .map_err(|error| Error::invalid(field, error.to_string()))
 }
 
-fn flag(kind: Namespace) -> u32 {
+pub(super) fn flag(kind: Namespace) -> u32 {
     kind.clone_flag().bits().cast_unsigned()
 }
 
@@ -184,7 +184,7 @@ impl Composer<'_> {
     }
 
     /// Whether steps behind these write to files of procfs.
-    fn writes_to_procfs(&self) -> bool {
+    pub(super) fn writes_to_procfs(&self) -> bool {
         let process = &self.spec.process;
         let labels = [&process.apparmor_profile, &process.selinux_label];
         let settings = !self.spec.linux.sysctl.is_empty();
@@ -193,7 +193,7 @@ impl Composer<'_> {
             || labels.iter().any(|label| label.is_some())
     }
 
-    fn oom_score(&self) -> Result<Option<i32>, Error> {
+    pub(super) fn oom_score(&self) -> Result<Option<i32>, Error> {
         let Some(score) = self.spec.process.oom_score_adj else {
             return Ok(None);
         };
@@ -238,7 +238,7 @@ impl Composer<'_> {
     }
 
     /// What the kernel would refuse as an id is refused by its name.
-    fn check_user(&self) -> Result<(), Error> {
+    pub(super) fn check_user(&self) -> Result<(), Error> {
         let user = &self.spec.process.user;
         let own = |id: u32, list: &str| {
             (id == u32::MAX).then(|| Error::invalid(list, "4294967295 is no id"))
@@ -274,7 +274,7 @@ impl Composer<'_> {
 
     /// The user namespace's own root has its rights over new mounts. Where that is not mapped, init
     /// takes the asked ids at once and keeps the capabilities.
-    fn take_root(&mut self) -> Result<(), Error> {
+    pub(super) fn take_root(&mut self) -> Result<(), Error> {
         let user = &self.spec.process.user;
         let mapped = |maps: &IdMaps| maps.uid.outside(0).is_some() && maps.gid.outside(0).is_some();
         let (uid, gid) = match self.id_maps.as_ref().is_none_or(mapped) {

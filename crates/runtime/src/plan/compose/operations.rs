@@ -3,14 +3,15 @@
 use std::path::Path;
 
 use crabcan_init::Step;
-use crabcan_init::format::{Change, Changes, Strings};
+use crabcan_init::format::{Change, Changes, Instructions, Strings};
 use crabcan_ns::Namespace;
 use crabcan_rootfs::device::{self, DevOptions};
-use crabcan_rootfs::{Bind, MountAttributes, NewMount, Target, mask};
+use crabcan_rootfs::options::Scope;
+use crabcan_rootfs::{Bind, MountAttributes, NewMount, Propagation, Target, mask};
 
 use super::{Composer, check_absolute, rootfs, strings};
 use crate::Error;
-use crate::plan::{MountToSend, Provision, c_string};
+use crate::plan::{IdMapping, MountToSend, Provision, c_string};
 use crate::spec::{Access, Descriptor, Operation};
 
 /// What of a procfs can change the host, where no user namespace keeps its root from that.
@@ -35,7 +36,7 @@ impl Composer<'_> {
         check_absolute(&field, destination)?;
         match operation {
             Operation::Bind { source, access, .. } => {
-                self.bind(&field, source, destination, access.attributes())
+                self.bind_host(&field, source, destination, access.attributes())
             }
             Operation::BindDescriptor { source, access, .. } => {
                 self.bind_descriptor(&field, source, destination, *access)
@@ -108,7 +109,7 @@ impl Composer<'_> {
         self.provisions.push(provision);
     }
 
-    fn bind(
+    fn bind_host(
         &mut self,
         field: &str,
         source: &Path,
@@ -118,12 +119,19 @@ impl Composer<'_> {
         let source = self.of_bundle(field, source)?;
         let target = Target::new(destination).create();
         let mut bind = Bind::new(&source, target).attributes(attributes);
+        // What is only read is seen as it is; what is written must be the container's.
+        let writable = (attributes == Access::Write.attributes()).then_some(());
         if self.parent_mounts {
             self.provisions.push(Provision::Mount(MountToSend {
                 source,
                 recursive: true,
-                attributes,
-                idmap: None,
+                change: Change {
+                    propagation: Propagation::Private.flag(),
+                    ..Change::set(attributes.bits(), true)
+                },
+                idmap: writable
+                    .filter(|_| self.spec.extension.idmap_operations)
+                    .map(|_| (IdMapping::Container, Scope::Tree)),
             }));
             bind = bind.received();
         }
@@ -146,7 +154,7 @@ impl Composer<'_> {
         };
         let path = source.path().map_err(failed)?;
         let (device, inode) = source.identity().map_err(failed)?;
-        self.bind(field, &path, destination, access.attributes())?;
+        self.bind_host(field, &path, destination, access.attributes())?;
         self.push(&Step::SameFile {
             target: &c_string(field, destination)?,
             device,
@@ -156,7 +164,7 @@ impl Composer<'_> {
 
     fn proc(&mut self, field: &str, destination: &Path) -> Result<(), Error> {
         if !self.spec.linux.separates(Namespace::Pid) {
-            return self.bind(field, Path::new("/proc"), destination, QUIET);
+            return self.bind_host(field, Path::new("/proc"), destination, QUIET);
         }
         NewMount::proc(Target::new(destination).create())
             .push(&mut self.writer)
@@ -183,6 +191,26 @@ impl Composer<'_> {
             options: Strings::new(&options).ok_or(Error::PlanTooLong)?,
             attributes: self.spec.extension.root_attributes.bits(),
         })
+    }
+
+    /// Filters of system calls that nobody has to compile.
+    pub(super) fn raw_filters(&mut self) -> Result<(), Error> {
+        for program in &self.spec.extension.raw_filters {
+            let wrong = || {
+                let reason = "a filter is one to 4096 instructions of eight bytes";
+                Error::invalid("--seccomp", reason)
+            };
+            let fits = (8..=8 * 4096).contains(&program.len());
+            let program = Instructions::new(program)
+                .filter(|_| fits)
+                .ok_or_else(wrong)?;
+            self.push(&Step::Seccomp {
+                program,
+                flags: 0,
+                listener: false,
+            })?;
+        }
+        Ok(())
     }
 
     /// The files that are locked while the sandbox lives.

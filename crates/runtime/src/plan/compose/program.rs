@@ -9,7 +9,7 @@ use crabcan_init::format::Strings;
 
 use super::{Composer, check_absolute};
 use crate::Error;
-use crate::plan::c_string;
+use crate::plan::{Provision, c_string};
 use crate::spec::Process;
 
 /// Where programs are looked for when the environment has no `PATH`.
@@ -19,13 +19,16 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const FIRST_HANDED: u32 = 5;
 
 impl Composer<'_> {
-    /// The last preparations, the word of the parent, and the program.
-    pub(super) fn program(&mut self) -> Result<(), Error> {
+    /// The last preparations, the word of the parent, and the program; in a child if the pid
+    /// namespace is one that was joined, which by then has nothing that the container has not.
+    pub(super) fn program(&mut self, in_child: bool) -> Result<(), Error> {
         let process = &self.spec.process;
         check_absolute("process.cwd", &process.cwd)?;
         self.working_directory()?;
         self.lock_files()?;
-        if process.terminal {
+        // In a container that is there already, its `/dev` is too.
+        let beside = matches!(self.provisions.first(), Some(Provision::Container));
+        if process.terminal && (beside || !self.has_fresh_dev()) {
             self.terminal()?;
         }
         let candidates = strings("process.args[0]", &candidates(process))?;
@@ -38,8 +41,10 @@ impl Composer<'_> {
         if let Some(mask) = process.user.umask {
             self.umask(mask)?;
         }
-        let early = self.filter.as_ref();
-        let early = early.is_some_and(|filter| filter.is_early(self.spec));
+        if in_child {
+            self.push(&Step::Fork {})?;
+        }
+        let early = self.filter_is_early();
         self.push_filter(early)?;
         self.push(&Step::Ready {})?;
         if self.spec.extension.await_start {
@@ -69,6 +74,7 @@ impl Composer<'_> {
                 count: extension.preserved_descriptors,
             })?;
         }
+        self.raw_filters()?;
         self.push_filter(filter)?;
         let args = self.arguments()?;
         let env = strings("process.env", &process.env)?;
@@ -103,7 +109,12 @@ impl Composer<'_> {
         strings("process.args", &all)
     }
 
-    fn umask(&mut self, mask: u32) -> Result<(), Error> {
+    pub(super) fn filter_is_early(&self) -> bool {
+        let filter = self.filter.as_ref();
+        filter.is_some_and(|filter| filter.is_early(self.spec))
+    }
+
+    pub(super) fn umask(&mut self, mask: u32) -> Result<(), Error> {
         if mask > 0o777 {
             let reason = format!("0{mask:o} is more than 0777");
             return Err(Error::invalid("process.user.umask", reason));
@@ -111,7 +122,7 @@ impl Composer<'_> {
         self.push(&Step::Umask { mask })
     }
 
-    fn terminal(&mut self) -> Result<(), Error> {
+    pub(super) fn terminal(&mut self) -> Result<(), Error> {
         let size = self.spec.process.console_size.unwrap_or_default();
         let characters = |name: &str, number: u64| {
             let reason = format!("{number} is more than 65535");
@@ -127,6 +138,18 @@ impl Composer<'_> {
             rows: characters("height", size.height)?.into(),
             columns: characters("width", size.width)?.into(),
         })
+    }
+
+    /// A terminal that appears as `/dev/console` too, where that is the container's own to make.
+    /// It is given to the program's user, which needs a privilege.
+    pub(super) fn console(&mut self) -> Result<(), Error> {
+        let process = &self.spec.process;
+        if !process.terminal || !self.has_fresh_dev() {
+            return Ok(());
+        }
+        self.terminal()?;
+        let uid = process.user.uid;
+        self.push(&Step::ConsoleDevice { uid })
     }
 }
 

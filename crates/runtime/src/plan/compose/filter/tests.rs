@@ -54,6 +54,7 @@ fn plan(spec: &Spec) -> Result<Plan, Error> {
         privileged: false,
         capabilities: crabcan_caps::CapabilitySet::EMPTY,
         setgroups: true,
+        cgroup_trees: Vec::new(),
         release: "6.1".into(),
     };
     Plan::new(spec, &host)

@@ -8,19 +8,23 @@ use super::*;
 use crate::spec::{Hook, IntelRdt, IoPriority, MemoryPolicy, Personality, Scheduler, TimeOffset};
 
 /// What a step of the plan is, for every step that `pick` wants to see.
-fn find<T>(spec: &Spec, privileged: bool, pick: impl Fn(&Step<'_>) -> Option<T>) -> Vec<T> {
+pub(super) fn find<T>(
+    spec: &Spec,
+    privileged: bool,
+    pick: impl Fn(&Step<'_>) -> Option<T>,
+) -> Vec<T> {
     let flat = plan(spec, privileged).flatten();
     let parsed = FlatPlan::parse(&flat).unwrap();
     parsed.steps().filter_map(|step| pick(&step)).collect()
 }
 
 /// The names of the steps, in their order.
-fn names(spec: &Spec, privileged: bool) -> Vec<&'static str> {
+pub(super) fn names(spec: &Spec, privileged: bool) -> Vec<&'static str> {
     find(spec, privileged, |step| Some(step.name()))
 }
 
 /// The steps of these names are there, in this order.
-fn in_order(spec: &Spec, privileged: bool, expected: &[&str]) {
+pub(super) fn in_order(spec: &Spec, privileged: bool, expected: &[&str]) {
     let names = names(spec, privileged);
     let mut rest = names.iter();
     for name in expected {

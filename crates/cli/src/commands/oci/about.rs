@@ -1,0 +1,43 @@
+//! `spec` and `features`: what there is to be configured.
+
+use std::fs::OpenOptions;
+use std::io::{Write, stdout};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Parser;
+use crabcan_runtime::{Features, Host};
+
+/// Write a configuration that runs sh, to begin with
+#[derive(Parser)]
+pub(super) struct Spec {
+    /// The directory of the bundle [default: the working directory]
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    bundle: PathBuf,
+    /// For an ordinary user, who is root in the container
+    #[arg(long)]
+    rootless: bool,
+}
+
+/// Print what this runtime can do as JSON
+#[derive(Parser)]
+pub(super) struct FeaturesArgs {}
+
+/// An existing file is left as it is.
+pub(super) fn spec(args: &Spec) -> anyhow::Result<u8> {
+    let text = match args.rootless {
+        true => crabcan_runtime::spec::Spec::rootless_example(&Host::current()?),
+        false => crabcan_runtime::spec::Spec::example(),
+    };
+    let path = args.bundle.join("config.json");
+    let file = OpenOptions::new().write(true).create_new(true).open(&path);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.with_context(|| format!("write {}", path.display()))?;
+    Ok(0)
+}
+
+pub(super) fn features(_: &FeaturesArgs) -> anyhow::Result<u8> {
+    let text = Features::of(&Host::current()?).to_json() + "\n";
+    stdout().write_all(text.as_bytes())?;
+    Ok(0)
+}

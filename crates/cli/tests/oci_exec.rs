@@ -1,0 +1,211 @@
+//! `exec`: one more process in a container, and what it is given.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::json;
+use support::bundle::Bundle;
+use support::{Leaks, run};
+
+/// A container that runs.
+fn running(name: &str) -> Bundle {
+    let bundle = Bundle::new(name, "exec sleep 600").rootless();
+    let outcome = bundle.leave("run -d one");
+    assert_eq!((outcome.code(), outcome.stderr.as_str()), (0, ""));
+    bundle
+}
+
+fn exec(bundle: &Bundle, options: &[&str], script: &str) -> Command {
+    let mut command = bundle.command(["exec"]);
+    command.args(options).args(["one", "/bin/sh", "-c", script]);
+    command
+}
+
+#[test]
+fn a_process_is_executed_in_every_namespace_of_the_container() {
+    let _leaks = Leaks::watch();
+    let bundle = running("exec");
+    let script = "for kind in pid net mnt ipc uts user; do \
+        [ $(readlink /proc/self/ns/$kind) = $(readlink /proc/1/ns/$kind) ] || echo $kind; done; \
+        hostname; id -u; echo $PATH; tr '\\0' ' ' < /proc/1/cmdline; exit 9";
+    let outcome = run(&mut exec(&bundle, &[], script));
+    assert_eq!(outcome.code(), 9, "{outcome:?}");
+    assert_eq!(outcome.stdout, "bundle\n0\n/usr/bin:/bin\nsleep 600 ");
+    assert_eq!(outcome.stderr, "");
+    let outcome = run(&mut exec(&bundle, &[], "kill -15 $$"));
+    assert_eq!(outcome.code(), 143, "{outcome:?}");
+    // What is executed is gone with its own end, the container is not.
+    assert_eq!(bundle.status("one"), "running");
+}
+
+#[test]
+fn every_option_changes_what_it_names() {
+    let _leaks = Leaks::watch();
+    let bundle = running("options");
+    let answer =
+        |options: &[&str], script: &str| run(&mut exec(&bundle, options, script)).success();
+    assert_eq!(answer(&["--cwd", "/usr"], "pwd"), "/usr\n");
+    assert_eq!(
+        answer(&["-e", "A=b c", "--env", "D=e"], "echo $A $D"),
+        "b c e\n"
+    );
+    let status = |options: &[&str], name: &str| {
+        let script = format!("grep ^{name}: /proc/self/status | cut -f2");
+        answer(options, &script)
+    };
+    assert_eq!(status(&[], "NoNewPrivs"), "1\n", "the container's own");
+    // CVE-2022-29162: what is added is not inheritable.
+    let options = ["--cap", "CAP_NET_RAW"];
+    assert_eq!(status(&options, "CapEff"), "0000000000002000\n");
+    assert_eq!(status(&options, "CapBnd"), "0000000000002000\n");
+    assert_eq!(status(&options, "CapInh"), "0000000000000000\n");
+    assert_eq!(status(&[], "CapEff"), "0000000000000000\n");
+    for user in ["1", "x", "0:7", "0x0", "", "0:"] {
+        // One id is mapped; what is no number is nobody.
+        let outcome = run(&mut exec(&bundle, &["--user", user], "id"));
+        assert_eq!(outcome.code(), 255, "{user}: {outcome:?}");
+    }
+    assert_eq!(answer(&["--user", "0:0"], "id -u"), "0\n");
+}
+
+#[test]
+fn a_process_comes_from_a_file() {
+    let _leaks = Leaks::watch();
+    let bundle = running("file");
+    let process = json!({
+        "args": ["/bin/sh", "-c", "echo $A; pwd; exec sleep 600 <&- >&- 2>&-"],
+        "env": ["A=from a file", "PATH=/bin"],
+        "cwd": "/tmp",
+        "user": {"uid": 0, "gid": 0},
+    });
+    let file = bundle
+        .directory
+        .file("process.json", process.to_string().as_bytes(), 0o644);
+    let words = format!(
+        "exec --process {} --pid-file pid --detach one",
+        file.display()
+    );
+    let outcome = bundle.run(&words);
+    assert_eq!(outcome.success(), "from a file\n/tmp\n");
+    let pid = fs::read_to_string(bundle.directory.path().join("pid")).unwrap();
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+    assert_eq!(name, "sleep\n");
+    // It is an orphan of this program's: the container can't end before somebody reaps it.
+    let pid = nix::unistd::Pid::from_raw(pid.parse().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    nix::sys::wait::waitpid(pid, None).unwrap();
+}
+
+#[test]
+fn what_cannot_be_executed_has_no_effect() {
+    let _leaks = Leaks::watch();
+    let bundle = running("refused");
+    for (program, words) in [
+        ("nosuch", "executable file not found in $PATH"),
+        ("/no/such", "no such file or directory"),
+        ("/etc/passwd", "permission denied"),
+    ] {
+        let mut command = bundle.command(["exec", "--pid-file", "pid", "one", program]);
+        let outcome = run(&mut command);
+        assert_eq!(outcome.code(), 255, "{program}: {outcome:?}");
+        let message = outcome.stderr.to_lowercase();
+        assert!(message.contains(&words.to_lowercase()), "{outcome:?}");
+        assert!(message.contains(program), "{outcome:?}");
+        assert!(!bundle.directory.path().join("pid").exists());
+    }
+    assert_eq!(bundle.run("exec one").code(), 255);
+    assert_eq!(bundle.run("exec nobody true").code(), 255);
+    // CVE-2024-21626: no descriptor of the host is a way out.
+    for number in 3..20 {
+        let cwd = format!("/proc/self/fd/{number}");
+        let outcome = run(&mut exec(&bundle, &["--cwd", &cwd], "pwd"));
+        assert_eq!(outcome.code(), 255, "{cwd}: {outcome:?}");
+    }
+    bundle.run("kill one 9").success();
+    while bundle.status("one") != "stopped" {}
+    let outcome = run(&mut exec(&bundle, &[], "true"));
+    assert_eq!(outcome.code(), 255);
+    assert!(outcome.stderr.contains("stopped container"), "{outcome:?}");
+}
+
+/// Wish 21, fault 34: a short-lived process is not waited for for ever.
+#[test]
+fn a_thousand_short_processes() {
+    let _leaks = Leaks::watch();
+    let bundle = running("thousand");
+    let mut command = bundle.command(["exec", "one", "/bin/true"]);
+    command.stdin(std::process::Stdio::null());
+    for round in 0..1000 {
+        assert!(command.status().unwrap().success(), "round {round}");
+    }
+}
+
+/// Fault 36: of the caller's descriptors only those that are asked for arrive.
+#[test]
+fn descriptors_arrive_when_they_are_asked_for() {
+    let _leaks = Leaks::watch();
+    let bundle = running("descriptors");
+    // By a shell, which opens them without close-on-exec.
+    let with_open = |open: &str, environment: &str, words: &str| {
+        let program = support::program();
+        let script = format!(
+            "{open} exec {environment} {} {} {words}",
+            program.display(),
+            bundle.before.join(" ")
+        );
+        let mut command = Command::new("/bin/bash");
+        command
+            .args(["-c", &script])
+            .current_dir(bundle.directory.path());
+        run(&mut command)
+    };
+    bundle.directory.file("three", b"3", 0o644);
+    bundle.directory.file("four", b"4", 0o644);
+    let open = "exec 3<three 4<four 9</ 50</etc;";
+    // By the shell itself, which has opened nothing.
+    let look = "for n in $(seq 0 60); do [ -e /proc/$$/fd/$n ] && echo $n; done; true";
+    let list = format!("sh -c '{look}'");
+    let shown = |outcome: support::Outcome| {
+        let text = outcome.success();
+        let numbers = text.split_whitespace().map(|n| n.parse().unwrap());
+        numbers.collect::<Vec<u32>>()
+    };
+    assert_eq!(
+        shown(with_open(open, "", &format!("exec one {list}"))),
+        [0, 1, 2]
+    );
+    let words = format!("exec --preserve-fds 2 one {list}");
+    assert_eq!(shown(with_open(open, "", &words)), [0, 1, 2, 3, 4]);
+    let words = "exec --preserve-fds 2 one sh -c 'cat <&3; cat <&4'";
+    assert_eq!(with_open(open, "", words).success(), "34");
+    let words = "exec one sh -c 'echo $LISTEN_FDS; cat <&3'";
+    assert_eq!(with_open(open, "env LISTEN_FDS=1", words).success(), "1\n3");
+    let outcome = with_open("exec 3<three;", "", "exec --preserve-fds 2 one true");
+    assert_eq!(outcome.code(), 255);
+    assert!(outcome.stderr.contains("descriptor 4"), "{outcome:?}");
+    // The same for the container's own program.
+    let mut other = Bundle::new("descriptors", &format!("{look}; cat <&3")).rootless();
+    other.config["process"]["env"] = json!(["PATH=/bin:/usr/bin"]);
+    drop(other.command(["state"]));
+    let program = support::program();
+    let script = format!(
+        "exec 3<three 4<four 9</; exec {} {} run --preserve-fds 1 -b {} two",
+        program.display(),
+        other.before.join(" "),
+        other.directory.text()
+    );
+    let mut command = Command::new("/bin/bash");
+    command
+        .args(["-c", &script])
+        .current_dir(bundle.directory.path());
+    assert_eq!(run(&mut command).success(), "0\n1\n2\n3\n3");
+}

@@ -1,0 +1,251 @@
+//! Namespaces that init joins or makes itself, and what is written in them by a procfs that
+//! somebody has tampered with.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    unsafe_code,
+    unreachable_pub,
+    reason = "a test fails by panicking; namespaces are made between fork and exec"
+)]
+
+#[path = "program/launch.rs"]
+mod launch;
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+use crabcan_init::Step;
+use crabcan_init::message::Message;
+use launch::{Init, exec, plan, shell, strings};
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+const TIME: u32 = libc::CLONE_NEWTIME as u32;
+
+/// Init on these steps and then a script, in new namespaces in which `prepare` was called.
+fn start(
+    flags: CloneFlags,
+    prepare: fn() -> nix::Result<()>,
+    steps: &[Step<'_>],
+    script: &str,
+) -> Init {
+    let args = shell(script);
+    let steps = [steps, &[exec(b"/bin/sh\0", &args)]].concat();
+    Init::start_with(&plan(&steps), |command| {
+        let make = move || -> std::io::Result<()> {
+            unshare(flags)?;
+            if flags.contains(CloneFlags::CLONE_NEWNS) {
+                let none = None::<&str>;
+                mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)?;
+            }
+            Ok(prepare()?)
+        };
+        // SAFETY: the closure makes system calls only.
+        unsafe { command.pre_exec(make) };
+    })
+}
+
+fn nothing() -> nix::Result<()> {
+    Ok(())
+}
+
+fn failed(step: u32, errno: Errno) -> Option<Message> {
+    let (errno, detail) = (errno as i32, 0);
+    Some(Message::Failed {
+        step,
+        errno,
+        detail,
+    })
+}
+
+const FORWARD: Step<'static> = Step::Sysctl {
+    key: c"net/ipv4/ip_forward",
+    value: c"1",
+};
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn parameters_and_names_of_new_namespaces() {
+    let flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS;
+    let domain = Step::Domainname {
+        name: c"example.org",
+    };
+    let steps = [Step::Procfs {}, FORWARD, domain];
+    let script = "cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/domainname";
+    let mut init = start(flags, nothing, &steps, script);
+    assert_eq!(init.message(), None);
+    assert_eq!(init.output(), "1\nexample.org\n");
+    // A value that the kernel refuses.
+    let wrong = Step::Sysctl {
+        key: c"net/ipv4/ip_forward",
+        value: c"1+kernel.core_pattern=x",
+    };
+    let init = start(flags, nothing, &[Step::Procfs {}, wrong], "true");
+    assert_eq!(init.message(), failed(1, Errno::EINVAL));
+}
+
+fn bind(source: &str, target: &str) -> nix::Result<()> {
+    let none = None::<&str>;
+    mount(Some(source), target, none, MsFlags::MS_BIND, none)
+}
+
+/// CVE-2025-52881 and CVE-2019-16884: another file in the place of the one that is written to.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_procfs_that_is_covered_is_refused() {
+    let flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET;
+    let label = Step::ExecLabel {
+        attribute: c"exec",
+        label: c"x",
+    };
+    let adjust = Step::OomScoreAdj { score: 1 };
+    let file = || {
+        let other = "/proc/sys/net/ipv4/ip_default_ttl";
+        bind(other, "/proc/sys/net/ipv4/ip_forward")?;
+        bind(other, "/proc/self/oom_score_adj")?;
+        bind(other, "/proc/self/attr/exec")
+    };
+    for step in [FORWARD, adjust, label] {
+        let init = start(flags, file, &[Step::Procfs {}, step], "true");
+        assert_eq!(init.message(), failed(1, Errno::EXDEV), "{step:?}");
+    }
+    // A directory on the way, and one of another procfs.
+    let directory = || bind("/proc/sys/net/ipv6", "/proc/sys/net/ipv4");
+    let init = start(flags, directory, &[Step::Procfs {}, FORWARD], "true");
+    assert_eq!(init.message(), failed(1, Errno::EXDEV));
+}
+
+/// Where `/proc` is something else, init mounts a procfs that nobody else knows.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_false_procfs_is_not_taken() {
+    let flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET;
+    for source in ["/proc/sys", "/var"] {
+        // Covered by init's own hook, since the program is executed by a path in /proc.
+        let args = shell(&format!("mount --bind {source} /proc"));
+        let cover = Step::Hook {
+            path: c"/bin/sh",
+            args: strings(&args),
+            env: strings(b"PATH=/usr/bin:/bin\0"),
+            timeout_ms: 0,
+            state: c"{}",
+        };
+        let script = "umount /proc; cat /proc/sys/net/ipv4/ip_forward";
+        let steps = [cover, Step::Procfs {}, FORWARD];
+        let mut init = start(flags, nothing, &steps, script);
+        assert_eq!(init.message(), None);
+        assert_eq!(init.output(), "1\n");
+    }
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn clocks_are_offset_at_once() {
+    let steps = [
+        Step::Procfs {},
+        Step::Unshare { flags: TIME },
+        Step::TimeOffsets {
+            offsets: strings(b"monotonic 5000000 7\0boottime 90000000 0\0"),
+        },
+    ];
+    let script = "cut -d. -f1 /proc/uptime; cat /proc/self/timens_offsets; \
+                  test /proc/self/ns/time -ef /proc/self/ns/time_for_children && echo entered";
+    let mut init = start(CloneFlags::empty(), nothing, &steps, script);
+    assert_eq!(init.message(), None);
+    let output = init.output();
+    let words: Vec<_> = output.split_whitespace().collect();
+    assert!(words[0].parse::<u64>().unwrap() >= 90_000_000, "{output}");
+    let expected = [
+        "monotonic",
+        "5000000",
+        "7",
+        "boottime",
+        "90000000",
+        "0",
+        "entered",
+    ];
+    assert_eq!(words[1..], expected);
+    let wrong = [
+        steps[0],
+        steps[1],
+        Step::TimeOffsets {
+            offsets: strings(b"realtime 1 0\0"),
+        },
+    ];
+    let init = start(CloneFlags::empty(), nothing, &wrong, "true");
+    assert_eq!(init.message(), failed(2, Errno::EINVAL));
+}
+
+/// A process in namespaces of its own, held until the test is done.
+struct Holder(Child);
+
+impl Holder {
+    fn new(script: &str) -> Self {
+        let mut child = Command::new("unshare")
+            .args(["--uts", "--pid", "--fork", "sh", "-c"])
+            .arg(format!("{script}; echo made; read _"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut [0; 5])
+            .unwrap();
+        Self(child)
+    }
+
+    fn namespace(&self, name: &str) -> OwnedFd {
+        let path = format!("/proc/{}/ns/{name}", self.0.id());
+        File::open(path).unwrap().into()
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.stdin.take().unwrap().write_all(b"\n");
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn namespaces_are_joined_and_a_child_goes_on_in_them() {
+    let holder = Holder::new("hostname joined");
+    let uts = libc::CLONE_NEWUTS as u32;
+    let pid = libc::CLONE_NEWPID as u32;
+    let args = shell("hostname; readlink /proc/self/ns/pid; echo $$");
+    let steps = [
+        Step::Join { flags: uts },
+        Step::Join { flags: pid },
+        Step::Fork {},
+        Step::Ready {},
+        exec(b"/bin/sh\0", &args),
+    ];
+    let mut init = Init::start(&plan(&steps));
+    init.send_descriptor(&holder.namespace("uts"));
+    init.send_descriptor(&holder.namespace("pid_for_children"));
+    let (message, _pidfd) = init.message_with_descriptor();
+    let Message::Forked { pid } = message else {
+        panic!("{message:?}");
+    };
+    let theirs = fs::read_link(format!("/proc/{pid}/ns/pid")).unwrap();
+    let theirs = theirs.into_os_string().into_string().unwrap();
+    init.proceed();
+    let output = init.output();
+    let lines: Vec<_> = output.lines().collect();
+    assert_eq!(lines[..2], ["joined", theirs.as_str()]);
+    assert_ne!(lines[2], pid.to_string(), "its own number");
+    let pid = nix::unistd::Pid::from_raw(pid);
+    nix::sys::wait::waitpid(pid, None).unwrap();
+    // A namespace of another kind than the step's.
+    let init = Init::start(&plan(&steps[..1]));
+    init.send_descriptor(&holder.namespace("net"));
+    assert_eq!(init.message(), failed(0, Errno::EINVAL));
+}

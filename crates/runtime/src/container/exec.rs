@@ -1,0 +1,286 @@
+//! One more process in a container.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use crabcan_cgroups::{Cgroup, Hierarchy, Place};
+use crabcan_ns::{ExitStatus, Namespace};
+use rustix::fs::stat;
+use rustix::io::Errno;
+
+use super::{Container, cgroup};
+use crate::console::Relay;
+use crate::handover::{Receiver, write_pid_file};
+use crate::launch::Surroundings;
+use crate::process::Process;
+use crate::signals::Signals;
+use crate::spec::{self, Hooks, Spec};
+use crate::state::Status;
+use crate::{Error, Host, Plan, foreground};
+
+/// A process to be executed in a container.
+///
+/// Setters never fail; every check is in [`run`](Self::run) and [`run_detached`](Self::run_detached).
+#[derive(Debug)]
+#[must_use]
+pub struct Execution<'a> {
+    container: &'a Container,
+    process: spec::Process,
+    console_socket: Option<PathBuf>,
+    pidfd_socket: Option<PathBuf>,
+    pid_file: Option<PathBuf>,
+    inherited: Vec<OwnedFd>,
+    listen: u32,
+    cgroup: Option<PathBuf>,
+    ignore_paused: bool,
+    fault: Option<(u32, i32)>,
+}
+
+impl Container {
+    /// The process of its configuration: where one that is to be executed in it begins.
+    ///
+    /// # Errors
+    /// [`Error::State`] when the kept configuration can't be read.
+    pub fn process(&self) -> Result<spec::Process, Error> {
+        Ok(self.spec()?.process)
+    }
+}
+
+impl<'a> Execution<'a> {
+    /// This process in this container.
+    pub fn new(container: &'a Container, process: spec::Process) -> Self {
+        Self {
+            container,
+            process,
+            console_socket: None,
+            pidfd_socket: None,
+            pid_file: None,
+            inherited: Vec::new(),
+            listen: 0,
+            cgroup: None,
+            ignore_paused: false,
+            fault: None,
+        }
+    }
+
+    /// The listening socket that gets the master of its terminal.
+    pub fn console_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.console_socket = Some(path.into());
+        self
+    }
+
+    /// The listening socket that gets a pidfd of it.
+    pub fn pidfd_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.pidfd_socket = Some(path.into());
+        self
+    }
+
+    /// The file that gets its pid.
+    pub fn pid_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.pid_file = Some(path.into());
+        self
+    }
+
+    /// As [`Creation::descriptors`](crate::Creation::descriptors).
+    pub fn descriptors(mut self, descriptors: Vec<OwnedFd>, listen: u32) -> Self {
+        self.inherited = descriptors;
+        self.listen = listen;
+        self
+    }
+
+    /// A cgroup below the container's.
+    pub fn cgroup(mut self, path: impl Into<PathBuf>) -> Self {
+        self.cgroup = Some(path.into());
+        self
+    }
+
+    /// Whether a paused container is no error: the process then goes on when that does.
+    pub fn ignore_paused(mut self, yes: bool) -> Self {
+        self.ignore_paused = yes;
+        self
+    }
+
+    /// As [`Plan::fail_at`], for tests.
+    pub fn fail_at(mut self, step: u32, errno: i32) -> Self {
+        self.fault = Some((step, errno));
+        self
+    }
+
+    /// Executes the process, hands on the signals and the terminal of the caller, and waits for it.
+    ///
+    /// # Errors
+    /// [`Error::WrongStatus`] when the container is stopped or paused; [`Error::Execute`] and
+    /// [`Error::Step`] when the process can't be executed. The container is as it was then.
+    pub fn run(mut self, signals: Option<&Signals>) -> Result<ExitStatus, Error> {
+        let init = self.running()?;
+        let plan = self.plan(&init, true)?;
+        let mut process = self.start(&plan, &init)?;
+        drop(init);
+        let mut relay = process.take_console().map(Relay::new).transpose()?;
+        let status = foreground::wait(&mut process, signals, relay.as_mut());
+        drop(relay);
+        process.remove().and(status)
+    }
+
+    /// Executes the process and returns its pid, as the host sees it.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_detached(mut self) -> Result<i32, Error> {
+        let init = self.running()?;
+        let plan = self.plan(&init, false)?;
+        let process = self.start(&plan, &init)?;
+        let pid = process.pid().as_raw();
+        process.let_go().keep();
+        Ok(pid)
+    }
+
+    /// The container's first process, if another one can be executed beside it.
+    fn running(&self) -> Result<OwnedFd, Error> {
+        let init = self.container.init()?;
+        let status = self.container.status_of(init.as_ref())?;
+        match (init, status) {
+            (Some(init), Status::Created | Status::Running) => Ok(init),
+            (Some(init), Status::Paused) if self.ignore_paused => Ok(init),
+            (_, Status::Paused) => Err(self
+                .container
+                .refused("cannot exec in a paused container", status)),
+            _ => Err(self
+                .container
+                .refused("cannot exec in a stopped container", status)),
+        }
+    }
+
+    fn plan(&mut self, init: &OwnedFd, foreground: bool) -> Result<Plan, Error> {
+        let mut spec = self.container.spec()?;
+        spec.process = std::mem::take(&mut self.process);
+        spec.hooks = Hooks::default();
+        spec.extension.session_keyring = self.container.record.new_keyring;
+        spec.extension.preserved_descriptors =
+            u32::try_from(self.inherited.len()).unwrap_or(u32::MAX);
+        if self.listen > 0 {
+            let count = format!("LISTEN_FDS={}", self.listen);
+            spec.process.env.push(count.into());
+        }
+        self.check_terminal(&spec, foreground)?;
+        let joined = self.container.namespaces_to_join(init)?;
+        let mut plan = Plan::exec(&spec, &joined, &Host::current()?)?;
+        for warning in plan.warnings() {
+            log::warn!("{warning}");
+        }
+        if let Some((step, errno)) = self.fault {
+            plan.fail_at(step, errno);
+        }
+        Ok(plan)
+    }
+
+    fn check_terminal(&self, spec: &Spec, foreground: bool) -> Result<(), Error> {
+        match (spec.process.terminal, &self.console_socket) {
+            (true, None) if !foreground => Err(Error::invalid(
+                "process.terminal",
+                "needs --console-socket, where nobody waits in the foreground",
+            )),
+            (true, Some(_)) if foreground => Err(Error::invalid(
+                "--console-socket",
+                "is for a process that nobody waits for in the foreground",
+            )),
+            (false, Some(_)) => Err(Error::invalid(
+                "--console-socket",
+                "process.terminal is false: there is no terminal to be sent",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn start<'plan>(&self, plan: &'plan Plan, init: &OwnedFd) -> Result<Process<'plan>, Error> {
+        let connect = |path: &Option<PathBuf>| path.as_deref().map(Receiver::connect).transpose();
+        let (console, pidfd) = (connect(&self.console_socket)?, connect(&self.pidfd_socket)?);
+        let cgroup = self.own_cgroup()?;
+        let surroundings = Surroundings {
+            descriptors: self.inherited.iter().map(AsFd::as_fd).collect(),
+            cgroup: cgroup.as_ref().and_then(Cgroup::unified),
+        };
+        let mut process = Process::launch(plan, &surroundings)?;
+        if let Some(cgroup) = &cgroup {
+            cgroup::join_legacy(cgroup, process.pid().as_raw())?;
+        }
+        process.prepare(&mut |_| Ok(()), Some(init.as_fd()))?;
+        if let Some(receiver) = &console
+            && let Some(master) = process.take_console()
+        {
+            receiver.send(master.as_fd(), "/dev/ptmx")?;
+        }
+        if let Some(receiver) = &pidfd {
+            receiver.send(process.pidfd(), "pidfd")?;
+        }
+        if let Some(path) = &self.pid_file {
+            write_pid_file(path, process.pid().as_raw())?;
+        }
+        let started = process.start();
+        if started.is_err()
+            && let Some(path) = &self.pid_file
+        {
+            // It names a process that has ended.
+            let _ = std::fs::remove_file(path);
+        }
+        started.map(|()| process)
+    }
+
+    /// The container's cgroup, or the one below it that was asked for.
+    fn own_cgroup(&self) -> Result<Option<Cgroup>, Error> {
+        let Some(below) = &self.cgroup else {
+            return cgroup::open(&self.container.record);
+        };
+        let doing = "open the cgroup of the process";
+        let place = self.container.record.cgroup.as_deref().unwrap_or_default();
+        let place = cgroup::below(place, below)?;
+        let open = || {
+            Cgroup::open(
+                &Hierarchy::of_this_process()?,
+                &Place::parse(place.as_bytes())?,
+            )
+        };
+        match open().map_err(cgroup::failed(doing))? {
+            Some(cgroup) => Ok(Some(cgroup)),
+            None => Err(Error::invalid(
+                "--cgroup",
+                format!("{} does not exist", below.display()),
+            )),
+        }
+    }
+}
+
+impl Container {
+    /// The kinds of namespaces that its first process has and this one has not: the kernel refuses
+    /// to join a user namespace that one is in.
+    fn namespaces_to_join(&self, init: &OwnedFd) -> Result<Vec<Namespace>, Error> {
+        let pid = self.record.init.map_or(0, |init| init.pid);
+        let look = |of: &str, kind: Namespace| {
+            // What counts here is where this program's children are.
+            let name = match kind {
+                Namespace::Pid if of == "self" => "pid_for_children",
+                kind => kind.name(),
+            };
+            stat(format!("/proc/{of}/ns/{name}").as_str()).map(|stat| (stat.st_dev, stat.st_ino))
+        };
+        let mut joined = Vec::new();
+        for kind in Namespace::ALL {
+            let failed = |errno: Errno| Error::Identity {
+                pid,
+                source: errno.into(),
+            };
+            match (look("self", kind), look(&pid.to_string(), kind)) {
+                (Ok(own), Ok(theirs)) if own == theirs => {}
+                (Ok(_), Ok(_)) => joined.push(kind),
+                // A kernel without this kind.
+                (Err(Errno::NOENT), _) => {}
+                (Err(errno), _) | (_, Err(errno)) => return Err(failed(errno)),
+            }
+        }
+        // What was looked at by its pid was the container's own, if that is still there.
+        match crate::state::has_ended(init.as_fd())? {
+            false => Ok(joined),
+            true => Err(self.refused("cannot exec in a stopped container", Status::Stopped)),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! A process that joins a container which runs.
+
+use crabcan_init::format::{Bits, FlatPlan};
+
+use super::*;
+use crate::spec::CpuAffinity;
+
+fn exec(
+    process: &Process,
+    container: &Spec,
+    joined: &[Namespace],
+    host: &Host,
+) -> Result<Plan, Error> {
+    let mut spec = container.clone();
+    spec.process = process.clone();
+    exec::compose(&spec, joined, host)
+}
+
+fn exec_of(process: &Process, container: &Spec, joined: &[Namespace], privileged: bool) -> Plan {
+    exec(process, container, joined, &host(privileged)).unwrap()
+}
+
+fn names(plan: &Plan) -> Vec<&'static str> {
+    let flat = plan.flatten();
+    FlatPlan::parse(&flat)
+        .unwrap()
+        .steps()
+        .map(|step| step.name())
+        .collect()
+}
+
+fn process() -> Process {
+    Process {
+        args: vec!["/bin/true".into()],
+        cwd: "/".into(),
+        no_new_privileges: true,
+        ..Process::default()
+    }
+}
+
+/// Untraceable before anything is joined, everything given up before the fork, and only then a
+/// process that the container can see.
+#[test]
+fn the_order_gives_a_container_nothing_to_take() {
+    let mut joining = process();
+    joining.oom_score_adj = Some(7);
+    joining.terminal = true;
+    joining.apparmor_profile = Some("crab".into());
+    joining.user.umask = Some(0);
+    let plan = exec_of(
+        &joining,
+        &rootful(),
+        &[Namespace::Mount, Namespace::Pid],
+        true,
+    );
+    let expected = [
+        "Procfs",
+        "OomScoreAdj",
+        "NotDumpable",
+        "Join",
+        "SetIds",
+        "Bounding",
+        "Capabilities",
+        "NoNewPrivileges",
+        "WorkingDirectory",
+        "Console",
+        "ExecLabel",
+        "Umask",
+        "Fork",
+        "Ready",
+        "Session",
+        "Exec",
+    ];
+    assert_eq!(names(&plan), expected);
+    assert_eq!(plan.namespaces().made().count(), 0);
+    assert!(matches!(plan.provisions(), [Provision::Container]));
+    let flat = plan.flatten();
+    let steps = FlatPlan::parse(&flat).unwrap();
+    let flags = 0x0002_0000 | 0x2000_0000;
+    assert!(steps.steps().any(|step| step == Step::Join { flags }));
+}
+
+#[test]
+fn with_its_user_namespace_init_takes_that_ones_root_first() {
+    let plan = exec_of(&process(), &rootless(), &ALL, false);
+    let names = names(&plan);
+    assert_eq!(names[..3], ["NotDumpable", "Join", "SetIds"]);
+    // The maps are there: they are not written again.
+    assert!(!names.contains(&"AwaitIdMaps"));
+    assert_eq!(names.iter().filter(|name| **name == "Fork").count(), 1);
+    let mut other = process();
+    other.user.uid = 5;
+    let error = exec(&other, &rootless(), &ALL, &host(false))
+        .unwrap_err()
+        .to_string();
+    assert!(error.starts_with("process.user.uid: "), "{error}");
+}
+
+#[test]
+fn without_a_pid_namespace_there_is_no_fork() {
+    let names = names(&exec_of(
+        &process(),
+        &rootful(),
+        &[Namespace::Network],
+        true,
+    ));
+    assert!(!names.contains(&"Fork"));
+}
+
+#[test]
+fn the_containers_filter_holds_for_the_other_process() {
+    let mut container = rootful();
+    let text = br#"{"defaultAction":"SCMP_ACT_ALLOW"}"#;
+    container.linux.seccomp = Some(crabcan_seccomp::json::Seccomp::from_json(text).unwrap());
+    let names = names(&exec_of(&process(), &container, &ALL[..6], true));
+    assert_eq!(names[names.len() - 3..], ["Session", "Seccomp", "Exec"]);
+}
+
+#[test]
+fn the_processors_of_a_process_that_joins() {
+    let mut joining = process();
+    let with = |initial: &str, last: &str| {
+        Some(CpuAffinity {
+            initial: Some(initial.into()),
+            last: Some(last.into()),
+        })
+    };
+    joining.exec_cpu_affinity = with("0", "1,64");
+    let plan = exec_of(&joining, &rootful(), &[Namespace::Pid], true);
+    assert_eq!(names(&plan)[..3], ["Affinity", "NotDumpable", "Join"]);
+    let flat = plan.flatten();
+    let bytes: Vec<u8> = [2u64, 1]
+        .iter()
+        .flat_map(|word| word.to_ne_bytes())
+        .collect();
+    let cpus = Bits::new(&bytes).unwrap();
+    let parsed = FlatPlan::parse(&flat).unwrap();
+    assert!(parsed.steps().any(|step| step == Step::Affinity { cpus }));
+    for (initial, last, field) in [("x", "", "initial"), ("", "1-", "final")] {
+        joining.exec_cpu_affinity = with(initial, last);
+        let error = exec(&joining, &rootful(), &[], &host(true))
+            .unwrap_err()
+            .to_string();
+        let field = format!("process.execCPUAffinity.{field}: ");
+        assert!(error.starts_with(&field), "{error}");
+    }
+    // A new container's first process is not one that joins.
+    let mut spec = rootful();
+    spec.process.exec_cpu_affinity = with("0", "0");
+    assert!(!names(&compose(&spec, &host(true)).unwrap()).contains(&"Affinity"));
+}

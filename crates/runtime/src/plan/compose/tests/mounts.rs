@@ -1,0 +1,398 @@
+//! Mounts, devices and the frame around them, as `config.json` has them.
+
+use crabcan_init::format::Change;
+use crabcan_init::step::{
+    SOURCE_COPY_SYMLINK, SOURCE_NO_FOLLOW, TARGET_CREATE, TARGET_NO_FOLLOW, TARGET_NO_SYMLINKS,
+};
+
+use super::oci::{find, in_order, names};
+use super::*;
+use crate::spec::Device;
+
+const RO: u64 = 1;
+const NOSUID: u64 = 2;
+const ACCESS_TIMES: u64 = 0x70;
+
+fn mount(fstype: &str, destination: &str, options: &[&str]) -> Mount {
+    Mount {
+        destination: destination.into(),
+        fstype: fstype.into(),
+        source: fstype.into(),
+        options: options.iter().map(|option| (*option).into()).collect(),
+        ..Mount::default()
+    }
+}
+
+/// The changes and the flags of the only bind of a plan.
+fn bound(mut spec: Spec, privileged: bool, options: &[&str]) -> (Vec<Change>, u32, bool) {
+    spec.mounts = vec![Mount {
+        create: None,
+        ..bind("/x", options)
+    }];
+    let mut binds = find(&spec, privileged, |step| match *step {
+        Step::Bind {
+            changes,
+            flags,
+            received,
+            ..
+        } => Some((changes.iter().collect(), flags, received)),
+        _ => None,
+    });
+    assert_eq!(binds.len(), 1);
+    binds.remove(0)
+}
+
+fn change(set: u64, clear: u64, recursive: bool) -> Change {
+    Change {
+        set,
+        clear,
+        propagation: 0,
+        recursive,
+    }
+}
+
+/// Whatever the type says; and `ro` is the mount's own, `rro` that of everything below it too.
+#[test]
+fn the_words_bind_and_rbind_make_a_bind_mount() {
+    let (changes, flags, received) = bound(rootful(), true, &["rbind", "ro", "suid"]);
+    assert_eq!(changes, [change(RO, NOSUID, false)]);
+    assert_eq!((flags, received), (TARGET_CREATE, false));
+    let (changes, ..) = bound(rootful(), true, &["bind", "rro", "nosuid", "rrelatime"]);
+    assert_eq!(
+        changes,
+        [change(RO, ACCESS_TIMES, true), change(NOSUID, 0, false)]
+    );
+    assert_eq!(bound(rootful(), true, &["bind"]).0, []);
+    let mut spec = rootful();
+    spec.mounts = vec![mount("bind", "/m", &["nosuid"])];
+    // Without the words the type is a file system's name.
+    assert!(names(&spec, true).contains(&"Mount"));
+}
+
+#[test]
+fn propagation_is_changed_word_by_word() {
+    let (changes, ..) = bound(rootful(), true, &["rbind", "rslave", "shared"]);
+    let propagation = |propagation, recursive| Change {
+        propagation,
+        recursive,
+        ..Change::default()
+    };
+    assert_eq!(
+        changes,
+        [propagation(1 << 19, true), propagation(1 << 20, false)]
+    );
+    let mut spec = rootless();
+    spec.mounts = vec![
+        bind("/a", &["rbind", "rslave"]),
+        bind("/b", &["rbind", "rprivate"]),
+    ];
+    let plan = plan(&spec, true);
+    let sent: Vec<_> = mounts_to_send(&plan)
+        .iter()
+        .map(|one| one.change.propagation)
+        .collect();
+    assert_eq!(
+        sent,
+        [
+            Propagation::Private.flag(),
+            Propagation::Slave.flag(),
+            Propagation::Private.flag()
+        ]
+    );
+}
+
+#[test]
+fn links_are_treated_as_the_words_say() {
+    let (_, flags, _) = bound(rootful(), true, &["bind", "copy-symlink"]);
+    assert_eq!(flags, TARGET_CREATE | SOURCE_COPY_SYMLINK);
+    let (_, flags, received) = bound(rootless(), true, &["bind", "src-nofollow", "dest-nofollow"]);
+    assert_eq!(flags, TARGET_CREATE | SOURCE_NO_FOLLOW | TARGET_NO_FOLLOW);
+    // The parent would follow the link.
+    assert!(!received);
+    refused("mounts[0].options", |spec| {
+        spec.mounts = vec![mount("tmpfs", "/m", &["src-nofollow"])];
+    });
+}
+
+#[test]
+fn a_remount_changes_what_is_there() {
+    let mut spec = rootful();
+    spec.mounts = vec![
+        mount("tmpfs", "/m", &[]),
+        mount("tmpfs", "/m", &["remount", "ro", "size=1m", "sync"]),
+        mount("none", "/m", &["bind", "remount", "nosuid"]),
+    ];
+    let remounts = find(&spec, true, |step| match *step {
+        Step::Remount {
+            target,
+            changes,
+            options,
+            ..
+        } => {
+            let words: Vec<_> = options.iter().map(|word| word.to_owned()).collect();
+            Some((target.to_owned(), changes.iter().collect::<Vec<_>>(), words))
+        }
+        _ => None,
+    });
+    let words = vec![c"sync".to_owned(), c"size=1m".to_owned(), c"ro".to_owned()];
+    let expected = [
+        (c"/m".to_owned(), vec![change(RO, 0, false)], words),
+        (c"/m".to_owned(), vec![change(NOSUID, 0, false)], vec![]),
+    ];
+    assert_eq!(remounts, expected);
+    refused("mounts[0].options", |spec| {
+        spec.mounts = vec![mount("none", "/m", &["bind", "remount", "size=1m"])];
+    });
+}
+
+#[test]
+fn a_mount_with_maps_of_its_own_comes_from_the_parent() {
+    let mut spec = rootful();
+    let mut mapped = bind("/x", &["bind", "idmap"]);
+    mapped.uid_mappings = single(0, 1000);
+    mapped.gid_mappings = single(0, 1000);
+    spec.mounts = vec![mapped];
+    let made = plan(&spec, true);
+    let sent = mounts_to_send(&made);
+    assert!(
+        matches!(&sent[0].idmap, Some((crate::plan::IdMapping::Own(maps), _)) if maps.uid.outside(0) == Some(1000))
+    );
+    refused_of(spec.clone(), true, "mounts[0].gidMappings", |spec| {
+        spec.mounts[0].gid_mappings.clear();
+    });
+    refused_of(spec.clone(), true, "mounts[0].uidMappings", |spec| {
+        spec.mounts[0].options = vec!["bind".into()];
+    });
+    refused_of(spec.clone(), true, "mounts[0].options", |spec| {
+        spec.mounts[0].uid_mappings.clear();
+        spec.mounts[0].gid_mappings.clear();
+    });
+    refused_of(spec.clone(), false, "mounts[0].options", |_| {});
+    refused_of(spec, true, "mounts[0].options", |spec| {
+        spec.mounts = vec![mount("tmpfs", "/m", &["idmap"])];
+    });
+    // The container's own, where it has any.
+    let (.., received) = bound(rootless(), true, &["bind", "idmap"]);
+    assert!(received);
+}
+
+#[test]
+fn destinations_may_be_relative_and_must_be_inside() {
+    let mut spec = rootful();
+    spec.mounts = vec![mount("tmpfs", "a/b", &[])];
+    let targets = find(&spec, true, |step| match *step {
+        Step::Mount { target, flags, .. } => Some((target.to_owned(), flags)),
+        _ => None,
+    });
+    assert_eq!(targets, [(c"/a/b".to_owned(), TARGET_CREATE)]);
+    refused("mounts[0].destination", |spec| {
+        spec.mounts = vec![mount("tmpfs", "", &[])]
+    });
+    refused("mounts[0].destination", |spec| {
+        spec.mounts = vec![mount("tmpfs", "a/../b", &[])]
+    });
+    refused("mounts[0].type", |spec| {
+        spec.mounts = vec![mount("", "/a", &[])]
+    });
+    refused("mounts[0].source", |spec| {
+        spec.mounts = vec![bind("", &["bind"])]
+    });
+    refused("mounts[0].options", |spec| {
+        spec.mounts = vec![mount("proc", "/a", &["tmpcopyup"])];
+    });
+}
+
+#[test]
+fn labels_are_given_to_file_systems_that_take_them() {
+    let mut spec = rootful();
+    spec.linux.mount_label = Some("a:b:c:s0:c1,c2".into());
+    spec.mounts = vec![
+        mount("tmpfs", "/a", &["size=1m"]),
+        mount("proc", "/proc", &[]),
+        bind("/x", &["bind"]),
+    ];
+    let options = find(&spec, true, |step| match *step {
+        Step::Mount { options, .. } => Some(
+            options
+                .iter()
+                .map(|word| word.to_owned())
+                .collect::<Vec<_>>(),
+        ),
+        _ => None,
+    });
+    let label = c"context=a:b:c:s0:c1,c2".to_owned();
+    assert_eq!(options, [vec![c"size=1m".to_owned(), label], vec![]]);
+}
+
+fn cgroup_mounts(trees: &[&str], options: &[&str]) -> Vec<String> {
+    let mut spec = rootful();
+    spec.mounts = vec![mount("cgroup", "/sys/fs/cgroup", options)];
+    let mut host = host(true);
+    host.cgroup_trees = trees.iter().map(|tree| (*tree).to_owned()).collect();
+    let steps = compose(&spec, &host).unwrap().steps();
+    let about = |step: &&String| step.contains("cgroup");
+    steps.iter().filter(about).cloned().collect()
+}
+
+#[test]
+fn cgroups_are_mounted_as_the_host_has_them() {
+    let unified = cgroup_mounts(&[""], &["nosuid", "ro"]);
+    assert_eq!(unified.len(), 1);
+    assert!(
+        unified[0].starts_with("mount cgroup2 cgroup on /sys/fs/cgroup"),
+        "{unified:?}"
+    );
+    assert!(unified[0].contains("ro,nosuid"), "{unified:?}");
+    let hybrid = cgroup_mounts(&["cpu,cpuacct", "name=systemd", ""], &["ro"]);
+    let starts = [
+        "mount tmpfs on /sys/fs/cgroup",
+        "mount cgroup on /sys/fs/cgroup/cpu,cpuacct",
+        "link",
+        "link",
+        "mount cgroup on /sys/fs/cgroup/systemd",
+        "change the mount on /sys/fs/cgroup",
+    ];
+    assert_eq!(hybrid.len(), starts.len(), "{hybrid:#?}");
+    for (step, start) in hybrid.iter().zip(starts) {
+        let same = step.starts_with(start) || start == "link" && step.contains("/cpu");
+        assert!(same, "{step} instead of {start}");
+    }
+    assert!(hybrid[4].contains("none,name=systemd"), "{hybrid:#?}");
+}
+
+fn nodes(spec: &Spec, privileged: bool) -> Vec<String> {
+    find(spec, privileged, |step| match *step {
+        Step::MakeNode {
+            target,
+            mode,
+            device,
+            uid,
+            gid,
+        } => Some(format!("{target:?} {mode:o} {device:#x} {uid}:{gid}")),
+        Step::Bind {
+            target,
+            flags,
+            device,
+            ..
+        } => {
+            assert_eq!(flags, TARGET_CREATE | TARGET_NO_SYMLINKS);
+            Some(format!("bound {target:?} {device:#x}"))
+        }
+        Step::Symlink { text, target } => Some(format!("{target:?} -> {text:?}")),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_fresh_dev_has_the_default_devices() {
+    let mut spec = rootful();
+    assert_eq!(nodes(&spec, true), [""; 0]);
+    spec.mounts = vec![mount("tmpfs", "/dev", &["mode=755"])];
+    let made = nodes(&spec, true);
+    assert_eq!(made.len(), 11, "{made:#?}");
+    assert_eq!(made[0], "\"/dev/null\" 20666 0x103 0:0");
+    assert_eq!(made[5], "\"/dev/tty\" 20666 0x500 0:0");
+    assert_eq!(made[10], "\"/dev/ptmx\" -> \"pts/ptmx\"");
+    in_order(&spec, true, &["Mount", "MakeNode", "Symlink", "Pivot"]);
+    // Nobody may make any in a user namespace, nor without the right to.
+    spec.linux.namespaces = namespaces_of(&ALL);
+    (spec.linux.uid_mappings, spec.linux.gid_mappings) = (single(0, 1000), single(0, 1000));
+    assert_eq!(nodes(&spec, true)[0], "bound \"/dev/null\" 0x103");
+    spec.mounts = vec![bind("/dev", &["rbind"])];
+    spec.mounts[0].destination = "/dev".into();
+    let received = find(&spec, true, |step| {
+        matches!(step, Step::MakeNode { .. }).then_some(())
+    });
+    assert_eq!(received, []);
+}
+
+#[test]
+fn devices_are_made_with_their_owners() {
+    let device = |kind: &str, path: &str, numbers: Option<(i64, i64)>| Device {
+        kind: kind.into(),
+        path: path.into(),
+        major: numbers.map(|(major, _)| major),
+        minor: numbers.map(|(_, minor)| minor),
+        file_mode: Some(0o640),
+        uid: Some(1),
+        gid: Some(2),
+    };
+    let mut spec = rootful();
+    spec.mounts = vec![mount("tmpfs", "/dev", &[])];
+    spec.linux.devices = vec![
+        device("c", "/dev/fuse", Some((10, 229))),
+        device("u", "/dev/null", Some((1, 3))),
+        device("b", "/disk", Some((259, 300))),
+        device("p", "/fifo", None),
+    ];
+    let made = nodes(&spec, true);
+    let own = [
+        "\"/dev/fuse\" 20640 0xae5 1:2",
+        "\"/dev/null\" 20640 0x103 1:2",
+        "\"/disk\" 60640 0x11032c 1:2",
+        "\"/fifo\" 10640 0x0 1:2",
+    ];
+    assert_eq!(made[made.len() - 4..], own);
+    // The configuration's own takes the place of the default one.
+    assert_eq!(
+        made.iter()
+            .filter(|node| node.contains("/dev/null\""))
+            .count(),
+        1
+    );
+    let wrong = |field: &str, change: fn(&mut Device)| {
+        let name = format!("linux.devices[1].{field}");
+        refused_of(spec.clone(), true, &name, |spec| {
+            change(&mut spec.linux.devices[1])
+        });
+    };
+    wrong("type", |one| one.kind = "x".into());
+    wrong("path", |one| one.path = "dev/x".into());
+    wrong("major", |one| one.major = None);
+    wrong("minor", |one| one.minor = Some(-1));
+    wrong("major", |one| one.major = Some(1 << 12));
+    wrong("fileMode", |one| one.file_mode = Some(0o40_666));
+    refused("linux.devices[0].type", |spec| {
+        spec.linux.devices = vec![device("b", "/disk", Some((8, 0)))];
+    });
+}
+
+#[test]
+fn the_root_is_entered_as_asked_for() {
+    let mut spec = rootful();
+    spec.extension.no_pivot = true;
+    assert!(names(&spec, true).contains(&"Chroot") && !names(&spec, true).contains(&"Pivot"));
+    spec.extension.no_pivot = false;
+    for (word, flag) in [("shared", 1 << 20), ("unbindable", 1 << 17)] {
+        spec.linux.rootfs_propagation = Some(word.into());
+        in_order(
+            &spec,
+            true,
+            &["Propagation", "Root", "Pivot", "Propagation", "Ready"],
+        );
+        let flags = find(&spec, true, |step| match *step {
+            Step::Propagation { flags } => Some(flags),
+            _ => None,
+        });
+        assert_eq!(flags[1], flag);
+    }
+}
+
+#[test]
+fn a_terminal_is_the_console_of_a_fresh_dev() {
+    let mut spec = rootful();
+    spec.process.terminal = true;
+    spec.process.user.uid = 7;
+    in_order(&spec, true, &["Pivot", "Capabilities", "Console", "Ready"]);
+    spec.mounts = vec![mount("tmpfs", "/dev", &[])];
+    in_order(
+        &spec,
+        true,
+        &["Pivot", "Console", "ConsoleDevice", "SetIds", "Ready"],
+    );
+    let uids = find(&spec, true, |step| match *step {
+        Step::ConsoleDevice { uid } => Some(uid),
+        _ => None,
+    });
+    assert_eq!(uids, [7]);
+}
