@@ -138,6 +138,10 @@ impl Line {
                 let variable = values.pop().unwrap_or_default();
                 self.environment.push((Variable::Set, variable, value));
             } else {
+                ensure!(
+                    WITH_VALUE.contains(&name.as_str()),
+                    "Unknown option --{name}"
+                );
                 let value = next(1)?.pop().unwrap_or_default();
                 self.option(&name, value)?;
             }
@@ -208,11 +212,7 @@ impl Line {
                 self.filters.push(bytes_of(&format!("--{name}"), &value)?);
             }
             _ if self.descriptors.take(name, &value)? => {}
-            "userns2" | "userns-block-fd" | "exec-label" | "file-label" | "overlay-src"
-            | "overlay" | "tmp-overlay" | "ro-overlay" => {
-                bail!("--{name} is an option of bubblewrap that crabcan does not have")
-            }
-            _ => bail!("Unknown option --{name}"),
+            _ => bail!("--{name} is an option of bubblewrap that crabcan does not have"),
         }
         Ok(())
     }
@@ -367,6 +367,36 @@ impl Line {
         }
     }
 }
+
+/// The options with one value. The last ones are only known.
+const WITH_VALUE: [&str; 26] = [
+    "args",
+    "uid",
+    "gid",
+    "hostname",
+    "chdir",
+    "argv0",
+    "unsetenv",
+    "lock-file",
+    "userns",
+    "pidns",
+    "cap-add",
+    "cap-drop",
+    "seccomp",
+    "add-seccomp-fd",
+    "block-fd",
+    "info-fd",
+    "json-status-fd",
+    "sync-fd",
+    "userns2",
+    "userns-block-fd",
+    "exec-label",
+    "file-label",
+    "overlay-src",
+    "overlay",
+    "tmp-overlay",
+    "ro-overlay",
+];
 
 const KINDS: [Namespace; 6] = [
     Namespace::User,

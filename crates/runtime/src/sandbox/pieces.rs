@@ -64,7 +64,7 @@ impl Sandbox {
         self
     }
 
-    /// The capabilities of the command, in every set, as far as the caller can give them.
+    /// The capabilities that the command has, as far as the caller can give them.
     pub fn capabilities(mut self, capabilities: CapabilitySet) -> Self {
         self.capabilities = Some(capabilities);
         self
@@ -150,12 +150,17 @@ impl Sandbox {
         let Some(set) = self.capabilities else {
             return Capabilities::sandbox(user.uid);
         };
+        // Who is root has them after execve(2) by that alone.
+        let kept = match user.uid {
+            0 => CapabilitySet::EMPTY,
+            _ => set,
+        };
         Capabilities {
             bounding: set,
             effective: set,
             permitted: set,
-            inheritable: set,
-            ambient: set,
+            inheritable: kept,
+            ambient: kept,
         }
     }
 
