@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use crabcan_runtime::Sandbox;
-use crabcan_runtime::spec::{Access, Operation};
+use crabcan_runtime::spec::{Access, Changes, Operation};
 
 /// One option: its name, what its values are called, and what it does.
 pub(crate) struct Word {
@@ -25,7 +25,7 @@ const fn word(name: &'static str, values: &'static [&'static str], help: &'stati
 }
 
 /// All of them.
-pub(crate) const WORDS: [Word; 21] = [
+pub(crate) const WORDS: [Word; 25] = [
     word(
         "bind",
         &["SRC", "DEST"],
@@ -48,6 +48,22 @@ pub(crate) const WORDS: [Word; 21] = [
         &["SRC", "DEST"],
         "The same, if SRC is there",
     ),
+    word(
+        "overlay-src",
+        &["SRC"],
+        "A directory for the next overlay, above those that came before",
+    ),
+    word(
+        "tmp-overlay",
+        &["DEST"],
+        "Show them, one over the other, as DEST; changes are thrown away",
+    ),
+    word(
+        "overlay",
+        &["RWSRC", "WORKDIR", "DEST"],
+        "The same; changes go to RWSRC. WORKDIR is an empty directory beside it",
+    ),
+    word("ro-overlay", &["DEST"], "The same, read-only"),
     word(
         "bind-fd",
         &["FD", "DEST"],
@@ -182,6 +198,7 @@ impl clap::Args for Pieces {
 pub(crate) struct Reader {
     mode: Option<u32>,
     size: Option<u64>,
+    lowers: Vec<PathBuf>,
 }
 
 impl Reader {
@@ -194,12 +211,13 @@ impl Reader {
         let first = values.first().map_or(OsStr::new(""), OsString::as_os_str);
         match name {
             "perms" => self.mode = Some(octal("--perms", first)?),
+            "overlay-src" => self.lowers.push(existing(name, first)?),
             "size" => {
                 let size = number("--size", first)?;
                 self.size = Some(size);
             }
             _ => {
-                let operation = self.operation(name, first, values.last())?;
+                let operation = self.operation(name, first, values)?;
                 self.finish()?;
                 return Ok(operation);
             }
@@ -215,6 +233,9 @@ impl Reader {
         if self.size.is_some() {
             bail!("--size must be followed by --tmpfs");
         }
+        if !self.lowers.is_empty() {
+            bail!("--overlay-src must be followed by --overlay, --tmp-overlay or --ro-overlay");
+        }
         Ok(())
     }
 
@@ -222,9 +243,9 @@ impl Reader {
         &mut self,
         name: &str,
         first: &OsStr,
-        last: Option<&OsString>,
+        values: &[OsString],
     ) -> anyhow::Result<Option<Operation>> {
-        let destination = PathBuf::from(last.cloned().unwrap_or_default());
+        let destination = PathBuf::from(values.last().cloned().unwrap_or_default());
         if !destination.is_absolute() {
             bail!("--{name} {}: DEST must be absolute", destination.display());
         }
@@ -234,6 +255,11 @@ impl Reader {
                 destination,
                 mode: self.mode.take(),
                 size_bytes: self.size.take(),
+            },
+            "overlay" | "tmp-overlay" | "ro-overlay" => Operation::Overlay {
+                lowers: std::mem::take(&mut self.lowers),
+                changes: changes(name, values)?,
+                destination,
             },
             "proc" => Operation::Proc { destination },
             "dev" => Operation::Dev { destination },
@@ -285,6 +311,26 @@ fn bind(name: &str, source: &OsStr, destination: PathBuf) -> anyhow::Result<Opti
             access: access(name),
         })),
     }
+}
+
+/// A path of the host that is there.
+fn existing(name: &str, path: &OsStr) -> anyhow::Result<PathBuf> {
+    let named = || format!("--{name} {}", path.display());
+    let path = std::path::absolute(path).with_context(named)?;
+    path.metadata().with_context(named)?;
+    Ok(path)
+}
+
+/// Where the changes in an overlay go.
+fn changes(name: &str, values: &[OsString]) -> anyhow::Result<Changes> {
+    Ok(match (name, values) {
+        ("tmp-overlay", _) => Changes::ThrownAway,
+        ("overlay", [upper, work, _]) => Changes::Kept {
+            upper: existing(name, upper)?,
+            work: existing(name, work)?,
+        },
+        _ => Changes::Refused,
+    })
 }
 
 fn access(name: &str) -> Access {

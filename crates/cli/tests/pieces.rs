@@ -11,11 +11,12 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use support::roots::libraries;
-use support::{Leaks, TempDir, crabcan, program, run, shell};
+use support::{Leaks, TempDir, crabcan, is_root, program, run, shell};
 
 /// An empty root with the host's programs in it.
 fn small() -> Vec<String> {
@@ -111,6 +112,88 @@ fn what_comes_later_covers_what_came_before() {
     assert_eq!(ls(&covered), "b\n");
     let both = ["--tmpfs", "/x", "--dir", "/x/b", "--dir", "/x/a"];
     assert_eq!(ls(&both), "a b\n");
+}
+
+/// Two directories, and two for changes, open to everybody.
+fn layers(name: &str) -> TempDir {
+    let temp = TempDir::new(name);
+    for directory in ["low", "high", "upper", "work"] {
+        let path = temp.directory(directory);
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    temp.file("low/a", b"low a\n", 0o666);
+    temp.file("low/b", b"low b\n", 0o666);
+    temp.file("high/b", b"high b\n", 0o666);
+    temp
+}
+
+#[test]
+fn changes_in_an_overlay_are_thrown_away() {
+    let _leaks = Leaks::watch();
+    let temp = layers("overlay");
+    let [low, high] = ["low", "high"].map(|name| format!("{}/{name}", temp.text()));
+    let both = ["--overlay-src", &low, "--overlay-src", &high];
+    let script = "cat /x/a /x/b; { echo new > /x/a; } 2>/dev/null || echo refused; cat /x/a";
+    let thrown_away = output(&[&both[..], &["--tmp-overlay", "/x"]].concat(), script);
+    assert_eq!(thrown_away, "low a\nhigh b\nnew\n");
+    let read_only = output(&[&both[..], &["--ro-overlay", "/x"]].concat(), script);
+    assert_eq!(read_only, "low a\nhigh b\nrefused\nlow a\n");
+    assert_eq!(fs::read(temp.path().join("low/a")).unwrap(), b"low a\n");
+    let alone = ["--overlay-src", &low, "--ro-overlay", "/x"];
+    let outcome = run(&mut command(&alone, "true"));
+    assert!(outcome.failure(125).contains("too few"), "{outcome:?}");
+    let nothing = run(&mut command(
+        &["--overlay-src", &low, "--dir", "/x"],
+        "true",
+    ));
+    let message = nothing.failure(125);
+    assert!(
+        message.contains("--overlay-src must be followed"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_root_is_an_overlay_too() {
+    let _leaks = Leaks::watch();
+    let temp = layers("overlay-root");
+    let low = format!("{}/low", temp.text());
+    let mut options = vec!["--overlay-src", &low, "--tmp-overlay", "/"];
+    let small = small();
+    options.extend(small.iter().skip(2).map(String::as_str));
+    let script = "cat /a; touch /new && ls -d /new /proc/self";
+    let said = run(&mut shell(&options, script)).success();
+    assert_eq!(said, "low a\n/new\n/proc/self\n");
+    let mut left: Vec<_> = fs::read_dir(&low)
+        .unwrap()
+        .map(|it| it.unwrap().file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["a", "b"]);
+}
+
+#[test]
+fn changes_in_an_overlay_are_kept_where_it_was_said() {
+    let _leaks = Leaks::watch();
+    let temp = layers("overlay-kept");
+    let [low, upper, work] = ["low", "upper", "work"].map(|it| format!("{}/{it}", temp.text()));
+    let mut options = vec!["--overlay-src", &low, "--overlay", &upper, &work, "/x"];
+    let script = "echo new > /x/a; rm /x/b; echo /x/*";
+    if is_root() {
+        let outcome = run(&mut command(&options, script));
+        assert!(
+            outcome.failure(125).contains("--userns host"),
+            "{outcome:?}"
+        );
+        options.extend(["--userns", "host"]);
+    }
+    assert_eq!(output(&options, script), "/x/a\n");
+    assert_eq!(fs::read(temp.path().join("upper/a")).unwrap(), b"new\n");
+    assert_eq!(output(&options, "cat /x/a; echo /x/*"), "new\n/x/a\n");
+    assert_eq!(fs::read(temp.path().join("low/b")).unwrap(), b"low b\n");
+    // The kernel leaves a directory there that nobody may read.
+    let left = temp.path().join("work/work");
+    fs::set_permissions(left, fs::Permissions::from_mode(0o700)).unwrap();
 }
 
 #[test]
@@ -215,6 +298,32 @@ fn namespaces_are_shared_or_made() {
     assert!(
         outcome.failure(125).contains("--share mount"),
         "{outcome:?}"
+    );
+}
+
+/// An ordinary user has rights over the namespaces of its own sandboxes, by way of their user
+/// namespace.
+#[test]
+fn the_namespaces_of_another_sandbox_are_joined() {
+    let _leaks = Leaks::watch();
+    let temp = TempDir::new("join");
+    let script = r#"cd /usr; mkfifo "$1/go"
+        "$0" --info-fd 5 -- /bin/cat 5>"$1/info" <"$1/go" & exec 9>"$1/go"
+        until grep -q uts "$1/info"; do sleep 0.05; done
+        ns=/proc/$(sed -n 's/.*"child-pid": \([0-9]*\).*/\1/p' "$1/info")/ns
+        exec 6<"$ns/net"
+        "$0" --join user:"$ns/user" --join net:/proc/self/fd/6 --join uts:"$ns/uts" -- \
+            /bin/sh -c 'readlink /proc/self/ns/user /proc/self/ns/net /proc/self/ns/uts; id -u'
+        readlink "$ns/user" "$ns/net" "$ns/uts"; id -u
+        "$0" --join net:"$ns/mnt" -- true 2>&1; echo $?
+        exec 9>&-; wait"#;
+    let said = with_descriptors(script, &[temp.text()]);
+    let lines: Vec<_> = said.lines().collect();
+    let [inside, outside] = [&lines[..4], &lines[4..8]];
+    assert_eq!(inside, outside);
+    assert!(
+        lines[8].contains("mnt") && lines.ends_with(&["125"]),
+        "{said}"
     );
 }
 

@@ -92,13 +92,6 @@ impl Display for Step<'_> {
                     .add_if(listener, "listener sent to the parent")
                     .end()
             }
-            Self::Directory { .. }
-            | Self::File { .. }
-            | Self::BindFile { .. }
-            | Self::Permissions { .. }
-            | Self::SameFile { .. }
-            | Self::LockFile { .. }
-            | Self::FirstDirectory { .. } => self.sandbox_in_words(f),
             _ => self.container_in_words(f),
         }
     }

@@ -21,7 +21,7 @@ use crate::pieces::{Reader, WORDS, bytes_of, words_of};
 use crate::{hints, logging};
 
 /// The version of bubblewrap whose options are understood.
-const VERSION: &str = "0.10.0";
+const VERSION: &str = "0.11.0";
 /// What bubblewrap itself ends with when it fails.
 const FAILURE: u8 = 1;
 
@@ -245,7 +245,6 @@ impl Line {
 
     /// The sandbox that was asked for.
     fn sandbox(&self, command: &[OsString]) -> anyhow::Result<Sandbox> {
-        self.reader.finish()?;
         let host = Host::current()?;
         let joins_user = self.joined.iter().any(|(kind, _)| *kind == Namespace::User);
         let unshares = |kind| self.unshared.contains(&kind) || self.unshares_all;
@@ -369,7 +368,7 @@ impl Line {
 }
 
 /// The options with one value. The last ones are only known.
-const WITH_VALUE: [&str; 26] = [
+const WITH_VALUE: [&str; 22] = [
     "args",
     "uid",
     "gid",
@@ -392,10 +391,6 @@ const WITH_VALUE: [&str; 26] = [
     "userns-block-fd",
     "exec-label",
     "file-label",
-    "overlay-src",
-    "overlay",
-    "tmp-overlay",
-    "ro-overlay",
 ];
 
 const KINDS: [Namespace; 6] = [

@@ -63,5 +63,17 @@ pub(super) fn pieces() -> Samples {
             },
             "go to the first directory of /work, /root, /",
         ),
+        (
+            Step::Overlay {
+                lowers: strings(b"/top\0/bottom\0"),
+                received: false,
+                upper: c"/changes",
+                work: c"/work",
+                private: false,
+                attributes: 6,
+                target: c"/data",
+            },
+            "overlay /top, /bottom on /data (nosuid,nodev; changes go to /changes)",
+        ),
     ]
 }

@@ -62,5 +62,22 @@ macro_rules! with_sandbox_steps {
             /// Their paths.
             candidates: Strings<'a>,
         }
+        /// Lay directories of the host over one another, as the root or somewhere beneath it.
+        Overlay = 108 {
+            /// The directories that are never changed, the topmost first.
+            lowers: Strings<'a>,
+            /// Whether the parent sends their detached mounts; then `lowers` only names them.
+            received: bool,
+            /// The directory that changes go to; empty for none.
+            upper: &'a CStr,
+            /// An empty directory on the same mount as `upper`; empty without one.
+            work: &'a CStr,
+            /// Whether changes go to a private tmpfs instead.
+            private: bool,
+            /// `MOUNT_ATTR_*` to set.
+            attributes: u64,
+            /// Where, beneath the root. With `/`, this is the root.
+            target: &'a CStr,
+        }
     } };
 }

@@ -13,6 +13,7 @@ mod hook;
 mod join;
 mod mask;
 mod mount;
+mod overlay;
 mod process;
 mod procfs;
 mod root;
@@ -179,13 +180,6 @@ impl Context {
             | Step::Remount { .. }
             | Step::Mask { .. }
             | Step::ReadOnly { .. } => self.mount_step(step),
-            Step::Directory { .. }
-            | Step::File { .. }
-            | Step::BindFile { .. }
-            | Step::Permissions { .. }
-            | Step::SameFile { .. }
-            | Step::LockFile { .. }
-            | Step::FirstDirectory { .. } => self.sandbox_step(step),
             Step::Console { .. } => self.open_console(step),
             Step::WorkingDirectory { target } => process::working_directory(target),
             Step::ResourceLimit {

@@ -12,12 +12,7 @@ use crate::step::{Step, TARGET_CREATE};
 use crate::sys::{self, AT_FDCWD, Fd};
 
 impl Context {
-    pub(super) fn sandbox_step(&mut self, step: &Step<'_>) -> Result<(), Errno> {
-        match *step {
-            Step::LockFile { target } => return lock_file(target),
-            Step::FirstDirectory { candidates } => return first_directory(candidates),
-            _ => {}
-        }
+    pub(super) fn piece(&self, step: &Step<'_>) -> Result<(), Errno> {
         let root = self.root()?;
         match *step {
             Step::Directory { target, mode } => beneath::make_directory(root, target, mode),
@@ -79,14 +74,14 @@ fn file_of_its_own(contents: &Fd, mode: u32) -> Result<Fd, Errno> {
 
 /// A lock of fcntl(2) ends when the process closes any descriptor of the file, so this one stays
 /// open. It is closed in the program, which has no part in the lock.
-fn lock_file(target: &CStr) -> Result<(), Errno> {
+pub(super) fn lock_file(target: &CStr) -> Result<(), Errno> {
     let file = sys::openat(AT_FDCWD, target, sys::O_NOCTTY | sys::O_NONBLOCK)?;
     sys::lock_shared(file.0)?;
     mem::forget(file);
     Ok(())
 }
 
-fn first_directory(candidates: Strings<'_>) -> Result<(), Errno> {
+pub(super) fn first_directory(candidates: Strings<'_>) -> Result<(), Errno> {
     let mut first = Err(Errno::ENOENT);
     for (index, candidate) in candidates.iter().enumerate() {
         match process::working_directory(candidate) {

@@ -153,8 +153,8 @@ impl Composer<'_> {
 
     fn root(&mut self) -> Result<(), Error> {
         let (root, extension) = (&self.spec.root, &self.spec.extension);
-        if let Some(options) = &extension.empty_root {
-            return self.empty_root(options);
+        if self.root_of_pieces()? {
+            return Ok(());
         }
         let source = self.of_bundle("root.path", &root.path)?;
         let mut attributes = extension.root_attributes;

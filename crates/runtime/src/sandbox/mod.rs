@@ -3,21 +3,21 @@
 mod environment;
 mod hidden;
 mod pieces;
+mod root;
 mod seccomp;
 
-use std::ffi::{OsStr, OsString};
-use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 
 use crabcan_caps::CapabilitySet;
 use crabcan_ns::{ExitStatus, Namespace};
-use crabcan_rootfs::{MountAttributes, RootFd, mask};
+use crabcan_rootfs::{MountAttributes, mask};
 
 pub use self::seccomp::Seccomp;
 use crate::ids::{self, IdRange};
 use crate::spec::{
-    ConsoleSize, Extension, IdMapping, Linux, Mount, MountPoint, Operation, Process, ResourceLimit,
-    Root, Spec, Terminal, User,
+    ConsoleSize, Extension, IdMapping, Linux, Operation, Process, ResourceLimit, Spec, Terminal,
+    User,
 };
 use crate::{Error, Host, Plan, hostname};
 
@@ -202,6 +202,7 @@ impl Sandbox {
                 idmap_operations: ids.is_some(),
                 default_dev: !self.bare,
                 session_keyring: !self.bare,
+                joins_without_root: !host.privileged,
                 argv0: self.argv0.clone(),
                 raw_filters: self.raw_filters.clone(),
                 lock_files: self.lock_files.clone(),
@@ -224,7 +225,7 @@ impl Sandbox {
                 return Err(Error::invalid("--mount", reason));
             }
             (Some(directory), None) => self.own_root(&mut spec, directory)?,
-            (None, None) if !self.bare => host_root(&mut spec, &user)?,
+            (None, None) if !self.bare => root::host_root(&mut spec, &user)?,
             (None, root) => self.root_by_operation(&mut spec, root)?,
         }
         self.start_directory(&mut spec);
@@ -288,110 +289,6 @@ impl Sandbox {
         }
         linux
     }
-
-    /// Every source must be there, every destination a place in the sandbox.
-    fn check_added(&self) -> Result<(), Error> {
-        for (source, destination) in &self.added {
-            let field = || format!("--add {}:{}", source.display(), destination.display());
-            if !destination.is_absolute() {
-                return Err(Error::invalid(field(), "the destination must be absolute"));
-            }
-            if destination
-                .components()
-                .any(|part| part == Component::ParentDir)
-            {
-                return Err(Error::invalid(
-                    field(),
-                    "the destination must not contain \"..\"",
-                ));
-            }
-            if destination.components().count() < 2 {
-                return Err(Error::invalid(
-                    field(),
-                    "the destination is the root itself: use --mount",
-                ));
-            }
-            source.metadata().map_err(|source_error| Error::Path {
-                field: "--add".into(),
-                path: source.clone(),
-                source: source_error,
-            })?;
-        }
-        Ok(())
-    }
-
-    fn added_mounts(&self, idmap: bool) -> Vec<Mount> {
-        let mut options = vec!["rbind", "rnosuid", "rnodev"];
-        options.extend(idmap.then_some("ridmap"));
-        let added = self.added.iter().map(|(source, destination)| {
-            let directory = source.is_dir();
-            let kind = if directory {
-                MountPoint::Directory
-            } else {
-                MountPoint::File
-            };
-            Mount {
-                create: Some(kind),
-                ..mount(destination, "none", source.as_os_str(), &options)
-            }
-        });
-        added.collect()
-    }
-
-    /// `/proc`, never through a symbolic link of the root's: the host's own when its processes are
-    /// shared.
-    fn proc_mount(&self) -> Mount {
-        let shared = !self
-            .namespaces()
-            .iter()
-            .any(|one| one.namespace() == Some(Namespace::Pid));
-        let quiet = ["nosuid", "noexec", "nodev"];
-        let proc = match shared {
-            false => mount("/proc", "proc", OsStr::new("proc"), &quiet),
-            true => {
-                let options = [&["rbind"], &quiet[..]].concat();
-                mount("/proc", "proc", OsStr::new("/proc"), &options)
-            }
-        };
-        Mount {
-            create: Some(MountPoint::Directory),
-            ..proc
-        }
-    }
-
-    /// A directory as the root: written through if nothing must be made in it.
-    fn own_root(&self, spec: &mut Spec, directory: &Path) -> Result<(), Error> {
-        let failed = |source: io::Error| Error::Path {
-            field: "--mount".into(),
-            path: directory.to_owned(),
-            source,
-        };
-        let path = directory.canonicalize().map_err(failed)?;
-        let root = RootFd::open(&path).map_err(|source| Error::Rootfs { source })?;
-        let system = ["/proc", "/dev"].map(Path::new);
-        let added = self.added.iter().map(|(_, destination)| destination);
-        let pieces = self.operations.iter().map(Operation::destination);
-        let added = added.chain(pieces).map(PathBuf::as_path);
-        for point in system.into_iter().chain(added) {
-            let kind = root
-                .kind(point)
-                .map_err(|source| Error::Rootfs { source })?;
-            if kind.is_none() && !spec.extension.overlay_root {
-                log::debug!(
-                    "{} has no {}: it is not changed, what is written in the sandbox is thrown away",
-                    directory.display(),
-                    point.display()
-                );
-                spec.extension.overlay_root = true;
-                spec.extension.recursive_root = false;
-            }
-        }
-        spec.root = Root {
-            path,
-            readonly: false,
-        };
-        Ok(())
-    }
 }
 
 const SIGKILL: i32 = 9;
@@ -420,51 +317,4 @@ fn id_map(inside: u32, own: u32, range: Option<u32>) -> Vec<IdMapping> {
         Some(first) if inside < ids::COUNT => vec![part(0, first, ids::COUNT)],
         Some(first) => vec![part(0, first, last), part(inside, first + last, 1)],
     }
-}
-
-fn mount(destination: impl Into<PathBuf>, fstype: &str, source: &OsStr, options: &[&str]) -> Mount {
-    Mount {
-        destination: destination.into(),
-        fstype: fstype.into(),
-        source: source.into(),
-        options: options.iter().map(|option| (*option).to_owned()).collect(),
-        ..Mount::default()
-    }
-}
-
-/// The host's own root, read-only, without what is somebody's own.
-fn host_root(spec: &mut Spec, user: &User) -> Result<(), Error> {
-    spec.root = Root {
-        path: "/".into(),
-        readonly: true,
-    };
-    let view = hidden::of_this_process();
-    for place in view.places {
-        let shown = mount(place.path(), "tmpfs", OsStr::new("tmpfs"), &[]);
-        let owner = [format!("uid={}", user.uid), format!("gid={}", user.gid)];
-        spec.mounts.push(match place {
-            hidden::Place::Hide { mode, own, .. } => {
-                let mut options = vec!["nosuid".into(), "nodev".into(), format!("mode={mode:o}")];
-                options.extend(own.then_some(owner).into_iter().flatten());
-                Mount {
-                    options,
-                    create: Some(MountPoint::Directory),
-                    ..shown
-                }
-            }
-            hidden::Place::Show(path) => {
-                let options = ["rbind", "rro", "rnosuid", "rnodev"]
-                    .map(String::from)
-                    .into();
-                Mount {
-                    options,
-                    create: Some(MountPoint::Directory),
-                    source: path,
-                    ..shown
-                }
-            }
-        });
-    }
-    spec.process.cwd = view.working_directory;
-    Ok(())
 }

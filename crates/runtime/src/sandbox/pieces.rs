@@ -199,6 +199,9 @@ impl Sandbox {
                 let options = plan::tmpfs_options(*mode, *size_bytes);
                 spec.extension.empty_root = Some(options);
             }
+            Some(overlay @ Operation::Overlay { .. }) => {
+                spec.extension.operations.insert(0, overlay.clone());
+            }
             Some(Operation::Bind { source, access, .. }) => {
                 spec.root = Root {
                     path: source.clone(),

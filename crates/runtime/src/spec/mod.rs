@@ -31,7 +31,7 @@ pub use linux::{
     TimeOffset,
 };
 pub use mount::{Mount, MountPoint};
-pub use operation::{Access, Descriptor, Operation};
+pub use operation::{Access, Changes, Descriptor, Operation};
 pub use process::{
     Capabilities, ConsoleSize, CpuAffinity, IoPriority, Process, ResourceLimit, Scheduler,
     Terminal, User,
@@ -119,6 +119,8 @@ pub struct Extension {
     pub lock_files: Vec<PathBuf>,
     /// Nobody in the container's user namespace can make another one.
     pub no_user_namespaces: bool,
+    /// The user namespace that is joined may have no root: init takes the program's ids at once.
+    pub joins_without_root: bool,
     /// What the program is told as its name, in place of the path that is executed.
     pub argv0: Option<OsString>,
     /// Where the program starts when it cannot start in `process.cwd`.

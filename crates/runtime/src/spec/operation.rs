@@ -28,6 +28,15 @@ pub enum Operation {
         /// What can be done with it.
         access: Access,
     },
+    /// Directories of the host, one over the other.
+    Overlay {
+        /// Those that are never changed, the lowest first.
+        lowers: Vec<PathBuf>,
+        /// Where changes go.
+        changes: Changes,
+        /// Where, in the sandbox.
+        destination: PathBuf,
+    },
     /// A new tmpfs.
     Tmpfs {
         /// Where, in the sandbox.
@@ -107,6 +116,7 @@ impl Operation {
         match self {
             Self::Bind { destination, .. }
             | Self::BindDescriptor { destination, .. }
+            | Self::Overlay { destination, .. }
             | Self::Tmpfs { destination, .. }
             | Self::Proc { destination }
             | Self::Dev { destination }
@@ -119,6 +129,22 @@ impl Operation {
             | Self::ReadOnly { destination } => destination,
         }
     }
+}
+
+/// Where the changes in an overlay go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// There are none: it can only be read.
+    Refused,
+    /// To memory, and then away.
+    ThrownAway,
+    /// To a directory, which belongs to whoever starts the sandbox.
+    Kept {
+        /// The directory.
+        upper: PathBuf,
+        /// An empty one on the same mount, for the kernel to work in.
+        work: PathBuf,
+    },
 }
 
 /// What can be done with what is bound.

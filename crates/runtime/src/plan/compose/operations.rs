@@ -1,6 +1,6 @@
 //! What a sandbox' root is put together of, piece by piece.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crabcan_init::Step;
 use crabcan_init::format::{Change, Changes, Instructions, Strings};
@@ -12,7 +12,7 @@ use crabcan_rootfs::{Bind, MountAttributes, NewMount, Propagation, Target, mask}
 use super::{Composer, check_absolute, rootfs, strings};
 use crate::Error;
 use crate::plan::{IdMapping, MountToSend, Provision, c_string};
-use crate::spec::{Access, Descriptor, Operation};
+use crate::spec::{self, Access, Descriptor, Operation};
 
 /// What of a procfs can change the host, where no user namespace keeps its root from that.
 const KERNEL_SETTINGS: [&str; 4] = ["sys", "sysrq-trigger", "irq", "bus"];
@@ -22,12 +22,35 @@ const QUIET: MountAttributes = MountAttributes::NOSUID
     .with(MountAttributes::NODEV)
     .with(MountAttributes::NOEXEC);
 
-impl Composer<'_> {
+impl<'a> Composer<'a> {
     pub(super) fn operations(&mut self) -> Result<(), Error> {
         let operations = self.spec.extension.operations.iter();
+        let root = usize::from(self.root_operation().is_some());
         operations
             .enumerate()
+            .skip(root)
             .try_for_each(|(index, operation)| self.operation(index, operation))
+    }
+
+    /// The operation that makes the root itself.
+    fn root_operation(&self) -> Option<&'a Operation> {
+        let first = self.spec.extension.operations.first();
+        first.filter(|first| {
+            matches!(first, Operation::Overlay { destination, .. } if destination == Path::new("/"))
+        })
+    }
+
+    /// Makes the root, if it is not a directory of the host; whether it is made.
+    pub(super) fn root_of_pieces(&mut self) -> Result<bool, Error> {
+        if let Some(options) = &self.spec.extension.empty_root {
+            self.empty_root(options)?;
+            return Ok(true);
+        }
+        let Some(operation) = self.root_operation() else {
+            return Ok(false);
+        };
+        self.operation(0, operation)?;
+        Ok(true)
     }
 
     fn operation(&mut self, index: usize, operation: &Operation) -> Result<(), Error> {
@@ -41,6 +64,9 @@ impl Composer<'_> {
             Operation::BindDescriptor { source, access, .. } => {
                 self.bind_descriptor(&field, source, destination, *access)
             }
+            Operation::Overlay {
+                lowers, changes, ..
+            } => self.overlay(&field, lowers, changes, destination),
             Operation::Tmpfs {
                 mode, size_bytes, ..
             } => NewMount::tmpfs(
@@ -138,6 +164,57 @@ impl Composer<'_> {
         bind.push(&mut self.writer).map_err(rootfs(field))
     }
 
+    fn overlay(
+        &mut self,
+        field: &str,
+        lowers: &[PathBuf],
+        changes: &spec::Changes,
+        destination: &Path,
+    ) -> Result<(), Error> {
+        let refused = *changes == spec::Changes::Refused;
+        if lowers.is_empty() || refused && lowers.len() < 2 {
+            let reason = "too few directories to lie over one another (--overlay-src)";
+            return Err(Error::invalid(field, reason));
+        }
+        let nowhere = PathBuf::new();
+        let (upper, work) = match changes {
+            spec::Changes::Kept { upper, work } => (upper, work),
+            _ => (&nowhere, &nowhere),
+        };
+        // The ids of such a container are nobody's on the host: it sees these files as its own.
+        let received = self.parent_mounts && self.spec.extension.idmap_operations;
+        if received && matches!(changes, spec::Changes::Kept { .. }) {
+            let reason = "root's sandbox has no ids to keep changes with: add --userns host";
+            return Err(Error::invalid(field, reason));
+        }
+        let top_first: Vec<_> = lowers.iter().rev().collect();
+        for lower in top_first.iter().filter(|_| received) {
+            self.provisions.push(Provision::Mount(MountToSend {
+                source: PathBuf::clone(lower),
+                recursive: false,
+                change: Change {
+                    propagation: Propagation::Private.flag(),
+                    ..Change::default()
+                },
+                idmap: Some((IdMapping::Container, Scope::Mount)),
+            }));
+        }
+        let lowers = strings(field, &top_first)?;
+        let attributes = match refused {
+            true => Access::ReadOnly.attributes(),
+            false => Access::Write.attributes(),
+        };
+        self.push(&Step::Overlay {
+            lowers: Strings::new(&lowers).ok_or(Error::PlanTooLong)?,
+            received,
+            upper: &c_string(field, upper)?,
+            work: &c_string(field, work)?,
+            private: *changes == spec::Changes::ThrownAway,
+            attributes: attributes.bits(),
+            target: &c_string(field, destination)?,
+        })
+    }
+
     /// The kernel binds what is in this mount namespace only, so a descriptor is bound by the path
     /// that it had a moment ago; whether that is still the same file is looked at afterwards.
     fn bind_descriptor(
@@ -185,7 +262,7 @@ impl Composer<'_> {
     }
 
     /// The root is a new tmpfs with these options.
-    pub(super) fn empty_root(&mut self, options: &[String]) -> Result<(), Error> {
+    fn empty_root(&mut self, options: &[String]) -> Result<(), Error> {
         let options = strings("root", options)?;
         self.push(&Step::EmptyRoot {
             options: Strings::new(&options).ok_or(Error::PlanTooLong)?,
