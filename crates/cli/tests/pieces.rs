@@ -315,7 +315,7 @@ fn the_namespaces_of_another_sandbox_are_joined() {
         "$0" --join user:"$ns/user" --join net:/proc/self/fd/6 --join uts:"$ns/uts" -- \
             /bin/sh -c 'readlink /proc/self/ns/user /proc/self/ns/net /proc/self/ns/uts; id -u'
         readlink "$ns/user" "$ns/net" "$ns/uts"; id -u
-        "$0" --join net:"$ns/mnt" -- true 2>&1; echo $?
+        "$0" --join user:"$ns/mnt" -- true 2>&1; echo $?
         exec 9>&-; wait"#;
     let said = with_descriptors(script, &[temp.text()]);
     let lines: Vec<_> = said.lines().collect();

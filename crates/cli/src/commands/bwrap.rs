@@ -74,8 +74,6 @@ struct Line {
     reader: Reader,
     operations: Vec<Operation>,
     unshared: Vec<Namespace>,
-    unshares_all: bool,
-    shares_network: bool,
     joined: Vec<(Namespace, PathBuf)>,
     uid: Option<u32>,
     gid: Option<u32>,
@@ -157,14 +155,14 @@ impl Line {
         let kind = name.strip_prefix("unshare-");
         let kind = kind.map(|kind| kind.strip_suffix("-try").unwrap_or(kind));
         match (name, kind) {
-            ("unshare-all", _) => self.unshares_all = true,
+            ("unshare-all", _) => self.unshared.extend(KINDS),
             (_, Some("user")) => self.unshared.push(Namespace::User),
             (_, Some("ipc")) => self.unshared.push(Namespace::Ipc),
             (_, Some("pid")) => self.unshared.push(Namespace::Pid),
             (_, Some("net")) => self.unshared.push(Namespace::Network),
             (_, Some("uts")) => self.unshared.push(Namespace::Uts),
             (_, Some("cgroup")) => self.unshared.push(Namespace::Cgroup),
-            ("share-net", _) => self.shares_network = true,
+            ("share-net", _) => self.unshared.retain(|kind| *kind != Namespace::Network),
             ("disable-userns", _) => self.disables_user_namespaces = true,
             ("assert-userns-disabled", _) => self.asserts_disabled = true,
             ("clearenv", _) => {
@@ -247,7 +245,7 @@ impl Line {
     fn sandbox(&self, command: &[OsString]) -> anyhow::Result<Sandbox> {
         let host = Host::current()?;
         let joins_user = self.joined.iter().any(|(kind, _)| *kind == Namespace::User);
-        let unshares = |kind| self.unshared.contains(&kind) || self.unshares_all;
+        let unshares = |kind| self.unshared.contains(&kind);
         // Without privilege there is no other way to a mount namespace.
         let new_user = !joins_user && (unshares(Namespace::User) || host.uid != 0);
         self.check(
@@ -266,8 +264,11 @@ impl Line {
             .disable_user_namespaces(self.disables_user_namespaces)
             .capabilities(self.capabilities.unwrap_or_else(|| unasked(&host)));
         for kind in KINDS {
-            let unshared = unshares(kind) && !(kind == Namespace::Network && self.shares_network);
-            if unshared && kind != Namespace::User || new_user && kind == Namespace::User {
+            let wanted = match kind {
+                Namespace::User => new_user,
+                _ => unshares(kind),
+            };
+            if wanted {
                 sandbox = sandbox.unshare(kind);
             }
         }
@@ -299,7 +300,7 @@ impl Line {
 
     /// What bubblewrap refuses together, in its words.
     fn check(&self, user: bool, uts: bool, pid: bool) -> anyhow::Result<()> {
-        let asked = self.unshares_all || self.unshared.contains(&Namespace::User);
+        let asked = self.unshared.contains(&Namespace::User);
         let joins = self.joined.iter().any(|(kind, _)| *kind == Namespace::User);
         let own = asked || joins;
         ensure!(
@@ -333,10 +334,6 @@ impl Line {
         ensure!(
             !self.asserts_disabled || self.disables_user_namespaces,
             "creation of new user namespaces was not disabled as requested"
-        );
-        ensure!(
-            !self.shares_network || self.unshares_all,
-            "--share-net can only be used with --unshare-all"
         );
         Ok(())
     }
