@@ -11,9 +11,9 @@ use crabcan_runtime::Sandbox;
 use log::LevelFilter;
 
 use crate::VERSION;
-use crate::descriptors::Descriptors;
+use crate::descriptors::{Descriptors, words_of};
 use crate::options::Options;
-use crate::pieces::{Pieces, words_of};
+use crate::pieces::Pieces;
 use crate::profiles;
 
 /// Run a command in a sandbox: isolated by default, without a daemon and without root.

@@ -1,15 +1,15 @@
 //! What callers of a sandbox learn by descriptors, and how they steer it: bubblewrap's options and
 //! its JSON keys.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 
 use anyhow::{Context, bail};
 use crabcan_runtime::{ExitStatus, Process};
 use serde_json::{Map, Value, json};
-
-use crate::pieces::descriptor;
 
 /// The namespaces whose numbers are told, and by which key.
 const NAMESPACES: [(&str, &str); 6] = [
@@ -101,4 +101,34 @@ fn facts(pid: i32) -> anyhow::Result<Value> {
         };
     }
     Ok(Value::Object(facts))
+}
+
+/// A descriptor that this program was started with, by its number.
+pub(crate) fn descriptor(option: &str, text: &OsStr) -> anyhow::Result<OwnedFd> {
+    let text = text.to_string_lossy();
+    let number = text.parse::<i32>().ok().filter(|number| *number >= 0);
+    let number = number.with_context(|| format!("{option} {text}: not a descriptor's number"))?;
+    crabcan_runtime::inherited_descriptor(number).with_context(|| format!("{option} {text}"))
+}
+
+/// All that can be read from a descriptor.
+pub(crate) fn bytes_of(option: &str, text: &OsStr) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::from(descriptor(option, text)?)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("read {option} {}", text.display()))?;
+    Ok(bytes)
+}
+
+/// The words that a descriptor holds, each with a NUL behind it, however many there are.
+pub(crate) fn words_of(option: &str, text: &OsStr) -> anyhow::Result<Vec<OsString>> {
+    let mut bytes = bytes_of(option, text)?;
+    if bytes.last() == Some(&0) {
+        bytes.pop();
+    }
+    if bytes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let words = bytes.split(|byte| *byte == 0);
+    Ok(words.map(|word| OsString::from_vec(word.into())).collect())
 }

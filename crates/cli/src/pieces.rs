@@ -2,16 +2,15 @@
 //! in `crabcan` and in its bubblewrap front.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{ErrorKind, Read};
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStringExt;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use crabcan_runtime::Sandbox;
 use crabcan_runtime::spec::{Access, Changes, Operation};
+
+use crate::descriptors::descriptor;
 
 /// One option: its name, what its values are called, and what it does.
 pub(crate) struct Word {
@@ -369,36 +368,6 @@ fn number(option: &str, text: &OsStr) -> anyhow::Result<u64> {
         .with_context(|| format!("{option} {text}: not a number of bytes"))
 }
 
-/// A descriptor that this program was started with, by its number.
-pub(crate) fn descriptor(option: &str, text: &OsStr) -> anyhow::Result<OwnedFd> {
-    let text = text.to_string_lossy();
-    let number = text.parse::<i32>().ok().filter(|number| *number >= 0);
-    let number = number.with_context(|| format!("{option} {text}: not a descriptor's number"))?;
-    crabcan_runtime::inherited_descriptor(number).with_context(|| format!("{option} {text}"))
-}
-
-/// All that can be read from a descriptor.
-pub(crate) fn bytes_of(option: &str, text: &OsStr) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::from(descriptor(option, text)?)
-        .read_to_end(&mut bytes)
-        .with_context(|| format!("read {option} {}", text.display()))?;
-    Ok(bytes)
-}
-
-/// The words that a descriptor holds, each with a NUL behind it, however many there are.
-pub(crate) fn words_of(option: &str, text: &OsStr) -> anyhow::Result<Vec<OsString>> {
-    let mut bytes = bytes_of(option, text)?;
-    if bytes.last() == Some(&0) {
-        bytes.pop();
-    }
-    if bytes.is_empty() {
-        return Ok(Vec::new());
-    }
-    let words = bytes.split(|byte| *byte == 0);
-    Ok(words.map(|word| OsString::from_vec(word.into())).collect())
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
@@ -431,14 +400,14 @@ mod tests {
         let mut reader = Reader::default();
         let mut read = |name, value: &str| reader.read(name, &[value.into()]).unwrap();
         assert_eq!(read("perms", "0700"), None);
-        let Some(Operation::Directory { mode, .. }) = read("dir", "/a") else {
-            panic!("no directory")
+        let directory = |destination: &str, mode| {
+            Some(Operation::Directory {
+                destination: destination.into(),
+                mode,
+            })
         };
-        assert_eq!(mode, 0o700);
-        let Some(Operation::Directory { mode, .. }) = read("dir", "/b") else {
-            panic!("no directory")
-        };
-        assert_eq!(mode, 0o755);
+        assert_eq!(read("dir", "/a"), directory("/a", 0o700));
+        assert_eq!(read("dir", "/b"), directory("/b", 0o755));
     }
 
     #[test]

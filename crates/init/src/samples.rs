@@ -28,6 +28,7 @@ pub(crate) fn samples() -> Samples {
         container::life(),
         container::resources(),
         sandbox::pieces(),
+        sandbox::places(),
     ];
     parts.into_iter().flatten().collect()
 }

@@ -16,8 +16,8 @@ use crabcan_runtime::spec::Operation;
 use crabcan_runtime::{Capability, CapabilitySet, Host, Namespace, Sandbox, Seccomp, console};
 
 use super::sandbox::foreground;
-use crate::descriptors::Descriptors;
-use crate::pieces::{Reader, WORDS, bytes_of, words_of};
+use crate::descriptors::{Descriptors, bytes_of, words_of};
+use crate::pieces::{Reader, WORDS};
 use crate::{hints, logging};
 
 /// The version of bubblewrap whose options are understood.

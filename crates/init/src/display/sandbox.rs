@@ -45,27 +45,32 @@ impl Step<'_> {
             Self::FirstDirectory { candidates } => {
                 write!(f, "go to the first directory of {}", List(candidates, ", "))
             }
-            Self::Overlay {
-                lowers,
-                received,
-                upper,
-                private,
-                attributes,
-                target,
-                ..
-            } => {
-                write!(f, "overlay {} on {}", List(lowers, ", "), Text(target))?;
-                Details::new(f)
-                    .add_if(attributes != 0, Attributes(attributes))
-                    .add_if(
-                        !upper.is_empty(),
-                        format_args!("changes go to {}", Text(upper)),
-                    )
-                    .add_if(private, "changes are thrown away")
-                    .add_if(received, "received from the parent")
-                    .end()
-            }
-            _ => f.write_str(self.name()),
+            _ => self.overlay_in_words(f),
         }
+    }
+
+    fn overlay_in_words(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self::Overlay {
+            lowers,
+            received,
+            upper,
+            private,
+            attributes,
+            target,
+            ..
+        } = *self
+        else {
+            return f.write_str(self.name());
+        };
+        write!(f, "overlay {} on {}", List(lowers, ", "), Text(target))?;
+        Details::new(f)
+            .add_if(attributes != 0, Attributes(attributes))
+            .add_if(
+                !upper.is_empty(),
+                format_args!("changes go to {}", Text(upper)),
+            )
+            .add_if(private, "changes are thrown away")
+            .add_if(received, "received from the parent")
+            .end()
     }
 }

@@ -51,6 +51,11 @@ pub(super) fn pieces() -> Samples {
             },
             "check that /data is the file that was opened (device 0x801; inode 42)",
         ),
+    ]
+}
+
+pub(super) fn places() -> Samples {
+    vec![
         (
             Step::LockFile {
                 target: c"/app/.ref",

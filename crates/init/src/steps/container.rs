@@ -41,6 +41,7 @@ impl Context {
             | Step::BindFile { .. }
             | Step::Permissions { .. }
             | Step::SameFile { .. } => self.piece(step),
+            Step::EmptyRoot { .. } => self.root_step(step),
             Step::Overlay { .. } => self.overlay(step),
             Step::LockFile { target } => sandbox::lock_file(target),
             Step::FirstDirectory { candidates } => sandbox::first_directory(candidates),

@@ -168,7 +168,6 @@ impl Context {
             Step::Propagation { flags } => sys::propagation_of_root(flags),
             Step::Root { .. }
             | Step::OverlayRoot { .. }
-            | Step::EmptyRoot { .. }
             | Step::RootAttributes { .. }
             | Step::Pivot {}
             | Step::Chroot {} => self.root_step(step),
