@@ -12,7 +12,7 @@ use log::LevelFilter;
 
 use crate::VERSION;
 use crate::descriptors::{Descriptors, words_of};
-use crate::options::Options;
+use crate::options::{Calling, Environment, Options};
 use crate::pieces::Pieces;
 use crate::profiles;
 
@@ -63,6 +63,10 @@ pub(crate) struct Args {
     pieces: Pieces,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    environment: Environment,
+    #[command(flatten)]
+    calling: Calling,
     /// Read more options from a descriptor, each with a NUL behind it; may stand anywhere
     #[arg(long, value_name = "FD")]
     args: Vec<OsString>,
@@ -105,6 +109,12 @@ impl fmt::Debug for Args {
         }
         if self.options != Options::default() {
             args.field("options", &self.options);
+        }
+        if self.environment != Environment::default() {
+            args.field("environment", &self.environment);
+        }
+        if self.calling != Calling::default() {
+            args.field("calling", &self.calling);
         }
         if !self.words.is_empty() {
             args.field("words", &self.words);
@@ -200,12 +210,13 @@ impl Args {
             let (source, destination) = source_and_destination(pair)?;
             sandbox = sandbox.add(source, destination);
         }
-        self.pieces.apply(self.options.apply(sandbox)?)
+        let sandbox = self.environment.apply(self.options.apply(sandbox)?);
+        self.pieces.apply(sandbox)
     }
 
     /// What the caller wants to be told by descriptors.
     pub(crate) fn descriptors(&self) -> anyhow::Result<Descriptors> {
-        self.options.descriptors()
+        self.calling.descriptors()
     }
 }
 

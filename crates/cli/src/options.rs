@@ -13,7 +13,7 @@ use crate::descriptors::Descriptors;
 
 /// The flags.
 #[derive(Args, Debug, Default, PartialEq, Eq)]
-#[command(next_help_heading = "Sharing, environment, start")]
+#[command(next_help_heading = "Sharing, start, environment")]
 pub(crate) struct Options {
     /// Share the host's namespace: net, pid, ipc, uts, cgroup or user; may be given again
     #[arg(long, value_name = "KIND")]
@@ -33,18 +33,6 @@ pub(crate) struct Options {
     /// What the command is told as its own name
     #[arg(long, value_name = "NAME")]
     argv0: Option<OsString>,
-    /// Start with an empty environment [default: PATH, HOME, TERM, LANG, LC_*, USER]
-    #[arg(long, conflicts_with = "keep_env")]
-    clearenv: bool,
-    /// Keep the whole environment, secrets too
-    #[arg(long)]
-    keep_env: bool,
-    /// Set a variable
-    #[arg(long, num_args = 2, value_names = ["NAME", "VALUE"], allow_hyphen_values = true)]
-    setenv: Vec<OsString>,
-    /// Take a variable out of the environment
-    #[arg(long, value_name = "NAME")]
-    unsetenv: Vec<OsString>,
     /// Let nobody in the sandbox make a user namespace
     #[arg(long)]
     disable_userns: bool,
@@ -54,18 +42,6 @@ pub(crate) struct Options {
     /// Hold a shared lock on a file of the sandbox while that lives
     #[arg(long, value_name = "DEST")]
     lock_file: Vec<PathBuf>,
-    /// Keep a descriptor open while the sandbox lives
-    #[arg(long, value_name = "FD")]
-    sync_fd: Vec<OsString>,
-    /// Start the command when there is something to read
-    #[arg(long, value_name = "FD")]
-    block_fd: Option<OsString>,
-    /// Write the first process' pid and namespaces as JSON
-    #[arg(long, value_name = "FD")]
-    info_fd: Option<OsString>,
-    /// The same as one line, and the exit code as another
-    #[arg(long, value_name = "FD")]
-    json_status_fd: Option<OsString>,
 }
 
 impl Options {
@@ -98,13 +74,32 @@ impl Options {
         for path in &self.lock_file {
             sandbox = sandbox.lock_file(path);
         }
-        let sandbox = sandbox
+        Ok(sandbox
             .disable_user_namespaces(self.disable_userns)
-            .die_with_parent(self.die_with_parent);
-        Ok(self.environment(sandbox))
+            .die_with_parent(self.die_with_parent))
     }
+}
 
-    fn environment(&self, mut sandbox: Sandbox) -> Sandbox {
+/// The flags of the environment. Each of these structures is small: what is built for its flags
+/// is on the stack at once.
+#[derive(Args, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Environment {
+    /// Start with an empty environment [default: PATH, HOME, TERM, LANG, LC_*, USER]
+    #[arg(long, conflicts_with = "keep_env")]
+    clearenv: bool,
+    /// Keep the whole environment, secrets too
+    #[arg(long)]
+    keep_env: bool,
+    /// Set a variable
+    #[arg(long, num_args = 2, value_names = ["NAME", "VALUE"], allow_hyphen_values = true)]
+    setenv: Vec<OsString>,
+    /// Take a variable out of the environment
+    #[arg(long, value_name = "NAME")]
+    unsetenv: Vec<OsString>,
+}
+
+impl Environment {
+    pub(crate) fn apply(&self, mut sandbox: Sandbox) -> Sandbox {
         if self.clearenv {
             sandbox = sandbox.clear_environment();
         }
@@ -120,7 +115,26 @@ impl Options {
         }
         sandbox
     }
+}
 
+/// The flags that are descriptors of the caller's.
+#[derive(Args, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Calling {
+    /// Keep a descriptor open while the sandbox lives
+    #[arg(long, value_name = "FD")]
+    sync_fd: Vec<OsString>,
+    /// Start the command when there is something to read
+    #[arg(long, value_name = "FD")]
+    block_fd: Option<OsString>,
+    /// Write the first process' pid and namespaces as JSON
+    #[arg(long, value_name = "FD")]
+    info_fd: Option<OsString>,
+    /// The same as one line, and the exit code as another
+    #[arg(long, value_name = "FD")]
+    json_status_fd: Option<OsString>,
+}
+
+impl Calling {
     /// Opens what the caller gave.
     pub(crate) fn descriptors(&self) -> anyhow::Result<Descriptors> {
         let mut descriptors = Descriptors::default();
