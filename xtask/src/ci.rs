@@ -3,18 +3,29 @@
 use anyhow::{Result, ensure};
 
 use crate::cargo::{cargo, succeed, workspace};
+use crate::clients;
 use crate::external;
 use crate::fuzz;
 use crate::parts::Parts;
+use crate::prerequisites::{self, CLIENTS, MACHINE, SUITES};
 use crate::test;
 use crate::tidy;
+use crate::vm;
 
 pub(crate) fn ci(all: bool) -> Result<()> {
     let mut parts = Parts::new("ci");
-    let mut complete = false;
+    let (mut suites, mut machine, mut clients_are_here) = (false, false, false);
     if all {
-        parts.run("prerequisites", || {
-            complete = external::prerequisites()?;
+        parts.run("packages for the suites", || {
+            suites = prerequisites::are_here(SUITES, "what compares crabcan with others")?;
+            Ok(())
+        });
+        parts.run("packages for the clients", || {
+            clients_are_here = prerequisites::are_here(CLIENTS, "test-clients")?;
+            Ok(())
+        });
+        parts.run("packages for the virtual machine", || {
+            machine = prerequisites::are_here(MACHINE, "the virtual machine")?;
             Ok(())
         });
     }
@@ -45,8 +56,14 @@ pub(crate) fn ci(all: bool) -> Result<()> {
     });
     parts.run("test", || test::test(&[]));
     parts.run("fuzz", fuzz::brief);
-    if complete {
+    if suites {
         parts.run("suites that need packages", external::suites);
+    }
+    if clients_are_here {
+        parts.run("test-clients", || clients::test_clients(&[]));
+    }
+    if machine {
+        parts.run("test-vm", || vm::vm(&[]));
     }
     parts.finish()
 }

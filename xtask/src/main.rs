@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask ci | test | test-root | fuzz | tidy | bench`.
+//! The project's own tasks: `cargo xtask ci | test | test-root | test-vm | test-clients | fuzz | tidy | bench`.
 //!
 //! Each task prints one `==>` line for each of its parts, with the time the part took.
 //! `docs/CONTRIBUTING.md` says what each of them is for.
@@ -11,13 +11,16 @@
 mod bench;
 mod cargo;
 mod ci;
+mod clients;
 mod external;
 mod fuzz;
 mod parts;
+mod prerequisites;
 mod programs;
 mod scratch;
 mod test;
 mod tidy;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -29,8 +32,19 @@ usage: cargo xtask TASK
   ci [--all]            everything a change must pass; --all: also the suites that need packages
   test [ARGS…]          every test that can run here; as root also those of an ordinary user
   test-root [ARGS…]     the privileged tests: built as the caller, run under `sudo -n`
+  test-clients [--full] [--runtime PROGRAM] [--cgroups v1] [WORDS…]
+                        podman, docker, containerd and buildah with crabcan below them, or with
+                        another runtime (crun needs v1); only what has one of the words in its name
+  test-clients [--runtime PROGRAM] [--cgroups v1] --exec SCRIPT
+                        a script where they run, as root
+  test-clients --errors the error texts of crabcan, runc and crun, into docs/engines.md
   fuzz [TARGET] [--seconds N] [--seed S]
                         the fuzz targets, each for N seconds (60)
+  test-vm [--plain | --systemd] [--full] [ARGS…]
+                        the privileged tests on Debian's kernel, emulated by QEMU; once without
+                        and once with systemd as the first process; --full: the ordinary tests too
+  test-vm [--systemd] (--shell | --exec COMMAND)
+                        a shell there, or a command whose status is the task's
   tidy                  the invariants of the tree that a program can check
   bench [CASE]... [--rounds N] [--spaced] [--with NAME=PROGRAM]... [--write]
                         every command beside crun, runc, bubblewrap and the kernel's own work, as
@@ -59,6 +73,10 @@ fn dispatch(args: &[String]) -> Result<()> {
         ("ci", [all]) if all == "--all" => ci::ci(true),
         ("test", rest) => test::test(rest),
         ("test-root", rest) => test::test_root(rest),
+        ("test-vm", rest) => vm::vm(rest),
+        (vm::GUEST, rest) => vm::guest(rest),
+        ("test-clients", rest) => clients::test_clients(rest),
+        (clients::INSIDE, rest) => clients::inside(rest),
         ("tidy", []) => tidy::tidy(),
         ("fuzz", rest) => fuzz::fuzz(rest),
         ("bench", rest) => bench::bench(rest),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::ops::AddAssign;
 use std::path::Path;
-use std::process::{ChildStdout, Command, Stdio};
+use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -52,14 +52,14 @@ impl fmt::Display for Counts {
     }
 }
 
-/// The command that runs a program under a time limit.
-///
-/// `--foreground` leaves it in our process group, so that Ctrl-C reaches the tests.
+/// The command that runs a test program under a time limit.
 pub(crate) fn limited(program: &Path) -> Command {
     limited_to(program, LIMIT_S)
 }
 
-/// The same with another limit, in seconds.
+/// The command that runs a program for so many seconds at most.
+///
+/// `--foreground` leaves it in our process group, so that Ctrl-C reaches the tests.
 pub(crate) fn limited_to(program: &Path, seconds: u64) -> Command {
     let mut command = Command::new("timeout");
     command
@@ -86,19 +86,59 @@ pub(crate) struct Outcome {
     pub(crate) fault: Option<String>,
 }
 
-/// Runs one test program; what it prints goes to our standard output.
-pub(crate) fn run(command: Command) -> Outcome {
-    run_to(command, io::stdout(), DRAIN).unwrap_or_else(|error| Outcome {
-        fault: Some(format!("{error:#}")),
-        ..Outcome::default()
-    })
+/// A program that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    status: ExitStatus,
+    pub(crate) output: String,
 }
 
-fn run_to(
+impl Ended {
+    /// What is wrong with how it ended, if anything.
+    pub(crate) fn fault(&self) -> Option<String> {
+        match self.status.code() {
+            Some(0) => None,
+            // What timeout(1) returns.
+            Some(124) => Some("not finished within its time".to_owned()),
+            _ => Some(self.status.to_string()),
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        counts(&self.output)
+    }
+}
+
+/// Runs a program; what it prints goes to our standard output and is kept besides.
+pub(crate) fn watch(command: Command) -> Result<Ended> {
+    watch_to(command, io::stdout(), DRAIN)
+}
+
+/// Runs one test program; what it prints goes to our standard output.
+pub(crate) fn run(command: Command) -> Outcome {
+    match watch(command) {
+        Ok(ended) => outcome(&ended),
+        Err(error) => Outcome {
+            fault: Some(format!("{error:#}")),
+            ..Outcome::default()
+        },
+    }
+}
+
+fn outcome(ended: &Ended) -> Outcome {
+    let counts = ended.counts();
+    let fault = ended.fault().or_else(|| {
+        let none = "no closing line `test result: …`: did it run a test?";
+        (counts.programs == 0).then(|| none.to_owned())
+    });
+    Outcome { counts, fault }
+}
+
+fn watch_to(
     mut command: Command,
     sink: impl Write + Send + 'static,
     drain: Duration,
-) -> Result<Outcome> {
+) -> Result<Ended> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -118,17 +158,8 @@ fn run_to(
     let Ok(text) = receiver.recv_timeout(drain) else {
         bail!("the program ended ({status}), but a process it left holds its standard output");
     };
-    let counts = counts(&text?);
-    let fault = if status.code() == Some(124) {
-        Some("not finished within its time".to_owned())
-    } else if !status.success() {
-        Some(status.to_string())
-    } else if counts.programs == 0 {
-        Some("no closing line `test result: …`: did it run a test?".to_owned())
-    } else {
-        None
-    };
-    Ok(Outcome { counts, fault })
+    let output = text?;
+    Ok(Ended { status, output })
 }
 
 /// Copies the output on piece by piece, so that the last words of a hanging test are seen.
@@ -203,7 +234,7 @@ mod tests {
     }
 
     fn outcome(script: &str) -> Outcome {
-        run_to(shell(script), io::sink(), DRAIN).unwrap()
+        super::outcome(&watch_to(shell(script), io::sink(), DRAIN).unwrap())
     }
 
     #[test]
@@ -237,7 +268,7 @@ mod tests {
     #[test]
     fn a_process_left_behind_is_an_error() {
         let script = format!("echo '{OK}'; sleep 1 & exit 0");
-        let error = run_to(shell(&script), io::sink(), Duration::from_millis(100)).unwrap_err();
+        let error = watch_to(shell(&script), io::sink(), Duration::from_millis(100)).unwrap_err();
         assert!(error.to_string().contains("left"), "{error}");
     }
 }

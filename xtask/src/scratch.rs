@@ -42,15 +42,15 @@ impl Scratch {
         &self.path
     }
 
-    /// Makes an empty directory that belongs to the ordinary user.
-    pub(crate) fn owned_directory(&self, name: &str) -> Result<PathBuf> {
+    /// Makes an empty directory that belongs to a user and group.
+    pub(crate) fn owned_directory(&self, name: &str, id: u32) -> Result<PathBuf> {
         let path = self.path.join(name);
         DirBuilder::new()
             .mode(0o700)
             .create(&path)
             .with_context(|| format!("create {}", path.display()))?;
-        chown(&path, Some(ORDINARY_ID), Some(ORDINARY_ID))
-            .with_context(|| format!("give {} to uid {ORDINARY_ID}", path.display()))?;
+        chown(&path, Some(id), Some(id))
+            .with_context(|| format!("give {} to uid {id}", path.display()))?;
         Ok(path)
     }
 

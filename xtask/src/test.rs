@@ -21,14 +21,14 @@ const BIN: &str = "CRABCAN_TEST_BIN";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What was built once and is run in several ways.
-#[derive(Debug)]
-struct Built {
-    crabcan: PathBuf,
-    tests: Vec<Artifact>,
+#[derive(Debug, Clone)]
+pub(crate) struct Built {
+    pub(crate) crabcan: PathBuf,
+    pub(crate) tests: Vec<Artifact>,
 }
 
 impl Built {
-    fn build() -> Result<Built> {
+    pub(crate) fn build() -> Result<Built> {
         Ok(Built {
             crabcan: cargo::build_crabcan()?,
             tests: cargo::build_tests()?,
@@ -72,7 +72,7 @@ fn run_built(parts: &mut Parts, built: &Built, args: &[String]) {
         let name = format!("ordinary tests as uid {ORDINARY_ID}");
         part(&name, &|| as_ordinary_user(built, args));
         part("privileged tests", &|| {
-            privileged(built, args, Privilege::Root)
+            ignored(built, "root", args, Privilege::Root)
         });
     } else {
         println!("==> privileged tests: not run, they need root: `cargo xtask test-root`");
@@ -93,7 +93,7 @@ pub(crate) fn test_root(args: &[String]) -> Result<()> {
     });
     if let Some(built) = &built {
         parts.run("privileged tests", || {
-            ensure!(privileged(built, args, privilege)? > 0, NO_TEST);
+            ensure!(ignored(built, "root", args, privilege)? > 0, NO_TEST);
             Ok(())
         });
     }
@@ -101,17 +101,17 @@ pub(crate) fn test_root(args: &[String]) -> Result<()> {
 }
 
 /// A suite that finds nothing to run can't fail, so it must not pass either.
-const NO_TEST: &str = "not one test was run";
+pub(crate) const NO_TEST: &str = "not one test was run";
 
 /// How we come to root's rights.
 #[derive(Debug, Clone, Copy)]
-enum Privilege {
+pub(crate) enum Privilege {
     Root,
     Sudo,
 }
 
 impl Privilege {
-    fn find() -> Result<Privilege> {
+    pub(crate) fn find() -> Result<Privilege> {
         if Uid::effective().is_root() {
             return Ok(Privilege::Root);
         }
@@ -128,10 +128,28 @@ impl Privilege {
             Err(error) => bail!("the privileged tests need root, and there is no sudo: {error}"),
         }
     }
+
+    /// The command that starts a program with root's rights.
+    pub(crate) fn command(self, program: &str) -> Command {
+        match self {
+            Privilege::Root => Command::new(program),
+            Privilege::Sudo => {
+                let mut sudo = Command::new("sudo");
+                sudo.args(["-n", program]);
+                sudo
+            }
+        }
+    }
 }
 
-fn privileged(built: &Built, args: &[String], privilege: Privilege) -> Result<u32> {
-    let suites = built.tests.iter().filter(|test| test.is_suite("root"));
+/// The ignored tests in `tests/<prefix>*.rs`, as root.
+pub(crate) fn ignored(
+    built: &Built,
+    prefix: &str,
+    args: &[String],
+    privilege: Privilege,
+) -> Result<u32> {
+    let suites = built.tests.iter().filter(|test| test.is_suite(prefix));
     run_all("privileged tests", suites, |test| {
         let mut command = match privilege {
             Privilege::Root => here(test, &built.crabcan),
@@ -190,10 +208,15 @@ fn assignment(name: &std::ffi::OsStr, value: &std::ffi::OsStr) -> OsString {
 
 /// The same programs once more, far from the source tree and with nobody's rights.
 fn as_ordinary_user(built: &Built, args: &[String]) -> Result<u32> {
+    from_copies(built, args, ORDINARY_ID)
+}
+
+/// The same programs once more, from copies that stand by themselves, as a user and group.
+pub(crate) fn from_copies(built: &Built, args: &[String], id: u32) -> Result<u32> {
     let scratch = Scratch::new("crabcan-test")?;
     let crabcan = scratch.copy_program(&built.crabcan)?;
-    let home = scratch.owned_directory("home")?;
-    let tmpdir = scratch.owned_directory("tmp")?;
+    let home = scratch.owned_directory("home", id)?;
+    let tmpdir = scratch.owned_directory("tmp", id)?;
     run_all("ordinary tests", built.tests.iter(), |test| {
         let copy = scratch.copy_program(&test.program)?;
         let mut command = programs::limited(&copy);
@@ -207,7 +230,7 @@ fn as_ordinary_user(built: &Built, args: &[String]) -> Result<u32> {
             command.env("CRABCAN_TEST_REQUIRE", value);
         }
         // std drops the supplementary groups when root sets another uid.
-        command.uid(ORDINARY_ID).gid(ORDINARY_ID);
+        command.uid(id).gid(id);
         Ok(programs::run(command))
     })
 }

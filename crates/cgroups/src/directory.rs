@@ -193,6 +193,14 @@ impl Directory {
         Ok(())
     }
 
+    /// Whether this user may write to a file in it, or make something in the directory itself.
+    pub(crate) fn is_writable(&self, file: &str) -> io::Result<()> {
+        let path = if file.is_empty() { "." } else { file };
+        let access = rustix::fs::Access::WRITE_OK;
+        rustix::fs::accessat(&self.fd, path, access, AtFlags::EACCESS)?;
+        Ok(())
+    }
+
     /// The user that it belongs to.
     pub(crate) fn owner(&self) -> io::Result<u32> {
         Ok(rustix::fs::fstat(&self.fd)?.st_uid)

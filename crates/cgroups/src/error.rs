@@ -223,6 +223,64 @@ pub enum Error {
         /// EPERM: needs CAP_CHOWN.
         source: io::Error,
     },
+    /// The name of a scope, `slice:prefix:name`, is none.
+    #[error("the cgroup path {name:?} {reason}")]
+    ScopeName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A property of a unit, or the value that an annotation gives it, is none.
+    #[error("the systemd property {name}={value:?}: {reason}")]
+    SystemdProperty {
+        /// The property.
+        name: String,
+        /// The value.
+        value: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// Scopes of systemd need cgroup v2 alone.
+    #[error("systemd's scopes need a host with cgroup v2 alone")]
+    NotUnified,
+    /// An ordinary user has no bus.
+    #[error(
+        "there is no bus of a user's systemd: neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR is set"
+    )]
+    NoUserBus,
+    /// A message bus can't be talked to.
+    #[error("talk to the message bus at {address}")]
+    Bus {
+        /// Its address.
+        address: String,
+        /// ENOENT, ECONNREFUSED: it is not there; EACCES; or that no answer came in time.
+        source: io::Error,
+    },
+    /// A call over the bus was refused.
+    #[error("{call} over D-Bus: {text} ({name})")]
+    BusRefusal {
+        /// The method.
+        call: String,
+        /// The error's name, such as `org.freedesktop.DBus.Error.AccessDenied`.
+        name: String,
+        /// What the other side said.
+        text: String,
+    },
+    /// A scope of this name is in use.
+    #[error("the scope {unit} exists already")]
+    ScopeExists {
+        /// The scope.
+        unit: String,
+    },
+    /// systemd could not do its job.
+    #[error("systemd's job for {unit} is {result}")]
+    Job {
+        /// The unit.
+        unit: String,
+        /// `failed`, `timeout`, `canceled`, …; see `JobRemoved` in org.freedesktop.systemd1(5).
+        result: String,
+    },
 }
 
 impl Error {
@@ -255,6 +313,15 @@ impl Error {
                 "start it in a cgroup of its own: systemd-run --scope -p Delegate=yes COMMAND \
                  (with --user for an ordinary user)",
             ),
+            Self::Bus { .. } | Self::NoUserBus => Some(
+                "systemd must be the first process and D-Bus must run; an ordinary user needs a \
+                 session too (loginctl enable-linger USER); without --systemd-cgroup neither is needed",
+            ),
+            Self::BusRefusal { name, .. }
+                if name.ends_with(".AccessDenied") || name.contains(".InteractiveAuth") =>
+            {
+                Some("an ordinary user's scopes are made by the systemd of the user's own session")
+            }
             Self::ControllerMissing { .. } => {
                 Some("it may be switched off in the kernel (cgroup_disable=), or not be built")
             }
@@ -262,13 +329,18 @@ impl Error {
         }
     }
 
-    /// Whether a controller could not be had, and which.
+    /// The controller that it is about, if it is about one.
     #[must_use]
-    pub fn missing_controller(&self) -> Option<Controller> {
+    pub fn controller(&self) -> Option<Controller> {
         match self {
             Self::ControllerMissing { controller }
             | Self::NotDelegated { controller, .. }
-            | Self::InternalProcesses { controller, .. } => Some(*controller),
+            | Self::InternalProcesses { controller, .. }
+            | Self::Write { controller, .. }
+            | Self::OutOfRange { controller, .. }
+            | Self::Unsupported { controller, .. } => Some(*controller),
+            Self::BelowUsage { .. } => Some(Controller::Memory),
+            Self::DeviceProgram { .. } => Some(Controller::Devices),
             _ => None,
         }
     }

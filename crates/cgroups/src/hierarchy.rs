@@ -148,6 +148,19 @@ impl Hierarchy {
         Ok(Place { parts })
     }
 
+    /// The directories of a place, as paths of the host; for messages and for clients that ask, not
+    /// for opening them.
+    ///
+    /// # Errors
+    /// [`Error::NotMounted`] and [`Error::Unreachable`] for a tree that can't be seen here.
+    pub fn directories(&self, place: &Place) -> Result<Vec<PathBuf>, Error> {
+        let directory = |part| {
+            let tree = self.tree_of(part)?;
+            Ok(tree.point.join(tree.below(&part.path)?))
+        };
+        place.parts.iter().map(directory).collect()
+    }
+
     /// The tree that a part of a place is in.
     pub(crate) fn tree_of(&self, part: &Part) -> Result<&Tree, Error> {
         let same = |tree: &&Tree| match (&tree.legacy, &part.legacy) {

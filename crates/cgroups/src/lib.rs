@@ -72,10 +72,13 @@ mod hierarchy;
 mod life;
 mod mounts;
 mod path;
+mod probe;
 mod resources;
 mod stale;
 mod statistics;
 mod sys;
+#[cfg(feature = "systemd")]
+pub mod systemd;
 mod v1;
 mod v2;
 mod vacate;

@@ -220,6 +220,38 @@ impl Resources {
             .collect()
     }
 
+    /// These, and those of others that concern controllers which have none here.
+    #[must_use]
+    pub fn or(&self, others: &Self) -> Self {
+        let mut both = others.without(self.controllers());
+        let own = self.clone();
+        for controller in self.controllers().iter() {
+            match controller {
+                Controller::Memory => both.memory = own.memory.clone(),
+                Controller::Cpu => {
+                    both.cpu = Cpu {
+                        cpus: both.cpu.cpus,
+                        mems: both.cpu.mems,
+                        ..own.cpu.clone()
+                    }
+                }
+                Controller::Cpuset => {
+                    (both.cpu.cpus, both.cpu.mems) = (own.cpu.cpus.clone(), own.cpu.mems.clone());
+                }
+                Controller::Pids => both.pids_max = own.pids_max,
+                Controller::Io => both.io = own.io.clone(),
+                Controller::Hugetlb => both.hugepages = own.hugepages.clone(),
+                Controller::Rdma => both.rdma = own.rdma.clone(),
+                Controller::NetCls => both.network.class_id = own.network.class_id,
+                Controller::NetPrio => both.network.priorities = own.network.priorities.clone(),
+                Controller::Devices => both.devices = own.devices.clone(),
+                _ => {}
+            }
+        }
+        both.unified.extend(own.unified);
+        both
+    }
+
     /// Takes out everything that needs one of these controllers.
     #[must_use]
     pub fn without(&self, controllers: Controllers) -> Self {

@@ -4,14 +4,14 @@ use crate::resources::{Cpu, DeviceWeight, Io, Memory, Throttle};
 use crate::writes::{Write, in_range, list, word};
 use crate::{Controller, Error, Limit, Resources};
 
-pub(crate) fn writes(resources: &Resources) -> Result<Vec<Write>, Error> {
+pub(crate) fn writes(resources: &Resources, has_bfq: bool) -> Result<Vec<Write>, Error> {
     let mut writes = Vec::new();
     memory(&resources.memory, &mut writes)?;
     cpu(&resources.cpu, &mut writes)?;
     if let Some(max) = resources.pids_max {
         writes.push(Write::new(Controller::Pids, "pids.max", max.to_string()));
     }
-    io(&resources.io, &mut writes)?;
+    io(&resources.io, has_bfq, &mut writes)?;
     for limit in &resources.hugepages {
         let size = &limit.page_size;
         word(Controller::Hugetlb, "hugetlb.SIZE.limit_in_bytes", size)?;
@@ -137,15 +137,20 @@ fn cpu(cpu: &Cpu, writes: &mut Vec<Write>) -> Result<(), Error> {
     Ok(())
 }
 
-fn io(io: &Io, writes: &mut Vec<Write>) -> Result<(), Error> {
+fn io(io: &Io, has_bfq: bool, writes: &mut Vec<Write>) -> Result<(), Error> {
+    // The scheduler that there was for v1 is gone since Linux 5.0; BFQ has files of its own.
+    let (weights, weights_device) = match has_bfq {
+        true => ("blkio.bfq.weight", "blkio.bfq.weight_device"),
+        false => ("blkio.weight", "blkio.weight_device"),
+    };
     let mut push = |file: &str, value: String| {
         writes.push(Write::new(Controller::Io, file, value));
     };
     let weight =
         |file, weight: u16| in_range(Controller::Io, file, weight, 10..=1000, "10 to 1000");
     if let Some(value) = io.weight.filter(|value| *value != 0) {
-        weight("blkio.weight", value)?;
-        push("blkio.weight", value.to_string());
+        weight(weights, value)?;
+        push(weights, value.to_string());
     }
     if let Some(value) = io.leaf_weight.filter(|value| *value != 0) {
         weight("blkio.leaf_weight", value)?;
@@ -154,8 +159,8 @@ fn io(io: &Io, writes: &mut Vec<Write>) -> Result<(), Error> {
     for device in &io.weight_devices {
         let DeviceWeight { major, minor, .. } = device;
         if let Some(value) = device.weight {
-            weight("blkio.weight_device", value)?;
-            push("blkio.weight_device", format!("{major}:{minor} {value}"));
+            weight(weights_device, value)?;
+            push(weights_device, format!("{major}:{minor} {value}"));
         }
         if let Some(value) = device.leaf_weight {
             weight("blkio.leaf_weight_device", value)?;

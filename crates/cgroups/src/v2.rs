@@ -155,6 +155,22 @@ fn cpu(cpu: &Cpu, in_force: &InForce, writes: &mut Vec<Write>) -> Result<(), Err
         )?;
         push("cpu.weight", weight.to_string());
     }
+    cpu_bandwidth(cpu, in_force, &mut push)?;
+    for (file, value) in [("cpuset.cpus", &cpu.cpus), ("cpuset.mems", &cpu.mems)] {
+        if let Some(value) = value.as_ref().filter(|value| !value.is_empty()) {
+            list(file, value)?;
+            writes.push(Write::new(Controller::Cpuset, file, value.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// Quota, period and burst.
+fn cpu_bandwidth(
+    cpu: &Cpu,
+    in_force: &InForce,
+    push: &mut impl FnMut(&str, String),
+) -> Result<(), Error> {
     // Before the quota where that is lowered; where it is raised, it is tried again behind it.
     if let Some(burst) = cpu.burst_us {
         push("cpu.max.burst", burst.to_string());
@@ -183,12 +199,6 @@ fn cpu(cpu: &Cpu, in_force: &InForce, writes: &mut Vec<Write>) -> Result<(), Err
                 "cpu.max",
                 format!("{} {period}", quota.as_deref().unwrap_or("max")),
             );
-        }
-    }
-    for (file, value) in [("cpuset.cpus", &cpu.cpus), ("cpuset.mems", &cpu.mems)] {
-        if let Some(value) = value.as_ref().filter(|value| !value.is_empty()) {
-            list(file, value)?;
-            writes.push(Write::new(Controller::Cpuset, file, value.clone()));
         }
     }
     Ok(())

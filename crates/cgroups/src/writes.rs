@@ -169,13 +169,15 @@ impl Cgroup {
             });
         }
         on_v1.unified.clear();
-        let mut writes = v1::writes(&on_v1)?;
+        let io = self.home(Controller::Io);
+        let has_bfq = io.is_some_and(|member| member.directory.has("blkio.bfq.weight"));
+        let mut writes = v1::writes(&on_v1, has_bfq)?;
         writes.extend(v2::writes(&on_v2, &self.in_force(&on_v2)?)?);
         Ok(writes)
     }
 
     /// What has to be known of a cgroup of v2 before it is changed.
-    fn in_force(&self, resources: &Resources) -> Result<v2::InForce, Error> {
+    pub(crate) fn in_force(&self, resources: &Resources) -> Result<v2::InForce, Error> {
         let mut in_force = v2::InForce::default();
         let (memory, cpu) = (&resources.memory, &resources.cpu);
         if let (Some(_), None, Some(member)) = (
@@ -200,6 +202,19 @@ impl Cgroup {
             in_force.has_io_weight = member.directory.has("io.weight");
         }
         Ok(in_force)
+    }
+
+    /// The period of the quota in force.
+    #[cfg(feature = "systemd")]
+    pub(crate) fn cpu_period_us(&self) -> Result<Option<u64>, Error> {
+        let Some(member) = self.home(Controller::Cpu) else {
+            return Ok(None);
+        };
+        let text = member.read("cpu.max")?;
+        Ok(text
+            .split_whitespace()
+            .nth(1)
+            .and_then(|period| period.parse().ok()))
     }
 
     /// `checkBeforeUpdate`: a limit below what is in use is refused instead of enforced by killing.
@@ -285,3 +300,6 @@ pub(crate) fn list(file: &'static str, value: &str) -> Result<(), Error> {
         reason: "must be a list such as 0-3,7",
     })
 }
+
+#[cfg(test)]
+mod tests;

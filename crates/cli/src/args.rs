@@ -12,6 +12,7 @@ use log::LevelFilter;
 
 use crate::VERSION;
 use crate::descriptors::{Descriptors, words_of};
+use crate::limits::Limits;
 use crate::options::{Calling, Environment, Options};
 use crate::pieces::Pieces;
 use crate::profiles;
@@ -59,6 +60,8 @@ pub(crate) struct Args {
     /// Run the command itself as process 1, without a reaper
     #[arg(long)]
     as_pid_1: bool,
+    #[command(flatten)]
+    limits: Limits,
     #[command(flatten)]
     pieces: Pieces,
     #[command(flatten)]
@@ -116,6 +119,7 @@ impl fmt::Debug for Args {
         if self.calling != Calling::default() {
             args.field("calling", &self.calling);
         }
+        self.limits.debug(&mut args);
         if !self.words.is_empty() {
             args.field("words", &self.words);
         }
@@ -211,7 +215,8 @@ impl Args {
             sandbox = sandbox.add(source, destination);
         }
         let sandbox = self.environment.apply(self.options.apply(sandbox)?);
-        self.pieces.apply(sandbox)
+        let sandbox = self.pieces.apply(sandbox)?;
+        self.limits.apply(sandbox, self.command.is_some())
     }
 
     /// What the caller wants to be told by descriptors.

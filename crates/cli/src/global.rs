@@ -15,12 +15,19 @@ use crate::pieces::WORDS;
 
 /// The options of the sandbox and the OCI commands that take a value as the next argument. Anything
 /// that does not begin with a dash behind one of them is that value, and no command.
-const WITH_VALUE: [&str; 26] = [
+const WITH_VALUE: [&str; 33] = [
     "--command",
     "--uid",
     "--mount",
     "--add",
     "--hostname",
+    "--memory",
+    "--pids",
+    "--cpus",
+    "--cpu-weight",
+    "--io-weight",
+    "--cpuset",
+    "--limits",
     "--userns",
     "--seccomp",
     "--root",

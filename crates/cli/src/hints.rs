@@ -34,7 +34,8 @@ pub(crate) fn print_answer(error: &anyhow::Error) -> u8 {
 
 /// Tells of a failed OCI command: in the log, if the caller has named one, and on standard error.
 pub(crate) fn report_oci(name: &str, error: &anyhow::Error, global: &Global) {
-    let text = format!("{name}: {}", chain(error));
+    let is_of_program = matches!(error.downcast_ref::<Error>(), Some(Error::Execute { .. }));
+    let text = format!("{name}: {}", for_engines(&chain(error), is_of_program));
     let to_stderr = global.log.is_none();
     if !to_stderr || global.log_format == LogFormat::Json {
         log::error!("{text}");
@@ -51,6 +52,21 @@ pub(crate) fn report_oci(name: &str, error: &anyhow::Error, global: &Global) {
     let hint = hint.map_or(String::new(), |hint| format!("\nhint: {hint}"));
     // Where standard error is closed there is nobody to tell.
     let _ = writeln!(io::stderr(), "crabcan: {text}{hint}");
+}
+
+/// The text as container engines read it. They choose exit codes by words in it: "no such file or
+/// directory", which podman knows in capitals too, is a command that was not found (127) and
+/// "permission denied" one that can't be executed (126). So of the program these are said as they
+/// are looked for, and of nothing else is said the first.
+fn for_engines(text: &str, is_of_program: bool) -> String {
+    const NOT_THERE: &str = "No such file or directory (ENOENT)";
+    const DENIED: &str = "Permission denied (EACCES)";
+    if is_of_program {
+        text.replace(NOT_THERE, "no such file or directory (ENOENT)")
+            .replace(DENIED, "permission denied (EACCES)")
+    } else {
+        text.replace(NOT_THERE, "it does not exist (ENOENT)")
+    }
 }
 
 /// The causes from the outermost to the innermost, each once, on one line.
@@ -110,6 +126,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             "the path is looked up inside the sandbox, where homes, /tmp and /run are empty; \
              --add SRC:DST shows more of the host"
         }
+        (Error::Limits { source }, _) => return source.hint().map(String::from),
         (Error::Namespaces { .. }, Some(errno)) => return namespaces_hint(errno),
         (Error::MemoryFile { .. }, Some(Errno::EACCES)) => {
             "programs in memory are switched off: sysctl vm.memfd_noexec must be 0 or 1"
@@ -195,4 +212,20 @@ fn step_hint(step: &str, errno: Errno) -> Option<String> {
         _ => return None,
     };
     Some(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::for_engines;
+
+    #[test]
+    fn engines_are_told_of_a_missing_program_and_of_nothing_else_in_these_words() {
+        let missing = "execute /x: No such file or directory (ENOENT)";
+        let told = for_engines(missing, true);
+        assert_eq!(told, "execute /x: no such file or directory (ENOENT)");
+        let denied = for_engines("execute /x: Permission denied (EACCES)", true);
+        assert_eq!(denied, "execute /x: permission denied (EACCES)");
+        let sysctl = for_engines("set /p to 1: No such file or directory (ENOENT)", false);
+        assert_eq!(sysctl, "set /p to 1: it does not exist (ENOENT)");
+    }
 }

@@ -44,6 +44,7 @@ fn builder(level: LevelFilter) -> Builder {
             "crabcan_ns",
             "crabcan_rootfs",
             "crabcan_caps",
+            "crabcan_cgroups",
         ] {
             builder.filter_module(leaf, level.min(LevelFilter::Warn));
         }

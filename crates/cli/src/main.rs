@@ -9,6 +9,7 @@ mod commands;
 mod descriptors;
 mod global;
 mod hints;
+mod limits;
 mod logging;
 mod options;
 mod pieces;

@@ -189,7 +189,7 @@ fn descriptors_arrive_when_they_are_asked_for() {
     assert_eq!(with_open(open, "", words).success(), "34");
     let words = "exec one sh -c 'echo $LISTEN_FDS; cat <&3'";
     assert_eq!(with_open(open, "env LISTEN_FDS=1", words).success(), "1\n3");
-    let outcome = with_open("exec 3<three;", "", "exec --preserve-fds 2 one true");
+    let outcome = with_open("exec 3<three 4<&-;", "", "exec --preserve-fds 2 one true");
     assert_eq!(outcome.code(), 255);
     assert!(outcome.stderr.contains("descriptor 4"), "{outcome:?}");
     // The same for the container's own program.

@@ -76,6 +76,7 @@ impl Display for Step<'_> {
             | Self::Capabilities { .. } => self.privilege_in_words(f),
             Self::Console { .. }
             | Self::ParentDeathSignal { .. }
+            | Self::JoinCgroup { .. }
             | Self::Ready {}
             | Self::Reaper {}
             | Self::Session {}
@@ -145,6 +146,12 @@ impl Step<'_> {
             }
             Self::ParentDeathSignal { signal } => {
                 write!(f, "ask for signal {signal} at the parent's end")
+            }
+            Self::JoinCgroup { count } => {
+                f.write_str("enter the cgroup")?;
+                Details::new(f)
+                    .add_if(true, format_args!("{count} files received from the parent"))
+                    .end()
             }
             Self::Ready {} => f.write_str("tell the parent that everything is ready"),
             Self::Reaper {} => f.write_str("go on in a child, watched over by a reaper"),

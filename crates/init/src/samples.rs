@@ -206,6 +206,10 @@ fn program() -> Samples {
             Step::Reaper {},
             "go on in a child, watched over by a reaper",
         ),
+        (
+            Step::JoinCgroup { count: 3 },
+            "enter the cgroup (3 files received from the parent)",
+        ),
         (Step::Session {}, "start a new session"),
         (
             Step::Seccomp {

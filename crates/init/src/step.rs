@@ -221,6 +221,11 @@ with_mount_steps! {
     Ready = 24 {}
     /// Go on in a child; this process stays as pid 1, hands on signals, reaps and reports.
     Reaper = 25 {}
+    /// Enter the cgroup: each file `tasks` of v1 that the parent sends is written to.
+    JoinCgroup = 45 {
+        /// How many it sends.
+        count: u32,
+    }
     /// Become the leader of a new session, with the console as its terminal if there is one.
     Session = 26 {}
     /// Install a system call filter (seccomp(2)): from here on init's own calls are filtered too.

@@ -55,6 +55,7 @@ fn seeds() -> Vec<Vec<u8>> {
         source: c"tmpfs",
         options: Strings::new(b"mode=755\0").unwrap(),
         attributes: 6,
+        propagation: 0,
         target: c"/dev",
         flags: 1,
     };

@@ -110,6 +110,13 @@ fn owner(tree: &OwnedFd, path: &str) -> u32 {
     file.metadata().unwrap().uid()
 }
 
+/// The version of the running kernel.
+fn kernel() -> (u32, u32) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map(|part| part.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
 /// The attributes that statx(2) and statvfs(3) know, as mountinfo shows them.
 fn shown_options(place: &Path) -> String {
     let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
@@ -130,15 +137,24 @@ fn owners_are_mapped_on_the_disk_and_in_memory() {
     let tmpfs = scratch.mount("tmpfs", "tmpfs");
     fs::write(tmpfs.join("file"), "").unwrap();
     let namespace = UserNamespace::new("0 100000 1000");
-    for source in [&scratch.0, &tmpfs] {
-        let none = MountAttributes::NONE;
-        let tree = detached_tree(source, false, none, Some(namespace.fd.as_fd())).unwrap();
-        assert_eq!(owner(&tree, "file"), 100_000, "{}", source.display());
-        assert_eq!(fs::metadata(source.join("file")).unwrap().uid(), 0);
+    let map = Some(namespace.fd.as_fd());
+    let tree = detached_tree(&scratch.0, false, MountAttributes::NONE, map).unwrap();
+    assert_eq!(owner(&tree, "file"), 100_000);
+    assert_eq!(fs::metadata(scratch.0.join("file")).unwrap().uid(), 0);
+
+    let alone = detached_tree(&tmpfs, false, MountAttributes::NONE, map);
+    let below = detached_tree(&scratch.0, true, MountAttributes::RDONLY, map);
+    if kernel() < (6, 3) {
+        for refusal in [alone.unwrap_err(), below.unwrap_err()] {
+            let named = matches!(&refusal, Error::IdMapUnsupported { path, fstype, .. }
+                if *path == tmpfs && fstype == "tmpfs");
+            assert!(named, "{refusal:?}");
+        }
+        return;
     }
-    let recursive = MountAttributes::RDONLY;
-    let fd = namespace.fd.as_fd();
-    let tree = detached_tree(&scratch.0, true, recursive, Some(fd)).unwrap();
+    assert_eq!(owner(&alone.unwrap(), "file"), 100_000);
+    assert_eq!(fs::metadata(tmpfs.join("file")).unwrap().uid(), 0);
+    let tree = below.unwrap();
     assert_eq!(owner(&tree, "tmpfs/file"), 100_000);
     let error = open(&tree, "tmpfs/new", OFlags::CREATE | OFlags::WRONLY).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(30), "EROFS");

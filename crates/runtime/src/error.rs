@@ -29,6 +29,16 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// A limit can't be enforced.
+    #[error("limit what the container uses")]
+    Limits {
+        /// Names controller, file and value; its hint says what can be done.
+        #[source]
+        source: crabcan_cgroups::Error,
+    },
+    /// A plan made for a process that joins a container was launched without one.
+    #[error("there is no container to join")]
+    NoContainer,
     /// A part of the configuration is wrong.
     #[error("{field}: {reason}")]
     Invalid {

@@ -237,8 +237,8 @@ fn linux(host: &Host) -> Linux {
         cgroup: Cgroup {
             v1: true,
             v2: true,
-            systemd: true,
-            systemd_user: true,
+            systemd: false,
+            systemd_user: false,
             rdma: true,
         },
         seccomp: seccomp(host),
@@ -251,7 +251,7 @@ fn linux(host: &Host) -> Linux {
         },
         memory_policy: MemoryPolicy { modes, flags },
         mount_extensions: MountExtensions { idmap: yes() },
-        net_devices: yes(),
+        net_devices: Enabled { enabled: false },
     }
 }
 
@@ -329,7 +329,7 @@ mod tests {
         assert_eq!(at("/linux/memoryPolicy/modes").as_array().unwrap().len(), 7);
         assert_eq!(at("/linux/mountExtensions/idmap/enabled"), true);
         assert_eq!(at("/linux/intelRdt/monitoring"), true);
-        assert_eq!(at("/linux/cgroup/systemdUser"), true);
+        assert_eq!(at("/linux/netDevices/enabled"), false);
     }
 
     #[test]

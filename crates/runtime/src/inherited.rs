@@ -14,10 +14,7 @@ const FIRST: i32 = 3;
 /// # Errors
 /// [`Error::NotInherited`] when it is not open.
 pub fn inherited_descriptor(number: i32) -> Result<OwnedFd, Error> {
-    sys::copy_of_inherited(number).map_err(|errno| Error::NotInherited {
-        number,
-        source: errno.into(),
-    })
+    copy(number, FIRST)
 }
 
 /// Takes copies of descriptors 3, 4, … of this program, so many of them.
@@ -28,6 +25,15 @@ pub fn inherited_descriptor(number: i32) -> Result<OwnedFd, Error> {
 /// # Errors
 /// [`Error::NotInherited`] names the first that is not open.
 pub fn inherited(count: u32) -> Result<Vec<OwnedFd>, Error> {
-    let numbers = (FIRST..).take(usize::try_from(count).unwrap_or(usize::MAX));
-    numbers.map(inherited_descriptor).collect()
+    let count = i32::try_from(count).unwrap_or(i32::MAX);
+    // A copy must not be taken for one that was there before.
+    let end = FIRST.saturating_add(count);
+    (FIRST..end).map(|number| copy(number, end)).collect()
+}
+
+fn copy(number: i32, least: i32) -> Result<OwnedFd, Error> {
+    sys::copy_of_inherited(number, least).map_err(|errno| Error::NotInherited {
+        number,
+        source: errno.into(),
+    })
 }

@@ -7,6 +7,7 @@ pub(crate) use compose::{memory_words, resources, tmpfs_options};
 
 use std::ffi::{CString, OsString};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
@@ -19,7 +20,8 @@ use crabcan_rootfs::options::Scope;
 use crabcan_seccomp::json::Listener;
 
 use crate::ids::IdRange;
-use crate::spec::{Descriptor, IntelRdt, Spec};
+use crate::limits::{Limits, Unenforced};
+use crate::spec::{self, Descriptor, IntelRdt, Spec};
 use crate::{Error, Host};
 
 pub(crate) use late::LateSteps;
@@ -34,6 +36,8 @@ pub struct Plan {
     writer: PlanWriter,
     program: OsString,
     reaper: bool,
+    limits: Option<Limits>,
+    unenforced: Vec<Unenforced>,
     /// Whether init goes on in a child, which is the parent's own.
     forks: bool,
     resources: Resources,
@@ -44,6 +48,8 @@ pub struct Plan {
     filtered: bool,
     listener: Option<Listener>,
     fault: Option<Fault>,
+    /// The first process of the container that is joined.
+    container: Option<OwnedFd>,
     /// The ids of the container, held for as long as the plan is there.
     ids: Option<IdRange>,
 }
@@ -61,14 +67,16 @@ pub(crate) struct IdMaps {
 pub(crate) enum Provision {
     /// The id maps are written, and init is told so.
     IdMaps(IdMaps),
+    /// The files of a cgroup of v1 that init writes itself into.
+    TaskFiles,
     /// A namespace that is there already.
     Namespace { kind: Namespace, path: PathBuf },
+    /// The container that is joined: its first process' pidfd.
+    Container,
     /// A mount.
     Mount(MountToSend),
     /// A descriptor of the caller's, to be read.
     Descriptor(Descriptor),
-    /// A pidfd of the container's first process, whose namespaces are joined.
-    Container,
 }
 
 /// A mount that the parent makes, since the container's own ids could not, and sends to init.
@@ -102,15 +110,24 @@ impl Plan {
         compose::compose(spec, host)
     }
 
-    /// Decides everything about one more process in a container: `spec` is the container's, with
-    /// that process in place of its own, and `joined` are the kinds of namespaces that the container
-    /// has of its own.
+    /// Decides how a process joins a container that runs.
+    ///
+    /// `container` is the configuration that it was made from, and `joined` names the namespaces in
+    /// which its first process is and the caller is not: they are joined all at once by that
+    /// process' pidfd. Its cgroup is entered by the clone. What the process is to be stands in
+    /// `process` alone, but for what the configuration says of everything in the container: the
+    /// filter of system calls, the personality and the memory policy.
     ///
     /// # Errors
-    /// As [`Plan::new`].
-    pub(crate) fn exec(spec: &Spec, joined: &[Namespace], host: &Host) -> Result<Self, Error> {
+    /// As [`Plan::new`] has them.
+    pub fn exec(
+        process: &spec::Process,
+        container: &Spec,
+        joined: &[Namespace],
+        host: &Host,
+    ) -> Result<Self, Error> {
         host.check_kernel()?;
-        compose::exec::compose(spec, joined, host)
+        compose::exec(process, container, joined, host)
     }
 
     /// Every step that init will do, in order and in words: what `crabcan explain` prints, and what
@@ -162,9 +179,38 @@ impl Plan {
         self.listener.as_ref()
     }
 
+    /// Says which container is joined, by the pidfd of its first process: for a plan of
+    /// [`Plan::exec`].
+    #[must_use]
+    pub fn joining(mut self, container: OwnedFd) -> Self {
+        self.container = Some(container);
+        self
+    }
+
+    pub(crate) fn container(&self) -> Option<BorrowedFd<'_>> {
+        self.container.as_ref().map(AsFd::as_fd)
+    }
+
     pub(crate) fn with_ids(mut self, ids: Option<IdRange>) -> Self {
         self.ids = ids;
         self
+    }
+
+    pub(crate) fn with_unenforced(mut self, unenforced: Vec<Unenforced>) -> Self {
+        self.unenforced = unenforced;
+        self
+    }
+
+    /// The container's cgroup, if it gets one.
+    #[must_use]
+    pub fn limits(&self) -> Option<&Limits> {
+        self.limits.as_ref()
+    }
+
+    /// What was to be limited if possible, and the host has nothing to limit it with.
+    #[must_use]
+    pub fn unenforced(&self) -> &[Unenforced] {
+        &self.unenforced
     }
 
     pub(crate) fn host(&self) -> &Host {
@@ -183,6 +229,8 @@ impl Plan {
             writer,
             program: OsString::new(),
             reaper: false,
+            limits: None,
+            unenforced: Vec::new(),
             forks: false,
             filtered: false,
             listener: None,
@@ -191,6 +239,7 @@ impl Plan {
             changed: Vec::new(),
             warnings: Vec::new(),
             fault: None,
+            container: None,
             ids: None,
         })
     }

@@ -3,11 +3,13 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use crabcan_cgroups::{Cgroup, Events};
 use crabcan_init::message::{End, Message};
 use crabcan_ns::{Child, ExitStatus};
 use nix::unistd::Pid;
 
 use crate::launch::{self, Surroundings};
+use crate::limits::{self, Limits, Unenforced};
 use crate::protocol::{Heard, Protocol};
 use crate::{Error, Plan, provide};
 
@@ -21,6 +23,10 @@ const SIGKILL: i32 = 9;
 pub struct Process<'plan> {
     plan: &'plan Plan,
     child: Child,
+    /// After the child, so that it is dropped when nothing is in it any more.
+    cgroup: Option<Cgroup>,
+    unenforced: Vec<Unenforced>,
+    events: Events,
     protocol: Protocol,
     console: Option<OwnedFd>,
     listener: Option<OwnedFd>,
@@ -39,12 +45,20 @@ impl<'plan> Process<'plan> {
     /// [`Error::Step`] names the step that failed, its source the kernel's reason.
     /// [`Error::MemoryFile`] (EACCES where `vm.memfd_noexec` is 2) and [`Error::Namespaces`] (EPERM
     /// and ENOSPC where user namespaces are switched off) come before any step, [`Error::Rootfs`]
-    /// from a mount that the parent makes, [`Error::InitEnded`] when somebody kills init. Nothing
-    /// of the container is left then.
+    /// from a mount that the parent makes, [`Error::Limits`] from the cgroup, [`Error::InitEnded`] when
+    /// somebody kills init. Nothing of the container is left then.
     pub fn create(plan: &'plan Plan) -> Result<Self, Error> {
         log::debug!("Linux release: {}", plan.host().release);
-        let mut container = Self::launch(plan, &Surroundings::default())?;
-        container.prepare(&mut |_| Ok(()), None)?;
+        let enforced = plan.limits().map(Limits::enforce).transpose()?;
+        let (cgroup, unenforced) = enforced.unzip();
+        let surroundings = Surroundings {
+            cgroup: cgroup.as_ref().and_then(Cgroup::unified),
+            ..Surroundings::default()
+        };
+        let mut container = Self::launch(plan, &surroundings)?;
+        container.cgroup = cgroup;
+        container.unenforced = [plan.unenforced(), &unenforced.unwrap_or_default()].concat();
+        container.prepare(&mut |_| Ok(()))?;
         log::debug!("Creation finished");
         log::debug!("Container child PID: {:?}", Some(container.pid()));
         Ok(container)
@@ -68,6 +82,9 @@ impl<'plan> Process<'plan> {
         Ok(Self {
             plan,
             child: process,
+            cgroup: None,
+            unenforced: Vec::new(),
+            events: Events::default(),
             protocol: Protocol::new(parent),
             console: None,
             listener: None,
@@ -80,6 +97,18 @@ impl<'plan> Process<'plan> {
     #[must_use]
     pub fn pid(&self) -> Pid {
         self.child.pid()
+    }
+
+    /// What was to be limited if possible, and is not.
+    #[must_use]
+    pub fn unenforced(&self) -> &[Unenforced] {
+        &self.unenforced
+    }
+
+    /// Which limits of its cgroup have struck, and how often: known when it has ended.
+    #[must_use]
+    pub fn limit_events(&self) -> Events {
+        self.events
     }
 
     /// The master side of the container's terminal, once.
@@ -150,16 +179,17 @@ impl<'plan> Process<'plan> {
     /// Ends what still runs in the container and waits until all of it is gone.
     ///
     /// # Errors
-    /// [`Error::Namespaces`] when it can't be killed or waited for.
+    /// [`Error::Namespaces`] when it can't be killed or waited for; [`Error::Limits`] when its cgroup
+    /// can't be removed.
     pub fn remove(mut self) -> Result<(), Error> {
         log::debug!("Cleaning container");
-        if self.end.is_some() {
-            return Ok(());
+        if self.end.is_none() {
+            self.kill().map_err(|source| Error::Namespaces {
+                doing: "remove the container",
+                source,
+            })?;
         }
-        self.kill().map_err(|source| Error::Namespaces {
-            doing: "remove the container",
-            source,
-        })
+        self.cgroup.take().map_or(Ok(()), limits::remove)
     }
 
     /// Kills everything in the container and waits for that.
@@ -186,14 +216,15 @@ impl<'plan> Process<'plan> {
     }
 
     /// Writes the id maps, lets init go on, sends what it waits for, runs the hooks when it asks
-    /// for that, and hears that it is ready. A process of a container joins that by its pidfd.
+    /// for that, and hears that it is ready.
     pub(crate) fn prepare(
         &mut self,
         hooks: &mut dyn FnMut(Pid) -> Result<(), Error>,
-        container: Option<BorrowedFd<'_>>,
     ) -> Result<(), Error> {
         const DOING: &str = "preparing the container";
-        if let Err(error) = provide::provide(self.plan, &self.child, &self.protocol, container) {
+        let cgroup = self.cgroup.as_ref();
+        let provided = provide::provide(self.plan, &self.child, &self.protocol, cgroup);
+        if let Err(error) = provided {
             return Err(self.not_provided(error, DOING));
         }
         // The child that goes on may be ready before init has told of it.
@@ -320,6 +351,9 @@ impl<'plan> Process<'plan> {
             }
         };
         self.end = Some(status);
+        if let Some(cgroup) = &self.cgroup {
+            self.events = cgroup.events().map_err(limits::failed)?;
+        }
         Ok(status)
     }
 }

@@ -1,8 +1,9 @@
-//! What only the parent may do for init, and what it hands to it: id maps, namespaces to be joined,
-//! mounts that the container's own ids could not reach.
+//! What only the parent may do for init, and what it hands to it: files of its cgroup, id maps,
+//! namespaces to be joined, mounts that the container's own ids could not reach.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
+use crabcan_cgroups::Cgroup;
 use crabcan_ns::{Child, Namespace, NamespaceFd, write_id_maps};
 use crabcan_rootfs::detached_tree_changed;
 use crabcan_rootfs::options::Scope;
@@ -11,15 +12,15 @@ use rustix::fs::{fstat, stat};
 use crate::launch::{self, Surroundings};
 use crate::plan::{IdMapping, IdMaps, MountToSend, Provision};
 use crate::protocol::Protocol;
-use crate::{Error, Plan};
+use crate::{Error, Plan, limits};
 
 /// Provides init with all that its plan takes from the parent, and returns when all is sent.
-/// `container` is a pidfd of the container that the process is to be executed in.
+/// `cgroup` is the one that it enters.
 pub(crate) fn provide(
     plan: &Plan,
     child: &Child,
     protocol: &Protocol,
-    container: Option<BorrowedFd<'_>>,
+    cgroup: Option<&Cgroup>,
 ) -> Result<(), Error> {
     let sent = |source| Error::Channel {
         doing: "send init on its way",
@@ -31,6 +32,12 @@ pub(crate) fn provide(
                 map_ids(child, maps)?;
                 protocol.proceed().map_err(sent)?;
             }
+            Provision::TaskFiles => {
+                let files = cgroup.map(Cgroup::task_files).transpose();
+                for file in files.map_err(limits::failed)?.into_iter().flatten() {
+                    protocol.send_descriptor(file.as_fd()).map_err(sent)?;
+                }
+            }
             Provision::Namespace { kind, path } => {
                 let namespace = NamespaceFd::open_path(path, *kind)
                     .map_err(failed("open a namespace to be joined"))?;
@@ -41,10 +48,7 @@ pub(crate) fn provide(
                 protocol.send_descriptor(descriptor.as_fd()).map_err(sent)?;
             }
             Provision::Container => {
-                let container = container.ok_or_else(|| Error::Protocol {
-                    message: "nothing of a container to be joined".into(),
-                    doing: "preparing the process",
-                })?;
+                let container = plan.container().ok_or(Error::NoContainer)?;
                 protocol.send_descriptor(container).map_err(sent)?;
             }
             Provision::Mount(mount) => {

@@ -63,7 +63,9 @@ impl Resctrl {
         } else {
             self.make(&group)?;
         }
-        if !lines.is_empty() && !(there && wanted.schemata.is_empty()) {
+        // What was compared is there already.
+        let compared = there && wanted.schemata.is_empty();
+        if !lines.is_empty() && !compared {
             let text = lines.concat();
             write(&group.join("schemata"), &text)?;
         }

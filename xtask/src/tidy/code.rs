@@ -198,7 +198,12 @@ pub(super) fn test_paths(tree: &Tree) -> Vec<Finding> {
 
 /// An ignored test is one that xtask runs elsewhere, so its reason must be one that xtask knows.
 pub(super) fn ignore_reasons(tree: &Tree) -> Vec<Finding> {
-    let suites = [("root", "needs root"), ("external", "needs packages")];
+    let suites = [
+        ("root", "needs root"),
+        ("external", "needs packages"),
+        ("vm", "needs the virtual machine"),
+        ("systemd", "needs systemd"),
+    ];
     let mut findings = Vec::new();
     for file in tree.rust() {
         let place = file
@@ -209,8 +214,9 @@ pub(super) fn ignore_reasons(tree: &Tree) -> Vec<Finding> {
         for (at, _) in file.code.match_indices("#[ignore") {
             let start = format!("#[ignore = \"{}", suite.map_or("", |(_, reason)| reason));
             if suite.is_none() || !file.text[at..].starts_with(&start) {
-                let message = "an ignored test stands in tests/root*.rs with the reason `needs root…` \
-                    or in tests/external*.rs with `needs packages…`";
+                let message = "an ignored test stands in tests/root*.rs with the reason `needs root…`, \
+                    in tests/external*.rs with `needs packages…`, in tests/vm*.rs with `needs the \
+                    virtual machine…`, or in tests/systemd*.rs with `needs systemd…`";
                 findings.push(file.finding(line_of(&file.code, at), message));
             }
         }
@@ -344,6 +350,10 @@ mod tests {
             ),
             [1]
         );
+        let systemd = "#[ignore = \"needs systemd: cargo xtask test-vm\"]";
+        let path = "crates/cgroups/tests/systemd.rs";
+        assert_eq!(lines(ignore_reasons, path, systemd), [0; 0]);
+        assert_eq!(lines(ignore_reasons, path, root), [1]);
         let external = "#[ignore = \"needs packages: bwrap\"]";
         assert_eq!(
             lines(ignore_reasons, "crates/cli/tests/external.rs", external),

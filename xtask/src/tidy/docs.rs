@@ -2,7 +2,7 @@
 
 use super::Finding;
 use super::tree::{File, Tree};
-use crate::external::APT_LINE;
+use crate::prerequisites::APT_LINE;
 
 /// The crates whose step of the tutorial an example shows.
 const WITH_EXAMPLE: &[&str] = &["ipc", "ns", "init", "rootfs", "caps"];

@@ -118,3 +118,31 @@ fn a_place_is_read_as_it_was_written() {
         assert!(Place::parse(wrong.as_bytes()).is_err(), "{wrong}");
     }
 }
+
+/// Defect 11 of the tutorial: a directory that only looks like a cgroup's takes every limit, and
+/// limits nothing.
+#[test]
+fn a_plain_directory_is_no_cgroup() {
+    let directory = std::env::temp_dir().join(format!("crabcan-cgroups-{}", std::process::id()));
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::write(directory.join("cgroup.controllers"), "memory").unwrap();
+    let point = directory.display();
+    for (mountinfo, own) in [
+        (
+            format!("41 31 0:38 / {point} rw - cgroup2 none rw\n"),
+            "0::/\n",
+        ),
+        (
+            format!("41 31 0:38 / {point} rw - cgroup none rw,memory\n"),
+            "1:memory:/\n",
+        ),
+    ] {
+        let hierarchy = parse(&mountinfo, own).unwrap();
+        let place = hierarchy.place(&CgroupPath::new("/x").unwrap()).unwrap();
+        let memory = [Controller::Memory].into_iter().collect();
+        let made = crate::Cgroup::create(&hierarchy, &place, memory);
+        assert!(matches!(made, Err(Error::NotACgroup { .. })), "{made:?}");
+        assert!(!directory.join("x").exists());
+    }
+    std::fs::remove_dir_all(&directory).unwrap();
+}

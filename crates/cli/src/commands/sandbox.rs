@@ -8,7 +8,7 @@ use crabcan_runtime::{ExitStatus, Plan, Process};
 
 use crate::args::Args;
 use crate::descriptors::Descriptors;
-use crate::logging;
+use crate::{limits, logging};
 
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     let args = Args::read(arguments)?;
@@ -51,6 +51,7 @@ pub(super) fn foreground(
 ) -> anyhow::Result<ExitStatus> {
     let mut container = Process::create(plan)?;
     descriptors.created(&container)?;
+    limits::warn_of_unenforced(&container);
     let program = words.first().cloned().unwrap_or_default();
     log::debug!("Waiting for child (pid {}) to finish", container.pid());
     log::info!(
@@ -62,7 +63,9 @@ pub(super) fn foreground(
     let status = crabcan_runtime::wait(&mut container, Some(signals), relay.as_mut())?;
     drop(relay);
     log::debug!("Finished, cleaning & exit");
+    let events = container.limit_events();
     container.remove()?;
     descriptors.ended(status)?;
+    limits::tell_what_struck(plan, events);
     Ok(status)
 }

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::unistd::Uid;
 
 use super::TempDir;
 
@@ -19,6 +22,8 @@ pub(crate) fn libraries() -> Vec<&'static str> {
 /// reachable.
 pub(crate) struct BashRoot {
     pub(crate) above: TempDir,
+    /// What `--add` is given: the libraries' directories.
+    pub(crate) added: Vec<String>,
     pub(crate) options: Vec<String>,
 }
 
@@ -28,11 +33,27 @@ impl BashRoot {
         let above = TempDir::new("root");
         above.directory("mountdir");
         fs::copy("/bin/bash", above.path().join("mountdir/bash")).expect("there is a bash");
-        let mut options = vec!["--mount".to_owned(), "./mountdir/".to_owned()];
+        let mut added = Vec::new();
+        let copies = root_is_an_overlay() && Uid::effective().is_root();
         for library in libraries() {
-            options.extend(["--add".to_owned(), format!("{library}:{library}")]);
+            let source = if copies {
+                copy_libraries(&above, library)
+            } else {
+                library.to_owned()
+            };
+            added.push(format!("{source}:{library}"));
         }
-        Self { above, options }
+        let mut options = vec!["--mount".to_owned(), "./mountdir/".to_owned()];
+        options.extend(
+            added
+                .iter()
+                .flat_map(|pair| ["--add", pair].map(str::to_owned)),
+        );
+        Self {
+            above,
+            added,
+            options,
+        }
     }
 
     /// With every mount point, so that it is written through.
@@ -47,6 +68,31 @@ impl BashRoot {
     pub(crate) fn directory(&self) -> PathBuf {
         self.above.path().join("mountdir")
     }
+}
+
+/// What root adds is id-mapped, which an overlay does not support; it is the root in other
+/// programs' containers, and in the virtual machine of the tests.
+fn root_is_an_overlay() -> bool {
+    let mounts = fs::read_to_string("/proc/self/mounts").expect("proc is mounted");
+    let mut types = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        (fields.next() == Some("/")).then(|| fields.next())?
+    });
+    // What was mounted last covers the others.
+    types.next_back() == Some("overlay")
+}
+
+/// Copies what bash needs of a directory with libraries; returns where to.
+fn copy_libraries(above: &TempDir, library: &str) -> String {
+    let ldd = Command::new("ldd").arg("/bin/bash").output();
+    let needed = String::from_utf8(ldd.expect("there is an ldd").stdout).expect("paths");
+    let mut paths = needed.split_whitespace();
+    while let Some(path) = paths.find(|word| word.starts_with(&format!("{library}/"))) {
+        let copy = above.path().join(format!("copies{path}"));
+        fs::create_dir_all(copy.parent().expect("a directory")).expect("a directory of our own");
+        fs::copy(path, copy).expect("a library that bash has");
+    }
+    format!("{}/copies{library}", above.text())
 }
 
 /// Whether there is a busybox that runs in an empty root.

@@ -5,6 +5,7 @@
 
 pub mod beneath;
 pub mod capability;
+mod cgroup;
 mod console;
 mod container;
 mod copy_up;
@@ -198,6 +199,7 @@ impl Context {
             Step::ParentDeathSignal { signal } => {
                 process::parent_death_signal(signal, self.channel)
             }
+            Step::JoinCgroup { count } => self.join_cgroup(count),
             Step::Ready {} => self.ready(),
             Step::Reaper {} => Err(Errno::EINVAL),
             Step::Session {} => console::session(self.console.take()),

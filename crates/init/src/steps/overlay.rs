@@ -115,9 +115,11 @@ fn lower_layer(context: &Fd, lower: &Fd, several: bool) -> Result<(), Errno> {
 }
 
 /// Names a layer by its descriptor (Linux 6.13), on older kernels by the path of that descriptor.
+///
+/// EOPNOTSUPP is what kernels say before 6.5: their overlay takes nothing but strings.
 pub(super) fn layer(context: &Fd, key: &CStr, old_key: &CStr, layer: &Fd) -> Result<(), Errno> {
     match sys::fsconfig(context.0, &Config::Descriptor(key, layer.0)) {
-        Err(Errno::EINVAL) => {
+        Err(Errno::EINVAL | Errno::EOPNOTSUPP) => {
             let mut buffer = [0; 32];
             let path = descriptor_path(layer.0, &mut buffer)?;
             sys::fsconfig(context.0, &Config::String(old_key, path))

@@ -94,9 +94,10 @@ pub(crate) fn send(socket: i32, bytes: &[u8], descriptor: Option<i32>) -> Result
     }
 }
 
-/// Sends one packet by write(2): a filter that forbids that one too is rare.
-pub(crate) fn write(socket: i32, bytes: &[u8]) -> Result<(), Errno> {
-    let args = [fd(socket), bytes.as_ptr() as usize, bytes.len()];
+/// Writes at once all that there is, as files of cgroups and packets want it. For a packet a filter
+/// of system calls that forbids this one too is rare.
+pub(crate) fn write(number: i32, bytes: &[u8]) -> Result<(), Errno> {
+    let args = [fd(number), bytes.as_ptr() as usize, bytes.len()];
     call(nr::WRITE, args).map(drop)
 }
 

@@ -14,7 +14,7 @@ use crate::handover::{Receiver, write_pid_file};
 use crate::launch::Surroundings;
 use crate::process::Process;
 use crate::signals::Signals;
-use crate::spec::{self, Hooks, Spec};
+use crate::spec;
 use crate::state::Status;
 use crate::{Error, Host, Plan, foreground};
 
@@ -114,8 +114,7 @@ impl<'a> Execution<'a> {
     pub fn run(mut self, signals: Option<&Signals>) -> Result<ExitStatus, Error> {
         let init = self.running()?;
         let plan = self.plan(&init, true)?;
-        let mut process = self.start(&plan, &init)?;
-        drop(init);
+        let mut process = self.start(&plan)?;
         let mut relay = process.take_console().map(Relay::new).transpose()?;
         let status = foreground::wait(&mut process, signals, relay.as_mut());
         drop(relay);
@@ -129,7 +128,7 @@ impl<'a> Execution<'a> {
     pub fn run_detached(mut self) -> Result<i32, Error> {
         let init = self.running()?;
         let plan = self.plan(&init, false)?;
-        let process = self.start(&plan, &init)?;
+        let process = self.start(&plan)?;
         let pid = process.pid().as_raw();
         process.let_go().keep();
         Ok(pid)
@@ -153,18 +152,22 @@ impl<'a> Execution<'a> {
 
     fn plan(&mut self, init: &OwnedFd, foreground: bool) -> Result<Plan, Error> {
         let mut spec = self.container.spec()?;
-        spec.process = std::mem::take(&mut self.process);
-        spec.hooks = Hooks::default();
+        let mut process = std::mem::take(&mut self.process);
         spec.extension.session_keyring = self.container.record.new_keyring;
         spec.extension.preserved_descriptors =
             u32::try_from(self.inherited.len()).unwrap_or(u32::MAX);
         if self.listen > 0 {
             let count = format!("LISTEN_FDS={}", self.listen);
-            spec.process.env.push(count.into());
+            process.env.push(count.into());
         }
-        self.check_terminal(&spec, foreground)?;
+        self.check_terminal(&process, foreground)?;
         let joined = self.container.namespaces_to_join(init)?;
-        let mut plan = Plan::exec(&spec, &joined, &Host::current()?)?;
+        let pid = self.container.record.init.map_or(0, |init| init.pid);
+        let own = init
+            .try_clone()
+            .map_err(|source| Error::Identity { pid, source })?;
+        let plan = Plan::exec(&process, &spec, &joined, &Host::current()?)?;
+        let mut plan = plan.joining(own);
         for warning in plan.warnings() {
             log::warn!("{warning}");
         }
@@ -174,8 +177,8 @@ impl<'a> Execution<'a> {
         Ok(plan)
     }
 
-    fn check_terminal(&self, spec: &Spec, foreground: bool) -> Result<(), Error> {
-        match (spec.process.terminal, &self.console_socket) {
+    fn check_terminal(&self, process: &spec::Process, foreground: bool) -> Result<(), Error> {
+        match (process.terminal, &self.console_socket) {
             (true, None) if !foreground => Err(Error::invalid(
                 "process.terminal",
                 "needs --console-socket, where nobody waits in the foreground",
@@ -192,7 +195,7 @@ impl<'a> Execution<'a> {
         }
     }
 
-    fn start<'plan>(&self, plan: &'plan Plan, init: &OwnedFd) -> Result<Process<'plan>, Error> {
+    fn start<'plan>(&self, plan: &'plan Plan) -> Result<Process<'plan>, Error> {
         let connect = |path: &Option<PathBuf>| path.as_deref().map(Receiver::connect).transpose();
         let (console, pidfd) = (connect(&self.console_socket)?, connect(&self.pidfd_socket)?);
         let cgroup = self.own_cgroup()?;
@@ -204,7 +207,7 @@ impl<'a> Execution<'a> {
         if let Some(cgroup) = &cgroup {
             cgroup::join_legacy(cgroup, process.pid().as_raw())?;
         }
-        process.prepare(&mut |_| Ok(()), Some(init.as_fd()))?;
+        process.prepare(&mut |_| Ok(()))?;
         if let Some(receiver) = &console
             && let Some(master) = process.take_console()
         {

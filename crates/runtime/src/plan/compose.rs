@@ -2,8 +2,9 @@
 //! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
 
 mod cgroup;
+mod cgroup_mount;
 mod devices;
-pub(super) mod exec;
+mod exec;
 mod filter;
 mod hooks;
 mod isolation;
@@ -27,6 +28,7 @@ use crabcan_ns::{Namespace, Namespaces};
 use crabcan_rootfs::options::Scope;
 use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
 
+pub(super) use self::exec::exec;
 use self::filter::Filter;
 use self::namespaces::{Arrangement, id_maps};
 pub(crate) use self::operations::tmpfs_options;
@@ -53,6 +55,7 @@ struct Composer<'a> {
     provisions: Vec<Provision>,
     filter: Option<Filter>,
     writer: PlanWriter,
+    forks: bool,
     warnings: Vec<String>,
     /// The kinds of namespaces whose names or settings are changed, and by which property.
     changed: Vec<(Namespace, &'static str)>,
@@ -62,12 +65,17 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     let mut composer = Composer::new(spec, host)?;
     refuse_other_platforms(spec)?;
     hooks::check(spec)?;
+    if !spec.linux.net_devices.is_empty() {
+        // An error until it is done, and `features` says the same.
+        return Err(Error::invalid("linux.netDevices", "is not supported"));
+    }
     if let Some(wanted) = &spec.linux.intel_rdt {
         rdt::check(wanted)?;
     }
-    let arrangement = Arrangement::of(spec, host)?;
+    let mut arrangement = Arrangement::of(spec, host)?;
     let limits = spec.linux.resources.as_ref();
     let resources = resources::of_container(limits, host, &mut composer.warnings)?;
+    composer.enter_cgroup(&mut arrangement)?;
     composer.identity(&arrangement)?;
     composer.isolation()?;
     composer.root()?;
@@ -78,10 +86,8 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     composer.covers()?;
     composer.console()?;
     composer.privileges()?;
-    composer.program(false)?;
-    let mut plan = composer.finish(arrangement.forks(), resources);
-    plan.namespaces = arrangement.cloned;
-    Ok(plan)
+    composer.program()?;
+    Ok(composer.finish(arrangement.cloned, resources))
 }
 
 /// A part that is there says that the configuration is for another platform.
@@ -116,23 +122,25 @@ impl<'a> Composer<'a> {
             provisions: Vec::new(),
             filter: Filter::new(spec)?,
             writer: PlanWriter::new(),
+            forks: false,
             warnings: Vec::new(),
             changed: Vec::new(),
         })
     }
 
-    /// The plan of a process that makes no namespace by its clone.
-    fn finish(self, forks: bool, resources: Resources) -> Plan {
+    fn finish(self, namespaces: Namespaces, resources: Resources) -> Plan {
         let spec = self.spec;
         Plan {
             host: self.host.clone(),
-            namespaces: Namespaces::new(),
+            namespaces,
             id_maps: self.id_maps,
-            forks,
             provisions: self.provisions,
             writer: self.writer,
             program: spec.process.args.first().cloned().unwrap_or_default(),
             reaper: spec.extension.reaper,
+            forks: self.forks,
+            limits: spec.extension.limits.clone(),
+            unenforced: Vec::new(),
             resources,
             intel_rdt: spec.linux.intel_rdt.clone(),
             changed: self.changed,
@@ -140,6 +148,7 @@ impl<'a> Composer<'a> {
             filtered: self.filter.is_some(),
             listener: self.filter.and_then(|filter| filter.listener),
             fault: None,
+            container: None,
             ids: None,
         }
     }
@@ -147,6 +156,7 @@ impl<'a> Composer<'a> {
 
 impl Composer<'_> {
     fn push(&mut self, step: &Step<'_>) -> Result<(), Error> {
+        self.forks |= matches!(step, Step::Fork {});
         self.writer.push(step)?;
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod environment;
 mod hidden;
+mod limits;
 mod pieces;
 mod root;
 mod seccomp;
@@ -10,6 +11,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crabcan_caps::CapabilitySet;
+use crabcan_cgroups::Resources;
 use crabcan_ns::{ExitStatus, Namespace};
 use crabcan_rootfs::{MountAttributes, mask};
 
@@ -50,6 +52,8 @@ pub struct Sandbox {
     die_with_parent: bool,
     capabilities: Option<CapabilitySet>,
     raw_filters: Vec<Vec<u8>>,
+    required: Resources,
+    optional: Resources,
 }
 
 impl Sandbox {
@@ -79,6 +83,8 @@ impl Sandbox {
             die_with_parent: false,
             capabilities: None,
             raw_filters: Vec::new(),
+            required: Resources::default(),
+            optional: Resources::default(),
         }
     }
 
@@ -158,7 +164,8 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::Path`] and [`Error::Rootfs`] name what is wrong; [`Error::Ids`]
-    /// when every range is in use or `/run/crabcan` can't be used; [`Error::Kernel`] below
+    /// when every range is in use or `/run/crabcan` can't be used; [`Error::Limits`] for a limit that
+    /// the host or the lack of delegation does not allow; [`Error::Kernel`] below
     /// Linux 5.10.
     pub fn plan(&self) -> Result<Plan, Error> {
         let host = Host::current()?;
@@ -169,8 +176,11 @@ impl Sandbox {
         } else {
             None
         };
-        let spec = self.spec(&host, ids.as_ref())?;
-        Ok(Plan::new(&spec, &host)?.with_ids(ids))
+        let mut spec = self.spec(&host, ids.as_ref())?;
+        let (limits, unenforced) = self.limits()?;
+        spec.extension.limits = limits;
+        let plan = Plan::new(&spec, &host)?;
+        Ok(plan.with_ids(ids).with_unenforced(unenforced))
     }
 
     /// Runs the command to its end.

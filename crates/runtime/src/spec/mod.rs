@@ -23,6 +23,7 @@ use crabcan_rootfs::MountAttributes;
 use crabcan_seccomp::Profile;
 
 use self::property::properties;
+use crate::limits::Limits;
 
 pub use hooks::{Hook, Hooks};
 pub use json::{MAX_BYTES, MAX_DEPTH};
@@ -138,6 +139,8 @@ pub struct Extension {
     pub preserved_descriptors: u32,
     /// The kernel kills the program when the thread that made the container ends.
     pub parent_death_signal: Option<i32>,
+    /// The container's cgroup, in crabcan's own words.
+    pub limits: Option<Limits>,
     /// Bit N is set when the terminal becomes descriptor N; all three when 0.
     pub terminal_descriptors: u32,
 }

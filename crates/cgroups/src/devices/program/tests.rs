@@ -125,10 +125,10 @@ fn rules(mut seed: u64) -> Vec<DeviceRule> {
 
 #[test]
 fn the_program_answers_as_the_rules_say() {
-    let outcomes: Vec<_> = (0..20_000).map(|seed| compare(&rules(seed))).collect();
+    let outcomes: Vec<_> = (0..4_000).map(|seed| compare(&rules(seed))).collect();
     let mixed = outcomes.iter().filter(|outcome| **outcome == (true, true));
     assert!(
-        mixed.count() > 5_000,
+        mixed.count() > 1_000,
         "most lists refuse some and allow some"
     );
 }
@@ -146,7 +146,7 @@ fn no_rule_allows_everything_and_one_refuses_it() {
 /// The kernel refuses a program with instructions that nothing leads to.
 #[test]
 fn every_instruction_is_reachable() {
-    for seed in 0..2_000 {
+    for seed in 0..1_000 {
         let program = DeviceProgram::new(&rules(seed));
         let mut reached = vec![false; program.0.len()];
         let mut open = vec![0usize];

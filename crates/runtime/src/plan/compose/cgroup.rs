@@ -1,38 +1,39 @@
-//! Mounts of the type `cgroup`: what is there, in whichever layout the host has it.
+//! How init gets into the container's cgroup where it can't be born in it.
 
-use crabcan_rootfs::cgroup::{Hierarchy, push_v1};
-use crabcan_rootfs::{MountAttributes, MountOptions, NewMount, Target};
+use crabcan_init::Step;
+use crabcan_ns::{Namespace, Namespaces};
 
-use super::{Composer, rootfs};
+use super::Composer;
+use super::namespaces::{Arrangement, flag};
 use crate::Error;
-use crate::spec::Mount;
+use crate::plan::Provision;
 
 impl Composer<'_> {
-    /// The unified hierarchy where it is the only one; otherwise a directory for each hierarchy of
-    /// v1, as programs expect it. In a cgroup namespace of the container's own each begins with its
-    /// cgroup; without, with the host's root.
-    pub(super) fn cgroup_mount(
-        &mut self,
-        field: &str,
-        mount: &Mount,
-        options: &MountOptions,
-        target: Target,
-    ) -> Result<(), Error> {
-        let trees = self.host.cgroup_trees.iter();
-        let legacy = trees.filter(|tree| !tree.is_empty());
-        let legacy: Vec<Hierarchy> = legacy.map(|tree| Hierarchy::new(tree)).collect();
-        if mount.fstype == "cgroup2" || legacy.is_empty() {
-            let unified = NewMount::cgroup2(target).source("cgroup").parsed(options);
-            return unified.push(&mut self.writer).map_err(rootfs(field));
+    /// First of all: whatever init does counts already. A new cgroup namespace is made afterwards
+    /// and not by the clone, since its root is where its maker is.
+    pub(super) fn enter_cgroup(&mut self, arrangement: &mut Arrangement) -> Result<(), Error> {
+        let limits = self.spec.extension.limits.as_ref();
+        let count = limits.map_or(0, |limits| limits.task_files());
+        if count == 0 {
+            return Ok(());
         }
-        if let Some(word) = options.data.first() {
-            let reason = format!(
-                "\"{}\" is no option of all hierarchies",
-                word.escape_debug()
-            );
-            return Err(Error::invalid(format!("{field}.options"), reason));
+        let count = u32::try_from(count).map_err(|_| Error::PlanTooLong)?;
+        self.push(&Step::JoinCgroup { count })?;
+        self.provisions.push(Provision::TaskFiles);
+        if arrangement.cloned.makes(Namespace::Cgroup) {
+            arrangement.cloned = without_cgroup(&arrangement.cloned);
+            let flags = flag(Namespace::Cgroup);
+            self.push(&Step::Unshare { flags })?;
         }
-        let read_only = options.attributes.set.contains(MountAttributes::RDONLY);
-        push_v1(&mut self.writer, &target, &legacy, read_only).map_err(rootfs(field))
+        Ok(())
     }
+}
+
+fn without_cgroup(namespaces: &Namespaces) -> Namespaces {
+    let others = Namespace::ALL
+        .iter()
+        .filter(|kind| **kind != Namespace::Cgroup);
+    others
+        .filter(|kind| namespaces.makes(**kind))
+        .fold(Namespaces::new(), |made, kind| made.make(*kind))
 }

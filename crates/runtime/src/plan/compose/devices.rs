@@ -54,7 +54,7 @@ impl Composer<'_> {
 
     /// Makes it, or binds the host's where the kernel lets nobody make any.
     fn device(&mut self, field: &str, node: &Node) -> Result<(), Error> {
-        let may_make = self.host.has(&[Capability::Mknod]);
+        let may_make = self.host.privileged && self.host.has(&[Capability::Mknod]);
         let made = may_make && !self.spec.linux.separates(Namespace::User);
         if made || node.kind == NodeKind::Fifo {
             return node.push(&mut self.writer).map_err(rootfs(field));

@@ -1,52 +1,39 @@
-//! A plan for one more process in a container: everything of it is joined, nothing is made.
+//! A process that joins a container which runs: the order in which init has nothing to give away
+//! before anything of the container's can see it (reference of the order: docs/architecture.md).
 
 use crabcan_cgroups::Resources;
 use crabcan_init::Step;
-use crabcan_init::format::Bits;
-use crabcan_ns::Namespace;
+use crabcan_init::format::{Bits, Strings};
+use crabcan_ns::{Namespace, Namespaces};
 
 use super::namespaces::flag;
-use super::{Composer, Plan, Provision, list};
-use crate::spec::Spec;
+use super::program::candidates;
+use super::{Composer, check_absolute, list, strings};
+use crate::plan::{Plan, Provision, c_string};
+use crate::spec::{Process, Spec};
 use crate::{Error, Host};
 
-/// `spec` is the container's, with the process that is to be executed in place of its own; `joined`
-/// are the kinds of namespaces that the container has and the runtime has not.
-///
-/// The order is that of docs/architecture.md: init is in the runtime's own user namespace and can't
-/// be traced before it joins anything; in the child, which is seen in the container, nothing is left
-/// that the container's own processes lack.
-pub(in crate::plan) fn compose(
-    spec: &Spec,
+/// Composes a plan that joins the container's namespaces by the pidfd of its first process.
+pub(in crate::plan) fn exec(
+    process: &Process,
+    container: &Spec,
     joined: &[Namespace],
     host: &Host,
 ) -> Result<Plan, Error> {
-    let mut composer = Composer::new(spec, host)?;
-    // What it joins is mounted already.
-    composer.parent_mounts = false;
-    composer.provisions.push(Provision::Container);
-    let affinity = spec.process.exec_cpu_affinity.clone().unwrap_or_default();
-    composer.affinity("initial", affinity.initial.as_deref())?;
-    composer.before_joining()?;
-    let flags = joined.iter().fold(0, |flags, kind| flags | flag(*kind));
-    composer.push(&Step::Join { flags })?;
+    let mut spec = container.clone();
+    spec.process = process.clone();
+    spec.extension.await_start = false;
+    let mut composer = Composer::new(&spec, host)?;
     composer.check_user()?;
-    if joined.contains(&Namespace::User) {
-        composer.take_root()?;
-    }
+    composer.enter(joined)?;
     composer.privileges()?;
-    composer.affinity("final", affinity.last.as_deref())?;
-    composer.program(joined.contains(&Namespace::Pid))?;
-    let forks = joined.contains(&Namespace::Pid);
-    let mut plan = composer.finish(forks, Resources::default());
-    // They are written already.
-    plan.id_maps = None;
-    Ok(plan)
+    composer.joined_program(joined.contains(&Namespace::Pid))?;
+    Ok(composer.finish(Namespaces::new(), Resources::default()))
 }
 
 impl Composer<'_> {
-    /// What needs the runtime's own procfs, and that nobody may trace init from here on.
-    fn before_joining(&mut self) -> Result<(), Error> {
+    /// Becomes untraceable, and then the container's.
+    fn enter(&mut self, joined: &[Namespace]) -> Result<(), Error> {
         let score = self.oom_score()?;
         if score.is_some() || self.writes_to_procfs() {
             self.push(&Step::Procfs {})?;
@@ -54,20 +41,65 @@ impl Composer<'_> {
         if let Some(score) = score {
             self.push(&Step::OomScoreAdj { score })?;
         }
-        self.push(&Step::NotDumpable {})
+        self.affinity()?;
+        self.push(&Step::NotDumpable {})?;
+        if !joined.is_empty() {
+            let flags = joined.iter().fold(0, |flags, kind| flags | flag(*kind));
+            self.push(&Step::Join { flags })?;
+            self.provisions.push(Provision::Container);
+        }
+        if joined.contains(&Namespace::User) {
+            self.take_root()?;
+        }
+        Ok(())
     }
 
-    fn affinity(&mut self, which: &str, cpus: Option<&str>) -> Result<(), Error> {
-        let Some(cpus) = cpus.filter(|cpus| !cpus.is_empty()) else {
+    /// The processors: `initial` as long as the container's cgroup is not entered, which the clone
+    /// has done already, and `final` afterwards. So the last one that is said holds.
+    fn affinity(&mut self) -> Result<(), Error> {
+        let Some(wanted) = &self.spec.process.exec_cpu_affinity else {
             return Ok(());
         };
-        let field = || format!("process.execCPUAffinity.{which}");
-        let mask = list::mask(cpus).filter(|mask| !mask.is_empty());
-        let mask = mask.ok_or_else(|| {
-            let reason = format!("\"{}\" is no list of processors", cpus.escape_debug());
-            Error::invalid(field(), reason)
-        })?;
-        let cpus = Bits::new(&mask).ok_or(Error::PlanTooLong)?;
-        self.push(&Step::Affinity { cpus })
+        for (name, text) in [("initial", &wanted.initial), ("final", &wanted.last)] {
+            let Some(text) = text.as_deref().filter(|text| !text.is_empty()) else {
+                continue;
+            };
+            let cpus = list::mask(text)
+                .filter(|mask| !mask.is_empty())
+                .ok_or_else(|| {
+                    let field = format!("process.execCPUAffinity.{name}");
+                    let text = text.escape_debug();
+                    Error::invalid(field, format!("\"{text}\" is no list of processors"))
+                })?;
+            let cpus = Bits::new(&cpus).ok_or(Error::PlanTooLong)?;
+            self.push(&Step::Affinity { cpus })?;
+        }
+        Ok(())
+    }
+
+    /// Everything that needs the container's own view comes before the fork; behind it there is a
+    /// process in the container's pid namespace, which must have nothing that its root lacks.
+    fn joined_program(&mut self, forks: bool) -> Result<(), Error> {
+        let process = &self.spec.process;
+        check_absolute("process.cwd", &process.cwd)?;
+        let cwd = c_string("process.cwd", &process.cwd)?;
+        self.push(&Step::WorkingDirectory { target: &cwd })?;
+        if process.terminal {
+            self.terminal()?;
+        }
+        let candidates = strings("process.args[0]", &candidates(process))?;
+        let candidates = Strings::new(&candidates).ok_or(Error::PlanTooLong)?;
+        self.push(&Step::FindProgram { candidates })?;
+        self.labels()?;
+        if let Some(mask) = process.user.umask {
+            self.umask(mask)?;
+        }
+        if forks {
+            self.push(&Step::Fork {})?;
+        }
+        let early = self.filter_is_early();
+        self.push_filter(early)?;
+        self.push(&Step::Ready {})?;
+        self.execute(candidates, !early)
     }
 }

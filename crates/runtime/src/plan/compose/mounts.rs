@@ -135,7 +135,7 @@ impl Composer<'_> {
             .map_err(rootfs(field))
     }
 
-    fn bind(
+    pub(super) fn bind(
         &mut self,
         field: &str,
         mount: &Mount,

@@ -9,7 +9,7 @@ use crabcan_init::format::Strings;
 
 use super::{Composer, check_absolute};
 use crate::Error;
-use crate::plan::{Provision, c_string};
+use crate::plan::c_string;
 use crate::spec::Process;
 
 /// Where programs are looked for when the environment has no `PATH`.
@@ -19,16 +19,13 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const FIRST_HANDED: u32 = 5;
 
 impl Composer<'_> {
-    /// The last preparations, the word of the parent, and the program; in a child if the pid
-    /// namespace is one that was joined, which by then has nothing that the container has not.
-    pub(super) fn program(&mut self, in_child: bool) -> Result<(), Error> {
+    /// The last preparations, the word of the parent, and the program.
+    pub(super) fn program(&mut self) -> Result<(), Error> {
         let process = &self.spec.process;
         check_absolute("process.cwd", &process.cwd)?;
         self.working_directory()?;
         self.lock_files()?;
-        // In a container that is there already, its `/dev` is too.
-        let beside = matches!(self.provisions.first(), Some(Provision::Container));
-        if process.terminal && (beside || !self.has_fresh_dev()) {
+        if process.terminal && !self.has_fresh_dev() {
             self.terminal()?;
         }
         let candidates = strings("process.args[0]", &candidates(process))?;
@@ -41,8 +38,8 @@ impl Composer<'_> {
         if let Some(mask) = process.user.umask {
             self.umask(mask)?;
         }
-        if in_child {
-            self.push(&Step::Fork {})?;
+        if self.session_is_early() {
+            self.push(&Step::Session {})?;
         }
         let early = self.filter_is_early();
         self.push_filter(early)?;
@@ -67,7 +64,9 @@ impl Composer<'_> {
         if extension.reaper {
             self.push(&Step::Reaper {})?;
         }
-        self.push(&Step::Session {})?;
+        if !self.session_is_early() {
+            self.push(&Step::Session {})?;
+        }
         if extension.preserved_descriptors > 0 {
             self.push(&Step::PreserveDescriptors {
                 first: FIRST_HANDED + u32::from(extension.await_start),
@@ -107,6 +106,13 @@ impl Composer<'_> {
         };
         let all: Vec<_> = std::iter::once(name).chain(args.iter().skip(1)).collect();
         strings("process.args", &all)
+    }
+
+    /// What waits for `start` has its terminal while it waits: who called `create` may wait for the
+    /// end of the pipes that were `create`'s output. A reaper keeps the session for the command.
+    fn session_is_early(&self) -> bool {
+        let extension = &self.spec.extension;
+        extension.await_start && !extension.reaper
     }
 
     pub(super) fn filter_is_early(&self) -> bool {

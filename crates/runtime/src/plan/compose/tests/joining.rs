@@ -5,17 +5,6 @@ use crabcan_init::format::{Bits, FlatPlan};
 use super::*;
 use crate::spec::CpuAffinity;
 
-fn exec(
-    process: &Process,
-    container: &Spec,
-    joined: &[Namespace],
-    host: &Host,
-) -> Result<Plan, Error> {
-    let mut spec = container.clone();
-    spec.process = process.clone();
-    exec::compose(&spec, joined, host)
-}
-
 fn exec_of(process: &Process, container: &Spec, joined: &[Namespace], privileged: bool) -> Plan {
     exec(process, container, joined, &host(privileged)).unwrap()
 }
@@ -64,6 +53,7 @@ fn the_order_gives_a_container_nothing_to_take() {
         "NoNewPrivileges",
         "WorkingDirectory",
         "Console",
+        "FindProgram",
         "ExecLabel",
         "Umask",
         "Fork",
@@ -127,7 +117,7 @@ fn the_processors_of_a_process_that_joins() {
     };
     joining.exec_cpu_affinity = with("0", "1,64");
     let plan = exec_of(&joining, &rootful(), &[Namespace::Pid], true);
-    assert_eq!(names(&plan)[..3], ["Affinity", "NotDumpable", "Join"]);
+    assert_eq!(names(&plan)[..3], ["Affinity", "Affinity", "NotDumpable"]);
     let flat = plan.flatten();
     let bytes: Vec<u8> = [2u64, 1]
         .iter()

@@ -14,6 +14,7 @@ use crabcan_caps::{Capability, CapabilitySet};
 mod joining;
 mod mounts;
 mod oci;
+mod process;
 
 use super::*;
 use crate::spec::{

@@ -260,6 +260,33 @@ fn cgroups_are_mounted_as_the_host_has_them() {
     assert!(hybrid[4].contains("none,name=systemd"), "{hybrid:#?}");
 }
 
+#[test]
+fn the_host_cgroup_namespace_is_bound_in_a_foreign_user_namespace() {
+    let options = ["rprivate", "nosuid", "noexec", "nodev", "relatime", "ro"];
+    let mut spec = rootful();
+    spec.mounts = vec![mount("cgroup", "/sys/fs/cgroup", &options)];
+    spec.linux.namespaces.retain(|one| one.kind != "cgroup");
+    let mut host = host(false);
+    host.cgroup_trees = vec!["memory".to_owned(), String::new()];
+    let about_cgroups = |spec: &Spec, host: &Host| -> Vec<String> {
+        let steps = compose(spec, host).unwrap().steps();
+        let about = |step: &&String| step.contains("cgroup");
+        steps.iter().filter(about).cloned().collect()
+    };
+    let bound = about_cgroups(&spec, &host);
+    assert_eq!(bound.len(), 1, "{bound:#?}");
+    assert!(
+        bound[0].starts_with("bind /sys/fs/cgroup on /sys/fs/cgroup"),
+        "{bound:#?}"
+    );
+    host.privileged = true;
+    let own = about_cgroups(&spec, &host);
+    assert!(
+        own.iter().any(|step| step.starts_with("mount cgroup")),
+        "{own:#?}"
+    );
+}
+
 fn nodes(spec: &Spec, privileged: bool) -> Vec<String> {
     find(spec, privileged, |step| match *step {
         Step::MakeNode {

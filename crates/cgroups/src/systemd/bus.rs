@@ -1,0 +1,310 @@
+//! A connection to a message bus: found, authenticated, one call at a time.
+
+use std::collections::VecDeque;
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Manager;
+use super::message::{self, Call, FIXED, Received};
+use super::wire::Value;
+use crate::Error;
+
+const DBUS: &str = "org.freedesktop.DBus";
+
+/// How long the bus and systemd may take for one thing.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long to wait before a full socket is tried again.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// A connection that has a name on the bus.
+#[derive(Debug)]
+pub(crate) struct Bus {
+    stream: UnixStream,
+    address: String,
+    serial: u32,
+    /// Signals that came while a reply was waited for.
+    signals: VecDeque<(String, Vec<Value>)>,
+}
+
+impl Bus {
+    pub(crate) fn connect(manager: Manager) -> Result<Self, Error> {
+        let address = address(manager, |name| env::var(name).ok())?;
+        let failed = |source| Error::Bus {
+            address: address.clone(),
+            source,
+        };
+        let mut stream = open(&address).map_err(failed)?;
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
+            .and_then(|()| authenticate(&mut stream))
+            .map_err(failed)?;
+        let mut bus = Self {
+            stream,
+            address,
+            serial: 0,
+            signals: VecDeque::new(),
+        };
+        bus.call(&Call {
+            destination: DBUS,
+            path: "/org/freedesktop/DBus",
+            interface: DBUS,
+            member: "Hello",
+            body: &[],
+        })?;
+        Ok(bus)
+    }
+
+    /// Asks for the signals that fit a rule.
+    pub(crate) fn subscribe(&mut self, rule: &str) -> Result<(), Error> {
+        let body = [Value::str(rule)];
+        self.call(&Call {
+            destination: DBUS,
+            path: "/org/freedesktop/DBus",
+            interface: DBUS,
+            member: "AddMatch",
+            body: &body,
+        })?;
+        Ok(())
+    }
+
+    /// Calls a method and waits for its reply.
+    pub(crate) fn call(&mut self, call: &Call<'_>) -> Result<Vec<Value>, Error> {
+        self.serial += 1;
+        let serial = self.serial;
+        let sent = self.stream.write_all(&call.encode(serial));
+        sent.map_err(|source| self.failed(source))?;
+        loop {
+            match self.receive()? {
+                Received::Reply { to, body } if to == serial => return Ok(body),
+                Received::Refusal { to, name, text } if to == serial => {
+                    return Err(Error::BusRefusal {
+                        call: call.member.to_owned(),
+                        name,
+                        text,
+                    });
+                }
+                Received::Signal { member, body } => self.signals.push_back((member, body)),
+                _ => {}
+            }
+        }
+    }
+
+    /// The next signal, within a time that is enough for what systemd does.
+    pub(crate) fn signal(&mut self) -> Result<(String, Vec<Value>), Error> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(signal) = self.signals.pop_front() {
+                return Ok(signal);
+            }
+            if Instant::now() > deadline {
+                return Err(self.failed(io::ErrorKind::TimedOut.into()));
+            }
+            if let Received::Signal { member, body } = self.receive()? {
+                self.signals.push_back((member, body));
+            }
+        }
+    }
+
+    fn receive(&mut self) -> Result<Received, Error> {
+        let mut read = || {
+            let mut fixed = [0; FIXED];
+            self.stream.read_exact(&mut fixed)?;
+            let nonsense = || io::Error::from(io::ErrorKind::InvalidData);
+            let length = message::length(&fixed).ok_or_else(nonsense)?;
+            let mut bytes = fixed.to_vec();
+            bytes.resize(length, 0);
+            self.stream.read_exact(&mut bytes[FIXED..])?;
+            message::decode(&bytes).ok_or_else(nonsense)
+        };
+        read().map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        // What a timeout of a socket is called.
+        let source = match source.kind() {
+            io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
+            _ => source,
+        };
+        Error::Bus {
+            address: self.address.clone(),
+            source,
+        }
+    }
+}
+
+/// Where a manager's bus listens.
+fn address(manager: Manager, variable: impl Fn(&str) -> Option<String>) -> Result<String, Error> {
+    let set = |name| variable(name).filter(|value| !value.is_empty());
+    match manager {
+        Manager::System => Ok(set("DBUS_SYSTEM_BUS_ADDRESS")
+            .unwrap_or_else(|| "unix:path=/run/dbus/system_bus_socket".to_owned())),
+        Manager::User => set("DBUS_SESSION_BUS_ADDRESS")
+            .or_else(|| set("XDG_RUNTIME_DIR").map(|dir| format!("unix:path={dir}/bus")))
+            .ok_or(Error::NoUserBus),
+    }
+}
+
+/// Connects to the first place of an address that can be reached.
+fn open(address: &str) -> io::Result<UnixStream> {
+    let mut last = io::Error::from(io::ErrorKind::InvalidInput);
+    for place in address.split(';') {
+        let Some(options) = place.strip_prefix("unix:") else {
+            continue;
+        };
+        for option in options.split(',') {
+            let place = match option.split_once('=') {
+                Some(("path", path)) => SocketAddr::from_pathname(unescaped(path)?),
+                Some(("abstract", name)) => {
+                    SocketAddr::from_abstract_name(unescaped(name)?.into_vec())
+                }
+                _ => continue,
+            };
+            match place.and_then(|place| patiently(&place)) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+    }
+    Err(last)
+}
+
+/// EAGAIN says that too many others are about to connect.
+fn patiently(place: &SocketAddr) -> io::Result<UnixStream> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match UnixStream::connect_addr(place) {
+            Err(error)
+                if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline =>
+            {
+                thread::sleep(AGAIN);
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Addresses write unusual bytes as `%` and two digits.
+fn unescaped(text: &str) -> io::Result<OsString> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&first, others)) = rest.split_first() {
+        rest = others;
+        if first != b'%' {
+            bytes.push(first);
+            continue;
+        }
+        let digits = others
+            .get(..2)
+            .and_then(|two| std::str::from_utf8(two).ok());
+        let byte = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
+        bytes.push(byte.ok_or(io::ErrorKind::InvalidInput)?);
+        rest = &others[2..];
+    }
+    Ok(OsString::from_vec(bytes))
+}
+
+/// The bus knows who we are from the socket. Our own number is left out on purpose: in a user
+/// namespace it would be another than the one that the bus sees.
+fn authenticate(stream: &mut UnixStream) -> io::Result<()> {
+    stream.write_all(b"\0AUTH EXTERNAL\r\nDATA\r\n")?;
+    loop {
+        let line = line(stream)?;
+        if line.starts_with("OK ") {
+            break;
+        }
+        if line != "DATA" {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+    }
+    stream.write_all(b"BEGIN\r\n")
+}
+
+fn line(stream: &mut UnixStream) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    let mut byte = [0];
+    while !bytes.ends_with(b"\r\n") {
+        stream.read_exact(&mut byte)?;
+        bytes.push(byte[0]);
+        if bytes.len() > 512 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+    }
+    bytes.truncate(bytes.len() - 2);
+    String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn the_bus_is_found_by_the_variables() {
+        let user = |set: &[(&str, &str)]| {
+            let set: Vec<_> = set
+                .iter()
+                .map(|(n, v)| (n.to_string(), v.to_string()))
+                .collect();
+            address(Manager::User, move |name| {
+                set.iter()
+                    .find(|(other, _)| other == name)
+                    .map(|(_, value)| value.clone())
+            })
+        };
+        let runtime = ("XDG_RUNTIME_DIR", "/run/user/5");
+        assert_eq!(user(&[runtime]).unwrap(), "unix:path=/run/user/5/bus");
+        let session = ("DBUS_SESSION_BUS_ADDRESS", "unix:abstract=x");
+        assert_eq!(user(&[runtime, session]).unwrap(), "unix:abstract=x");
+        let empty = ("DBUS_SESSION_BUS_ADDRESS", "");
+        assert_eq!(
+            user(&[runtime, empty]).unwrap(),
+            "unix:path=/run/user/5/bus"
+        );
+        assert!(matches!(user(&[]), Err(Error::NoUserBus)));
+        let system = address(Manager::System, |_| None).unwrap();
+        assert_eq!(system, "unix:path=/run/dbus/system_bus_socket");
+    }
+
+    #[test]
+    fn addresses_have_several_places_and_escapes() {
+        let path = env::temp_dir().join(format!("crabcan bus {}", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        let escaped = path.to_str().unwrap().replace(' ', "%20");
+        open(&format!(
+            "tcp:host=x;unix:path=/nonexistent;unix:guid=5,path={escaped}"
+        ))
+        .unwrap();
+        std::fs::remove_file(&path).unwrap();
+        drop(listener);
+        let kind = |address| open(address).unwrap_err().kind();
+        assert_eq!(kind("unix:path=/nonexistent"), io::ErrorKind::NotFound);
+        assert_eq!(kind("unix:path=/a%2"), io::ErrorKind::InvalidInput);
+        assert_eq!(kind("tcp:host=x"), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_bus_that_refuses_us_is_an_error() {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(b"REJECTED EXTERNAL\r\n").unwrap();
+        theirs.shutdown(std::net::Shutdown::Write).unwrap();
+        let refused = authenticate(&mut ours).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(b"DATA\r\nOK 1234\r\n").unwrap();
+        authenticate(&mut ours).unwrap();
+        let mut said = [0; 30];
+        let length = theirs.read(&mut said).unwrap();
+        assert_eq!(&said[..length], b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n");
+    }
+}

@@ -1,0 +1,453 @@
+//! What needs root: cgroups of the kernel's, on whatever layout this host has.
+//!
+//! Everything happens below a cgroup of the test's own, and each test looks for what it has left.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
+
+mod below;
+
+use std::time::{Duration, Instant};
+
+use below::{Below, Shell, lacks};
+use crabcan_cgroups::{
+    Cgroup, Controller, DeviceAccess, DeviceKind, DeviceRule, Error, Limit, Resources,
+};
+
+const SHORT: Duration = Duration::from_secs(5);
+
+fn resources(change: impl FnOnce(&mut Resources)) -> Resources {
+    let mut resources = Resources::default();
+    change(&mut resources);
+    resources
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn memory_that_is_used_up_kills() {
+    let below = Below::new("memory");
+    let limits = resources(|all| all.memory.max_bytes = Some(Limit::Of(16 << 20)));
+    let Some(cgroup) = below.cgroup(&limits) else {
+        return;
+    };
+    let status = Shell::joined(&cgroup, "head -c 100000000 /dev/zero | tail").wait();
+    // The shell or the child that filled the memory.
+    assert!(!status.success(), "{status:?}");
+    let events = cgroup.events().unwrap();
+    assert!(events.oom_kill >= 1 && events.memory_max >= 1, "{events:?}");
+    let statistics = cgroup.statistics().unwrap();
+    assert_eq!(statistics.memory_max_bytes, Some(16 << 20));
+    assert!(
+        statistics
+            .memory_peak_bytes
+            .is_none_or(|peak| peak <= 16 << 20)
+    );
+    cgroup.remove(SHORT).unwrap();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn processes_are_held_by_their_number() {
+    let below = Below::new("pids");
+    let limits = resources(|all| all.pids_max = Some(Limit::Of(8)));
+    let Some(cgroup) = below.cgroup(&limits) else {
+        return;
+    };
+    let shell = Shell::joined(
+        &cgroup,
+        "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 30 & done 2>/dev/null; sleep 30",
+    );
+    let until = Instant::now() + SHORT;
+    while cgroup.events().unwrap().pids_max == 0 && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(cgroup.events().unwrap().pids_max >= 1);
+    let current = cgroup.statistics().unwrap().pids_current.unwrap();
+    assert!((2..=8).contains(&current), "{current}");
+    cgroup.kill(SHORT).unwrap();
+    assert!(!shell.wait().success());
+    cgroup.remove(SHORT).unwrap();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_quota_is_kept() {
+    let below = Below::new("quota");
+    let limits = resources(|all| {
+        all.cpu.quota_us = Some(Limit::Of(20_000));
+        all.cpu.period_us = Some(100_000);
+    });
+    let Some(cgroup) = below.cgroup(&limits) else {
+        return;
+    };
+    let shell = Shell::joined(&cgroup, "while :; do :; done");
+    let before = shell.cpu_time();
+    let start = Instant::now();
+    std::thread::sleep(Duration::from_secs(1));
+    let share = (shell.cpu_time() - before).as_secs_f64() / start.elapsed().as_secs_f64();
+    // 0.2 of a processor, in ticks of a hundredth of a second.
+    assert!((0.02..0.3).contains(&share), "{share}");
+    let statistics = cgroup.statistics().unwrap();
+    assert!(
+        statistics.cpu_throttled_periods.unwrap() > 0,
+        "{statistics:?}"
+    );
+    cgroup.kill(SHORT).unwrap();
+    shell.wait();
+    cgroup.remove(SHORT).unwrap();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn processors_are_chosen() {
+    let below = Below::new("cpuset");
+    let limits = resources(|all| all.cpu.cpus = Some("0".into()));
+    let Some(cgroup) = below.cgroup(&limits) else {
+        return;
+    };
+    let shell = Shell::joined(&cgroup, "sleep 30");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", shell.pid())).unwrap();
+    assert!(status.contains("Cpus_allowed_list:\t0\n"), "{status}");
+    cgroup.kill(SHORT).unwrap();
+    shell.wait();
+    cgroup.remove(SHORT).unwrap();
+}
+
+fn device(allow: bool, minor: u32, letters: &str) -> DeviceRule {
+    DeviceRule {
+        allow,
+        kind: DeviceKind::Char,
+        major: Some(1),
+        minor: Some(minor),
+        access: DeviceAccess::from_letters(letters).unwrap(),
+    }
+}
+
+/// In whichever tree devices are here; and, where there is a tree of v2, by a program in any case.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn devices_are_refused_and_the_rules_exchanged() {
+    let below = Below::new("devices");
+    let only_null = resources(|all| {
+        all.devices = Some(vec![DeviceRule::all(false), device(true, 3, "rw")]);
+    });
+    let only_zero = resources(|all| {
+        all.devices = Some(vec![DeviceRule::all(false), device(true, 5, "r")]);
+    });
+    let of_v2 = below.unified_only();
+    for hierarchy in [Some(below.hierarchy().clone()), of_v2]
+        .into_iter()
+        .flatten()
+    {
+        let cgroup = below.cgroup_in(&hierarchy, &only_null).unwrap();
+        cgroup.apply(&only_null).unwrap();
+        let can = |what: &str| Shell::joined(&cgroup, what).wait().success();
+        assert!(can(": </dev/null; : >/dev/null"));
+        assert!(!can(": </dev/zero"));
+        assert!(!can(": </dev/urandom"));
+        for _ in 0..3 {
+            cgroup.apply(&only_zero).unwrap();
+            assert!(can(": </dev/zero"), "the new rules alone are in force");
+            assert!(!can(": </dev/null"));
+            assert!(!can(": >/dev/zero"));
+            cgroup.apply(&only_null).unwrap();
+            assert!(can(": </dev/null"));
+            assert!(!can(": </dev/zero"));
+        }
+        cgroup.remove(SHORT).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_frozen_cgroup_stands_still_and_can_be_killed() {
+    let below = Below::new("freeze");
+    let needed = [Controller::Freezer].into_iter().collect();
+    let cgroup = below.with_controllers(needed).unwrap();
+    let shell = Shell::joined(&cgroup, "while :; do :; done");
+    cgroup.freeze(SHORT).unwrap();
+    assert!(cgroup.is_frozen().unwrap());
+    let before = shell.cpu_time();
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(shell.cpu_time(), before);
+    // A new container may not be put into it.
+    let again = Cgroup::create(below.hierarchy(), cgroup.place(), needed);
+    assert!(matches!(again, Err(Error::InUse { .. })), "{again:?}");
+    cgroup.thaw().unwrap();
+    assert!(!cgroup.is_frozen().unwrap());
+    let until = Instant::now() + SHORT;
+    while shell.cpu_time() == before {
+        assert!(Instant::now() < until, "it does not go on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    cgroup.freeze(SHORT).unwrap();
+    cgroup.kill(SHORT).unwrap();
+    assert!(!shell.wait().success());
+    cgroup.thaw().unwrap();
+    cgroup.remove(SHORT).unwrap();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_frozen_empty_cgroup_is_refused() {
+    let below = Below::new("frozen");
+    let needed = [Controller::Freezer].into_iter().collect();
+    let cgroup = below.with_controllers(needed).unwrap();
+    cgroup.freeze(SHORT).unwrap();
+    let again = Cgroup::create(below.hierarchy(), cgroup.place(), needed);
+    let Err(Error::InUse { state, .. }) = again else {
+        panic!("{again:?}");
+    };
+    assert_eq!(state, "is frozen");
+    cgroup.thaw().unwrap();
+    cgroup.remove(SHORT).unwrap();
+}
+
+/// The limits are raised and lowered in every direction, and are then what the kernel says.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn limits_are_changed_up_and_down() {
+    let below = Below::new("update");
+    let with = |max: u64, both: u64| {
+        resources(|all| {
+            all.memory.max_bytes = Some(Limit::Of(max << 20));
+            all.memory.max_with_swap_bytes = Some(Limit::Of(both << 20));
+        })
+    };
+    let Some(cgroup) = below.cgroup(&with(32, 64)) else {
+        return;
+    };
+    for (max, both) in [
+        (32, 64),
+        (128, 256),
+        (16, 16),
+        (64, 64),
+        (8, 512),
+        (512, 512),
+        (4, 4),
+    ] {
+        cgroup.apply(&with(max, both)).unwrap();
+        let found = cgroup.statistics().unwrap().memory_max_bytes;
+        assert_eq!(found, Some(max << 20));
+    }
+    let unlimited = resources(|all| {
+        all.memory.max_bytes = Some(Limit::Max);
+        all.memory.max_with_swap_bytes = Some(Limit::Max);
+    });
+    cgroup.apply(&unlimited).unwrap();
+    assert_eq!(cgroup.statistics().unwrap().memory_max_bytes, None);
+    cgroup.remove(SHORT).unwrap();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_limit_below_what_is_used_is_refused_if_that_was_asked_for() {
+    let below = Below::new("usage");
+    let limits = |max: u64, check: bool| {
+        resources(|all| {
+            all.memory.max_bytes = Some(Limit::Of(max));
+            all.memory.check_before_update = check;
+        })
+    };
+    let Some(cgroup) = below.cgroup(&limits(64 << 20, true)) else {
+        return;
+    };
+    let shell = Shell::joined(
+        &cgroup,
+        "x=$(head -c 8000000 /dev/zero | tr '\\0' a); sleep 30",
+    );
+    let until = Instant::now() + SHORT;
+    while cgroup.statistics().unwrap().memory_current_bytes.unwrap() < 8_000_000 {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let refused = cgroup.apply(&limits(4096, true)).unwrap_err();
+    assert!(matches!(refused, Error::BelowUsage { .. }), "{refused}");
+    cgroup.kill(SHORT).unwrap();
+    shell.wait();
+    cgroup.remove(SHORT).unwrap();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn children_are_removed_and_who_is_busy_is_waited_for() {
+    let below = Below::new("busy");
+    let needed = [Controller::Pids].into_iter().collect();
+    let cgroup = below.with_controllers(needed).unwrap();
+    for directory in below.directories(&cgroup) {
+        std::fs::create_dir_all(directory.join("a/b")).unwrap();
+        std::fs::create_dir(directory.join("c")).unwrap();
+    }
+    let place = cgroup.place().clone();
+    let shell = Shell::joined(&cgroup, "sleep 0.3");
+    let start = Instant::now();
+    cgroup
+        .wait_until_empty(Duration::from_millis(50))
+        .unwrap_err();
+    // It is removed once the shell has ended, and not before.
+    let reaped = std::thread::spawn(move || shell.wait());
+    cgroup.remove(SHORT).unwrap();
+    assert!(
+        start.elapsed() >= Duration::from_millis(250),
+        "{:?}",
+        start.elapsed()
+    );
+    assert!(reaped.join().unwrap().success());
+    assert!(Cgroup::open(below.hierarchy(), &place).unwrap().is_none());
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn who_stays_busy_is_not_waited_for_without_end() {
+    let below = Below::new("bound");
+    let cgroup = below
+        .with_controllers([Controller::Pids].into_iter().collect())
+        .unwrap();
+    let place = cgroup.place().clone();
+    let shell = Shell::joined(&cgroup, "sleep 30");
+    let start = Instant::now();
+    let error = cgroup.remove(Duration::from_millis(100)).unwrap_err();
+    assert!(start.elapsed() < Duration::from_secs(2));
+    let Error::Remove { source, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(source.raw_os_error(), Some(16), "EBUSY");
+    let again = Cgroup::open(below.hierarchy(), &place).unwrap().unwrap();
+    assert!(again.is_populated().unwrap());
+    assert!(again.processes().unwrap().contains(&shell.pid()));
+    again.kill(SHORT).unwrap();
+    shell.wait();
+    again.remove(SHORT).unwrap();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_cgroup_that_somebody_else_removed() {
+    let below = Below::new("gone");
+    let limits = resources(|all| all.pids_max = Some(Limit::Of(5)));
+    let cgroup = below.with_controllers(limits.controllers()).unwrap();
+    for directory in below.directories(&cgroup) {
+        std::fs::remove_dir(directory).unwrap();
+    }
+    let error = cgroup.apply(&limits).unwrap_err();
+    assert!(matches!(error, Error::Write { .. }), "{error}");
+    assert!(cgroup.join(std::process::id().try_into().unwrap()).is_err());
+    assert!(!cgroup.is_populated().unwrap());
+    cgroup.wait_until_empty(SHORT).unwrap();
+    cgroup.kill(SHORT).unwrap();
+    cgroup.remove(SHORT).unwrap();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn two_hundred_in_a_row_leave_the_tree_as_it_was() {
+    let below = Below::new("many");
+    let limits = resources(|all| all.pids_max = Some(Limit::Of(5)));
+    for _ in 0..200 {
+        let cgroup = below.cgroup(&limits).unwrap();
+        assert!(!below.is_gone());
+        drop(cgroup);
+        assert!(below.is_gone());
+    }
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn what_a_killed_maker_left_is_removed_and_what_is_in_use_is_not() {
+    let below = Below::new("stale");
+    let needed = [Controller::Pids].into_iter().collect();
+    let stale = below.with_controllers(needed).unwrap();
+    let stale_place = stale.place().clone();
+    stale.keep();
+    let used = below.with_controllers(needed).unwrap();
+    used.mark_in_use().unwrap();
+    crabcan_cgroups::remove_stale(below.hierarchy(), used.place());
+    assert!(
+        Cgroup::open(below.hierarchy(), &stale_place)
+            .unwrap()
+            .is_none()
+    );
+    let found = Cgroup::open(below.hierarchy(), used.place()).unwrap();
+    assert!(found.is_some());
+    used.remove(SHORT).unwrap();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn values_that_are_none_are_refused_by_their_names() {
+    let below = Below::new("range");
+    let cases: [(&str, Resources); 4] = [
+        ("cpu.weight", resources(|all| all.cpu.weight = Some(10_001))),
+        (
+            "cpuset.cpus",
+            resources(|all| all.cpu.cpus = Some("0;x".into())),
+        ),
+        (
+            "cpuset.cpus",
+            resources(|all| all.cpu.cpus = Some("4000".into())),
+        ),
+        (
+            "memory",
+            resources(|all| {
+                all.memory.max_bytes = Some(Limit::Of(10));
+                all.memory.max_with_swap_bytes = Some(Limit::Of(5));
+            }),
+        ),
+    ];
+    for (word, limits) in cases {
+        let Ok(cgroup) = below.with_controllers(limits.controllers()) else {
+            lacks(&format!("controller for {word}"));
+            continue;
+        };
+        let error = cgroup.apply(&limits).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+        cgroup.remove(SHORT).unwrap();
+    }
+}
+
+/// With files of every controller that this host has.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn everything_that_this_host_can_limit() {
+    let below = Below::new("every");
+    let all = resources(|all| {
+        all.memory.max_bytes = Some(Limit::Of(256 << 20));
+        all.memory.reservation_bytes = Some(Limit::Of(64 << 20));
+        all.cpu.shares = Some(512);
+        all.cpu.quota_us = Some(Limit::Of(50_000));
+        all.cpu.period_us = Some(100_000);
+        all.cpu.burst_us = Some(10_000);
+        all.cpu.cpus = Some("0".into());
+        all.cpu.mems = Some("0".into());
+        all.pids_max = Some(Limit::Of(0));
+        all.devices = Some(vec![DeviceRule::all(false)]);
+        all.hugepages = vec![crabcan_cgroups::HugepageLimit {
+            page_size: "2MB".into(),
+            max_bytes: 4 << 20,
+        }];
+    });
+    let here = below.hierarchy().controllers().unwrap();
+    let lacking = all.controllers().without(here);
+    let mut lacking_really = lacking;
+    lacking_really.remove(Controller::Devices);
+    if !lacking_really.is_empty() {
+        lacks(&format!("controllers {lacking_really}"));
+    }
+    let limits = all.without(lacking_really);
+    let cgroup = below.with_controllers(limits.controllers()).unwrap();
+    cgroup.apply(&limits).unwrap();
+    let statistics = cgroup.statistics().unwrap();
+    assert_eq!(statistics.pids_max, Some(0));
+    // Smaller in every way, and burst below a smaller quota.
+    let mut less = limits.clone();
+    less.cpu.quota_us = Some(Limit::Of(5_000));
+    less.cpu.burst_us = Some(1_000);
+    cgroup.apply(&less).unwrap();
+    cgroup.apply(&limits).unwrap();
+    assert!(cgroup.apply_what_can_be(&limits).is_empty());
+    cgroup.remove(SHORT).unwrap();
+}

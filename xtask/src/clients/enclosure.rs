@@ -1,0 +1,159 @@
+//! The enclosure: a machine inside the machine, in which the clients run.
+//!
+//! Namespaces of its own (mount, pid, network, IPC, host name, cgroup) hold everything that a
+//! client or its daemon does: whatever goes wrong, the end of the enclosure's first process is the
+//! end of all of them, and what they mounted and configured was never the host's. It is also what
+//! makes the search for leaks complete: all that is in the enclosure is the harness's.
+
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use super::hierarchy::Hierarchy;
+
+/// The programs between us and the harness inside, the outermost first.
+///
+/// `setpriv` and `--kill-child` tie the enclosure's life to ours; `tini`, as its pid 1, reaps what
+/// the clients leave to it.
+const ENTER: &[&str] = &[
+    "setpriv",
+    "--pdeathsig",
+    "KILL",
+    "unshare",
+    "--mount",
+    "--propagation",
+    "private",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+    "--net",
+    "--ipc",
+    "--uts",
+    "--cgroup",
+    "tini",
+    "--",
+];
+
+/// Joins the cgroups named before `--`, then becomes what is named after it.
+const JOIN: &str = r#"
+while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit 125; shift; done
+shift
+exec "$@"
+"#;
+
+/// Runs this program again inside an enclosure, with the given arguments; true if it succeeded.
+pub(crate) fn run(args: &[String]) -> Result<bool> {
+    let cgroups = Cgroups::new()?;
+    let status = command(&cgroups, args)?.status();
+    Ok(status.context("start the enclosure")?.success())
+}
+
+/// The same, for what it prints on standard output.
+pub(crate) fn output(args: &[String]) -> Result<String> {
+    let cgroups = Cgroups::new()?;
+    let mut command = command(&cgroups, args)?;
+    let output = command.stderr(Stdio::inherit()).output();
+    let output = output.context("start the enclosure")?;
+    ensure!(
+        output.status.success(),
+        "{}: {}",
+        args.join(" "),
+        output.status
+    );
+    String::from_utf8(output.stdout).context("what the enclosure printed")
+}
+
+fn command(cgroups: &Cgroups, args: &[String]) -> Result<Command> {
+    let own = std::env::current_exe().context("find this program")?;
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", JOIN, "join"])
+        .args(&cgroups.dirs)
+        .arg("--")
+        .args(ENTER)
+        .arg(own)
+        .args(args)
+        .stdin(Stdio::null());
+    Ok(command)
+}
+
+/// One cgroup of ours in each hierarchy, removed at the end whatever happens.
+///
+/// As with a scratch directory a small shell waits on a pipe that only we hold, so that even
+/// SIGKILL leaves nothing.
+#[derive(Debug)]
+struct Cgroups {
+    dirs: Vec<PathBuf>,
+    cleaner: Child,
+}
+
+/// Removes the cgroups below the given directories, the innermost first. The kernel may need a
+/// moment to let go of the last process.
+const REMOVE: &str = r#"
+read -r _
+for dir; do
+    for try in 1 2 3 4 5 6 7 8 9 10; do
+        find "$dir" -depth -type d -exec rmdir {} + 2>/dev/null
+        [ -d "$dir" ] || continue 2
+        sleep 0.2
+    done
+    echo "xtask: $dir is left" >&2
+done
+"#;
+
+impl Cgroups {
+    fn new() -> Result<Cgroups> {
+        let name = format!("crabcan-clients-{}", std::process::id());
+        let hierarchies = Hierarchy::mounted()?;
+        let dirs: Vec<_> = hierarchies
+            .iter()
+            .map(|hierarchy| hierarchy.mount_point.join(&name))
+            .collect();
+        // A process group of its own: Ctrl-C must not end the cleaner with us.
+        let cleaner = Command::new("/bin/sh")
+            .args(["-c", REMOVE, "remove"])
+            .args(&dirs)
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .context("start the shell that removes the cgroups")?;
+        let cgroups = Cgroups { dirs, cleaner };
+        for hierarchy in &hierarchies {
+            hierarchy.make(&name)?;
+        }
+        Ok(cgroups)
+    }
+}
+
+impl Drop for Cgroups {
+    fn drop(&mut self) {
+        drop(self.cleaner.stdin.take());
+        match self.cleaner.wait() {
+            Ok(status) if status.success() => {}
+            result => eprintln!("xtask: cgroups may be left: {result:?}"),
+        }
+    }
+}
+
+/// Moves a process into a cgroup of the unified hierarchy and lets its siblings have all
+/// controllers: a cgroup2 with processes of its own can't pass controllers on.
+pub(crate) fn delegate(root: &std::path::Path) -> io::Result<()> {
+    let own = root.join("harness");
+    fs::create_dir(&own)?;
+    for process in fs::read_to_string(root.join("cgroup.procs"))?.lines() {
+        fs::write(own.join("cgroup.procs"), process)?;
+    }
+    for controller in fs::read_to_string(root.join("cgroup.controllers"))?.split_whitespace() {
+        fs::write(
+            root.join("cgroup.subtree_control"),
+            format!("+{controller}"),
+        )?;
+    }
+    Ok(())
+}
