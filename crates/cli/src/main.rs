@@ -6,10 +6,13 @@
 
 mod args;
 mod commands;
+mod descriptors;
 mod global;
 mod hints;
 mod limits;
 mod logging;
+mod options;
+mod pieces;
 mod profiles;
 
 use std::ffi::OsString;

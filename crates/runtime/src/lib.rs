@@ -93,14 +93,15 @@ mod state;
 mod sys;
 
 pub use container::{Container, Creation, Execution};
+pub use crabcan_caps::{Capability, CapabilitySet};
 pub use crabcan_cgroups as cgroups;
 pub use crabcan_cgroups::{Events, IoStatistics, Statistics};
-pub use crabcan_ns::ExitStatus;
+pub use crabcan_ns::{ExitStatus, Namespace};
 pub use error::Error;
 pub use features::Features;
 pub use foreground::wait;
 pub use host::Host;
-pub use inherited::inherited;
+pub use inherited::{inherited, inherited_descriptor};
 pub use limits::{Limits, Unenforced};
 pub use plan::Plan;
 pub use process::Process;

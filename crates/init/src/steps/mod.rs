@@ -14,9 +14,11 @@ mod hook;
 mod join;
 mod mask;
 mod mount;
+mod overlay;
 mod process;
 mod procfs;
 mod root;
+mod sandbox;
 mod seccomp;
 mod start;
 

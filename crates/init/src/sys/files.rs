@@ -79,6 +79,8 @@ pub(crate) struct Stat {
     pub(crate) inode: u64,
     pub(crate) size: u64,
     pub(crate) device: u64,
+    /// The device of its file system.
+    pub(crate) device_below: u64,
 }
 
 /// `struct statx`, of which seven fields are read.
@@ -94,7 +96,9 @@ pub(super) struct Statx {
     pub(super) before_device: [u8; 80],
     pub(super) device_major: u32,
     pub(super) device_minor: u32,
-    pub(super) rest: [u8; 120],
+    pub(super) below_major: u32,
+    pub(super) below_minor: u32,
+    pub(super) rest: [u8; 112],
 }
 
 pub(crate) fn stat(number: i32) -> Result<Stat, Errno> {
@@ -118,6 +122,7 @@ pub(crate) fn stat(number: i32) -> Result<Stat, Errno> {
         inode: stat.inode,
         size: stat.size,
         device,
+        device_below: make_device(stat.below_major, stat.below_minor),
     })
 }
 
@@ -137,6 +142,30 @@ pub(crate) fn file_system_magic(number: i32) -> Result<u64, Errno> {
 pub(crate) fn check_executable(path: &CStr) -> Result<(), Errno> {
     const X_OK: usize = 1;
     call(nr::FACCESSAT, [fd(AT_FDCWD), text(path), X_OK]).map(drop)
+}
+
+/// `struct flock` of a lock on a whole file.
+#[repr(C)]
+pub(super) struct Lock {
+    kind: i16,
+    whence: i16,
+    start: i64,
+    pub(super) length: i64,
+    pid: i32,
+}
+
+/// Takes a shared lock on an open file for this process, without waiting.
+pub(crate) fn lock_shared(number: i32) -> Result<(), Errno> {
+    const F_SETLK: usize = 6;
+    const F_RDLCK: i16 = 0;
+    let lock = Lock {
+        kind: F_RDLCK,
+        whence: 0,
+        start: 0,
+        length: 0,
+        pid: 0,
+    };
+    call(nr::FCNTL, [fd(number), F_SETLK, address(&lock)]).map(drop)
 }
 
 /// Changes the owner of an open file.
