@@ -12,6 +12,7 @@ impl Context {
         match *step {
             Step::Procfs {} => self.open_procfs(),
             Step::Join { flags } => self.join(flags),
+            Step::JoinCgroup { count } => self.join_cgroup(count),
             Step::Unshare { flags } => sys::unshare(flags),
             Step::TimeOffsets { offsets } => self.time_offsets(offsets),
             Step::Fork {} => self.fork(),

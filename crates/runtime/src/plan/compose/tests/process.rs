@@ -176,7 +176,7 @@ fn hooks_are_run_at_their_points() {
     in_order(
         &spec,
         true,
-        &["Pivot", "Ready", "AwaitStart", "Hook", "Session"],
+        &["Pivot", "Session", "Ready", "AwaitStart", "Hook"],
     );
     let hooks = find(&spec, true, |step| match *step {
         Step::Hook {
