@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask ci | test | test-root | fuzz | tidy | bench`.
+//! The project's own tasks: `cargo xtask ci | test | test-root | test-security | test-faults | fuzz | tidy | bench`.
 //!
 //! Each task prints one `==>` line for each of its parts, with the time the part took.
 //! `docs/CONTRIBUTING.md` says what each of them is for.
@@ -29,6 +29,10 @@ usage: cargo xtask TASK
   ci [--all]            everything a change must pass; --all: also the suites that need packages
   test [ARGS…]          every test that can run here; as root also those of an ordinary user
   test-root [ARGS…]     the privileged tests: built as the caller, run under `sudo -n`
+  test-security [--full] [ARGS…]
+                        known holes of container runtimes, tried by real attackers, as root
+  test-faults [--full] [ARGS…]
+                        kills, failing system calls and races, each followed by a look for leaks
   fuzz [TARGET] [--seconds N] [--seed S]
                         the fuzz targets, each for N seconds (60)
   tidy                  the invariants of the tree that a program can check
@@ -59,6 +63,8 @@ fn dispatch(args: &[String]) -> Result<()> {
         ("ci", [all]) if all == "--all" => ci::ci(true),
         ("test", rest) => test::test(rest),
         ("test-root", rest) => test::test_root(rest),
+        ("test-security", rest) => test::test_hardening("security", rest),
+        ("test-faults", rest) => test::test_hardening("faults", rest),
         ("tidy", []) => tidy::tidy(),
         ("fuzz", rest) => fuzz::fuzz(rest),
         ("bench", rest) => bench::bench(rest),

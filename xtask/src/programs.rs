@@ -1,5 +1,6 @@
 //! Running test programs: what they print goes on at once, what they count is added up.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -84,6 +85,8 @@ pub(crate) struct Outcome {
     /// Why it counts as failed: it could not be started, failed, ran too long, printed no closing
     /// line, or left a process that still holds its standard output.
     pub(crate) fault: Option<String>,
+    /// The sums of the lines `figure: NUMBER WHAT`, by what.
+    pub(crate) figures: BTreeMap<String, u64>,
 }
 
 /// Runs one test program; what it prints goes to our standard output.
@@ -118,7 +121,8 @@ fn run_to(
     let Ok(text) = receiver.recv_timeout(drain) else {
         bail!("the program ended ({status}), but a process it left holds its standard output");
     };
-    let counts = counts(&text?);
+    let text = text?;
+    let counts = counts(&text);
     let fault = if status.code() == Some(124) {
         Some("not finished within its time".to_owned())
     } else if !status.success() {
@@ -128,7 +132,11 @@ fn run_to(
     } else {
         None
     };
-    Ok(Outcome { counts, fault })
+    Ok(Outcome {
+        counts,
+        fault,
+        figures: figures(&text),
+    })
 }
 
 /// Copies the output on piece by piece, so that the last words of a hanging test are seen.
@@ -173,6 +181,21 @@ fn counts(output: &str) -> Counts {
     sum
 }
 
+/// Adds up the lines `figure: 500 races`.
+fn figures(output: &str) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for line in output.lines() {
+        let words = line.strip_prefix("figure: ");
+        let Some((number, what)) = words.and_then(|words| words.split_once(' ')) else {
+            continue;
+        };
+        if let Ok(number) = number.parse::<u64>() {
+            *sums.entry(what.to_owned()).or_default() += number;
+        }
+    }
+    sums
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -200,6 +223,13 @@ mod tests {
             ignored: 2,
         };
         assert_eq!(counts(&two), sum);
+    }
+
+    #[test]
+    fn figures_are_added_up_by_their_names() {
+        let sums = figures("figure: 3 races\nx\nfigure: 4 races\nfigure: 1 fault\nfigure: x y\n");
+        let expected = [("fault".to_owned(), 1), ("races".to_owned(), 7)];
+        assert_eq!(sums, BTreeMap::from(expected));
     }
 
     fn outcome(script: &str) -> Outcome {

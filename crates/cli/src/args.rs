@@ -107,7 +107,7 @@ Examples:
   crabcan --add ./out:/tmp/out -- make        with a directory that can be written
 
 As an OCI runtime (crabcan COMMAND --help says more):
-  create start run exec state kill delete list ps pause resume update events spec features
+  create start run exec state kill delete list gc ps pause resume update events spec features
   before the command: --root DIR --log FILE --log-format text|json --log-level LEVEL --debug
   --systemd-cgroup --cgroup-manager cgroupfs|systemd|disabled --rootless auto|true|false";
 

@@ -198,7 +198,12 @@ pub(super) fn test_paths(tree: &Tree) -> Vec<Finding> {
 
 /// An ignored test is one that xtask runs elsewhere, so its reason must be one that xtask knows.
 pub(super) fn ignore_reasons(tree: &Tree) -> Vec<Finding> {
-    let suites = [("root", "needs root"), ("external", "needs packages")];
+    let suites = [
+        ("root", "needs root"),
+        ("security", "needs root: cargo xtask test-security"),
+        ("faults", "needs root: cargo xtask test-faults"),
+        ("external", "needs packages"),
+    ];
     let mut findings = Vec::new();
     for file in tree.rust() {
         let place = file
@@ -209,8 +214,8 @@ pub(super) fn ignore_reasons(tree: &Tree) -> Vec<Finding> {
         for (at, _) in file.code.match_indices("#[ignore") {
             let start = format!("#[ignore = \"{}", suite.map_or("", |(_, reason)| reason));
             if suite.is_none() || !file.text[at..].starts_with(&start) {
-                let message = "an ignored test stands in tests/root*.rs with the reason `needs root…` \
-                    or in tests/external*.rs with `needs packages…`";
+                let message = "an ignored test stands in tests/root*.rs with the reason `needs root…`, \
+                    in tests/security*.rs or tests/faults*.rs with the task that runs it, or in tests/external*.rs with `needs packages…`";
                 findings.push(file.finding(line_of(&file.code, at), message));
             }
         }
@@ -342,6 +347,15 @@ mod tests {
                 "crates/ns/tests/root.rs",
                 "#[ignore = \"slow\"]"
             ),
+            [1]
+        );
+        let faults = "#[ignore = \"needs root: cargo xtask test-faults\"]\n";
+        assert_eq!(
+            lines(ignore_reasons, "crates/cli/tests/faults_kill.rs", faults),
+            [0; 0]
+        );
+        assert_eq!(
+            lines(ignore_reasons, "crates/cli/tests/faults_kill.rs", root),
             [1]
         );
         let external = "#[ignore = \"needs packages: bwrap\"]";

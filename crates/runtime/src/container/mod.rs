@@ -4,6 +4,7 @@ mod cgroup;
 mod create;
 mod delete;
 mod exec;
+mod gc;
 mod start;
 
 use std::os::fd::{AsFd, OwnedFd};
