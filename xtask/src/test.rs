@@ -125,7 +125,10 @@ pub(crate) fn test_hardening(suite: &'static str, args: &[String]) -> Result<()>
     });
     if let Some(built) = &built {
         parts.run(suite, || {
-            ensure!(of_root(built, suite, extent, &args, privilege)? > 0, NO_TEST);
+            ensure!(
+                of_root(built, suite, extent, &args, privilege)? > 0,
+                NO_TEST
+            );
             Ok(())
         });
     }
@@ -336,7 +339,12 @@ mod tests {
             ("LD_PRELOAD", "/x"),
         ];
         let caller = caller.map(|(name, value)| (name.into(), value.into()));
-        let command = under_sudo(&artifact(), Path::new("/w/crabcan"), Extent::Quick, caller.into_iter());
+        let command = under_sudo(
+            &artifact(),
+            Path::new("/w/crabcan"),
+            Extent::Quick,
+            caller.into_iter(),
+        );
         let words: Vec<_> = command
             .get_args()
             .map(|arg| arg.to_str().unwrap())

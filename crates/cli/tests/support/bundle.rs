@@ -44,6 +44,8 @@ impl Bundle {
         }
         let kinds = ["pid", "ipc", "uts", "mount", "network"];
         let namespaces: Vec<Value> = kinds.iter().map(|kind| json!({"type": kind})).collect();
+        // Ids are a state directory's own, cgroups are all of the machine's.
+        let cgroup = directory.path().file_name().expect("a name").to_owned();
         let config = json!({
             "ociVersion": "1.2.0",
             "process": {
@@ -58,7 +60,7 @@ impl Bundle {
             "hostname": "bundle",
             "mounts": mounts,
             "annotations": {"org.example.key": "value"},
-            "linux": {"namespaces": namespaces},
+            "linux": {"namespaces": namespaces, "cgroupsPath": cgroup.to_string_lossy()},
         });
         let before = vec![
             "--root".to_owned(),
@@ -78,6 +80,11 @@ impl Bundle {
             nix::unistd::getegid().as_raw(),
         );
         let linux = &mut self.config["linux"];
+        // Nothing may be delegated to this user.
+        linux
+            .as_object_mut()
+            .expect("an object")
+            .remove("cgroupsPath");
         let map = |id: u32| json!([{"containerID": 0, "hostID": id, "size": 1}]);
         linux["uidMappings"] = map(uid);
         linux["gidMappings"] = map(gid);

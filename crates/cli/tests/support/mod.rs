@@ -2,6 +2,7 @@
 //! for what a run has left behind.
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
+pub(crate) mod attack;
 pub(crate) mod bundle;
 pub(crate) mod roots;
 pub(crate) mod running;
@@ -36,12 +37,17 @@ pub(crate) fn program() -> PathBuf {
     path
 }
 
+/// The program under test, or another OCI runtime to be seen failing where crabcan does not.
+fn runtime() -> PathBuf {
+    std::env::var_os("CRABCAN_TEST_RUNTIME").map_or_else(program, PathBuf::from)
+}
+
 /// A command that runs crabcan with these arguments.
 pub(crate) fn crabcan<I>(args: I) -> Command
 where
     I: IntoIterator<Item: AsRef<OsStr>>,
 {
-    let mut command = Command::new(program());
+    let mut command = Command::new(runtime());
     command.args(args).env_remove("RUST_LOG");
     command
 }
@@ -223,6 +229,8 @@ pub(crate) struct Leaks {
 struct Traces {
     processes: BTreeSet<String>,
     mounts: BTreeSet<String>,
+    /// Of this test program's bundles.
+    cgroups: BTreeSet<PathBuf>,
     directories: BTreeSet<PathBuf>,
 }
 
@@ -272,6 +280,7 @@ impl Traces {
         Self {
             processes: descendants(),
             mounts: mounts.lines().map(str::to_owned).collect(),
+            cgroups: attack::cgroups(&format!("{PREFIX}{}-", std::process::id())),
             directories: temporary_entries(),
         }
     }
@@ -279,13 +288,17 @@ impl Traces {
     fn without(mut self, before: &Self) -> Self {
         self.processes.retain(|it| !before.processes.contains(it));
         self.mounts.retain(|it| !before.mounts.contains(it));
+        self.cgroups.retain(|it| !before.cgroups.contains(it));
         self.directories
             .retain(|it| !before.directories.contains(it));
         self
     }
 
     fn is_empty(&self) -> bool {
-        self.processes.is_empty() && self.mounts.is_empty() && self.directories.is_empty()
+        self.processes.is_empty()
+            && self.mounts.is_empty()
+            && self.cgroups.is_empty()
+            && self.directories.is_empty()
     }
 }
 
