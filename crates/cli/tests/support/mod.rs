@@ -266,6 +266,23 @@ impl Leaks {
     }
 }
 
+impl Leaks {
+    /// The same for processes alone, which is quick.
+    #[track_caller]
+    pub(crate) fn check_processes(&self, after: &str) {
+        let until = Instant::now() + GRACE;
+        loop {
+            let mut new = descendants();
+            new.retain(|it| !self.before.processes.contains(it));
+            if new.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < until, "left behind {after}: {new:#?}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
 impl Drop for Leaks {
     fn drop(&mut self) {
         if !thread::panicking() {
