@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::Leaks;
 use support::attack::{cgroups, figure, full};
 use support::bundle::Bundle;
+use support::{Leaks, Reaper};
 
 /// A call: its name, and which one of that name.
 type Point = (String, u32);
@@ -140,19 +140,22 @@ fn chosen(points: &[Point], quick: usize) -> Vec<Point> {
 fn inject(case: Case, quick: usize, faults: &[&str]) {
     let leaks = Leaks::watch();
     let bundle = Bundle::new("calls", "exec sleep 600");
+    let _reaper = Reaper::start();
     prepare(&bundle, case);
     let all = points(&bundle, case.words);
     clean(&bundle, &leaks, "nothing");
-    for (index, (name, count)) in chosen(&all, quick).iter().enumerate() {
+    let chosen = chosen(&all, quick);
+    for (index, (name, count)) in chosen.iter().enumerate() {
         let fault = faults[index % faults.len()];
         let inject = format!("inject={name}:{fault}:when={count}");
         let after = format!("{}: {inject}", case.words);
         prepare(&bundle, case);
         bounded(traced(&bundle, &["-e", &inject], case.words), &after);
         clean(&bundle, &leaks, &after);
-        figure(1, &format!("faults ({})", fault.split_once('=').unwrap().0));
     }
-    figure(all.len(), "points there are");
+    let kind = faults[0].split_once('=').unwrap().0;
+    figure(chosen.len(), &format!("faults ({kind})"));
+    figure(all.len(), &format!("points there are ({kind})"));
 }
 
 /// Fault 1: killed at any of its calls, a command leaves what can be removed.

@@ -354,6 +354,54 @@ fn descendants() -> BTreeSet<String> {
     found
 }
 
+/// Reaps what a killed command has left to this process, as init does on every machine, until it
+/// is dropped: a pid namespace ends only when all that was in it is reaped.
+#[must_use]
+pub(crate) struct Reaper {
+    stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Reaper {
+    pub(crate) fn start() -> Self {
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let stopped = std::sync::Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                reap_orphans();
+                thread::sleep(Duration::from_millis(2));
+            }
+        });
+        Self {
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Reaper {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let thread = self.thread.take();
+        drop(thread.map(thread::JoinHandle::join));
+    }
+}
+
+/// Reaps the children that no test waits for: those are commands, which have other names.
+fn reap_orphans() {
+    let own = std::process::id();
+    let children = format!("/proc/self/task/{own}/children");
+    let listed = fs::read_to_string(children).unwrap_or_default();
+    for pid in listed.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let orphan = parse_stat(pid, &stat)
+            .is_some_and(|it| it.state == 'Z' && !["crabcan", "strace"].contains(&&*it.name));
+        if orphan {
+            let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
+        }
+    }
+}
+
 struct Process {
     pid: i32,
     name: String,
@@ -372,18 +420,17 @@ fn parse_stat(pid: i32, stat: &str) -> Option<Process> {
     })
 }
 
-/// What crabcan may have made in the temporary directories; a test's own see to themselves.
+/// What crabcan may have made in the temporary directories; those of tests see to themselves.
 fn temporary_entries() -> BTreeSet<PathBuf> {
     let places = [Path::new("/tmp"), Path::new("/var/tmp")];
     let temporary = std::env::temp_dir();
     let places = places.into_iter().chain([temporary.as_path()]);
     let entries = places.filter_map(|place| fs::read_dir(place).ok());
-    let own = format!("{PREFIX}{}-", std::process::id());
     let paths = entries.flatten().flatten().map(|entry| entry.path());
     paths
         .filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.contains("crabcan") && !name.starts_with(&own)
+            name.contains("crabcan") && !name.starts_with(PREFIX)
         })
         .collect()
 }
