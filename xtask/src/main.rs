@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask ci | test | test-root | test-security | test-faults | fuzz | tidy | bench`.
+//! The project's own tasks: `cargo xtask TASK`, as `USAGE` lists them.
 //!
 //! Each task prints one `==>` line for each of its parts, with the time the part took.
 //! `docs/CONTRIBUTING.md` says what each of them is for.

@@ -88,7 +88,7 @@ pub mod spec;
 mod state;
 mod sys;
 
-pub use container::{Container, Creation, Execution};
+pub use container::{Abandoned, Container, Creation, Execution};
 pub use crabcan_cgroups::{Events, IoStatistics, Statistics};
 pub use crabcan_ns::ExitStatus;
 pub use error::Error;

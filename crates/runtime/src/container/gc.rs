@@ -5,10 +5,20 @@ use crabcan_cgroups::{CgroupPath, Hierarchy, remove_stale};
 use super::Container;
 use crate::{Error, Id, StateRoot};
 
+/// A container that was half made and that nobody makes any more.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Abandoned {
+    /// Its id, which is free again once it is removed.
+    pub id: Id,
+    /// Whether it could be removed.
+    pub removed: Result<(), Error>,
+}
+
 impl Container {
     /// Removes every container that was being made by a program that is no more, with its processes
-    /// and its cgroup, and the cgroups of sandboxes whose makers are no more. What was removed is
-    /// returned, with the error of what could not be.
+    /// and its cgroup, and the cgroups of sandboxes whose makers are no more. What was found is
+    /// returned.
     ///
     /// Whoever makes a container holds a lock on its entry, which the kernel lets go with the
     /// holder: a container that is half made and not locked will never be whole. One that was made
@@ -17,13 +27,19 @@ impl Container {
     ///
     /// # Errors
     /// [`Error::State`] when the state directory can't be read.
-    pub fn collect_garbage(root: &StateRoot) -> Result<Vec<(Id, Result<(), Error>)>, Error> {
+    pub fn collect_garbage(root: &StateRoot) -> Result<Vec<Abandoned>, Error> {
         let mut found = Vec::new();
         for id in root.ids()? {
             match collect(root, &id) {
                 Ok(false) | Err(Error::NotFound { .. }) => {}
-                Ok(true) => found.push((id, Ok(()))),
-                Err(error) => found.push((id, Err(error))),
+                Ok(true) => found.push(Abandoned {
+                    id,
+                    removed: Ok(()),
+                }),
+                Err(error) => found.push(Abandoned {
+                    id,
+                    removed: Err(error),
+                }),
             }
         }
         // Beside the place that one of this caller would have; without cgroups there is nothing.

@@ -21,6 +21,7 @@ use crate::{Error, Id, State, StateRoot};
 
 pub use create::Creation;
 pub use exec::Execution;
+pub use gc::Abandoned;
 
 /// A container that is known to the state directory.
 ///

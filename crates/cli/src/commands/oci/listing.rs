@@ -115,8 +115,9 @@ pub(super) struct Gc {}
 
 pub(super) fn gc(global: &Global, _: &Gc) -> anyhow::Result<u8> {
     let mut failed = 0;
-    for (id, removed) in Container::collect_garbage(&global.state_root()?)? {
-        match removed {
+    for found in Container::collect_garbage(&global.state_root()?)? {
+        let id = found.id;
+        match found.removed {
             Ok(()) => writeln!(stdout(), "{id}")?,
             Err(error) => {
                 failed = 1;
