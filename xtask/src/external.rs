@@ -10,7 +10,7 @@ use crate::cargo;
 use crate::programs;
 
 /// The line that installs everything; it also stands in README.md and `.ci/run` (tidy compares).
-pub(crate) const APT_LINE: &str = "apt-get install -y --no-install-recommends busybox-static bubblewrap sudo \
+pub(crate) const APT_LINE: &str = "apt-get install -y --no-install-recommends busybox-static bubblewrap sudo strace \
     libseccomp2 golang-github-containers-common";
 
 /// Where the distribution puts libraries.
@@ -39,6 +39,11 @@ const PREREQUISITES: &[Prerequisite] = &[
     Prerequisite {
         program: "sudo",
         package: "sudo",
+        fault: |_| None,
+    },
+    Prerequisite {
+        program: "strace",
+        package: "strace",
         fault: |_| None,
     },
     Prerequisite {
