@@ -1,5 +1,8 @@
 //! What attackers need: racers, programs of their own inside, and places to look for their success.
-#![allow(clippy::print_stdout, reason = "figures are for xtask, which adds them up")]
+#![allow(
+    clippy::print_stdout,
+    reason = "figures are for xtask, which adds them up"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;

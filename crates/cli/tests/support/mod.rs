@@ -430,7 +430,9 @@ fn temporary_entries() -> BTreeSet<PathBuf> {
     paths
         .filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.contains("crabcan") && !name.starts_with(PREFIX)
+            name.contains("crabcan")
+                && !name.starts_with(PREFIX)
+                && !name.starts_with("crabcan-test-")
         })
         .collect()
 }

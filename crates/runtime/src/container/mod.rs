@@ -5,6 +5,7 @@ mod create;
 mod delete;
 mod exec;
 mod gc;
+mod make;
 mod start;
 
 use std::os::fd::{AsFd, OwnedFd};
