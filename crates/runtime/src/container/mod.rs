@@ -4,6 +4,7 @@ mod cgroup;
 mod create;
 mod delete;
 mod exec;
+mod gc;
 mod make;
 mod start;
 
@@ -21,6 +22,7 @@ use crate::{Error, Id, State, StateRoot};
 
 pub use create::Creation;
 pub use exec::Execution;
+pub use gc::Abandoned;
 
 /// A container that is known to the state directory.
 ///

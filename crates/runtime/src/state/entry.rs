@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{
     AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, mkdirat, mknodat,
-    openat, renameat, unlinkat,
+    openat, renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -126,6 +126,12 @@ impl Entry {
             Ok(stat) if stat.st_nlink == 0 => self.gone(),
             _ => unreadable("it is missing".into()),
         }
+    }
+
+    /// Whether there is a record, whatever is in it.
+    pub(crate) fn has_record(&self) -> bool {
+        let found = statat(&self.directory, RECORD, AtFlags::SYMLINK_NOFOLLOW);
+        !matches!(found, Err(Errno::NOENT))
     }
 
     /// Replaces the record, whole or not at all.
