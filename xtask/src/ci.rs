@@ -48,7 +48,6 @@ pub(crate) fn ci(all: bool) -> Result<()> {
     if complete {
         parts.run("suites that need packages", external::suites);
         parts.run("test-security", || test::test_hardening("security", &[]));
-        parts.run("test-faults", || test::test_hardening("faults", &[]));
     }
     parts.finish()
 }
