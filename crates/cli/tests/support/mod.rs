@@ -430,11 +430,16 @@ fn temporary_entries() -> BTreeSet<PathBuf> {
     paths
         .filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.contains("crabcan")
-                && !name.starts_with(PREFIX)
-                && !name.starts_with("crabcan-test-")
+            name.contains("crabcan") && !name.starts_with(PREFIX) && !is_of_xtask(&name)
         })
         .collect()
+}
+
+/// The directories of other runs of xtask.
+fn is_of_xtask(name: &str) -> bool {
+    ["crabcan-test-", "crabcan-bench-"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }
 
 /// Whether this test is run by root.
