@@ -36,6 +36,7 @@ fn build() -> Result<(), String> {
         .args(["--crate-name=crabcan_init", "--crate-type=bin"])
         .args(["--edition=2024", "--cfg=crabcan_program"])
         .arg(format!("--target={target}"))
+        // For size: each of its lines is walked once, and the pages of it are what costs time.
         .args(["-Cpanic=abort", "-Copt-level=z", "-Coverflow-checks=no"])
         .args(["-Ccodegen-units=1", "-Clto=fat", "-Cstrip=symbols"])
         .arg("-Crelocation-model=static")

@@ -2,7 +2,7 @@
 //! walks them.
 //!
 //! A plan is a list of [`Step`]s. [`PlanWriter`] makes one block of bytes of it, which a runtime puts
-//! into a sealed memory file beside [`PROGRAM`], a static executable of some 16 KB. The program is
+//! into a sealed memory file beside [`PROGRAM`], a static executable of some 28 KB. The program is
 //! the first process of the container: it maps the plan, checks it whole, and does step after step
 //! with raw system calls, down to the one that executes the command. It has no heap, no libc, no
 //! locks and no writable memory but its stack, and nothing of the host's is mapped in it.
@@ -39,8 +39,8 @@
 //! that init is gone, and wait(2) tells which. After [`Step::Reaper`] the process that stays says
 //! `Started` and in the end how the command ended. When the command could not be executed, it says
 //! `Failed` instead of `Started`; the other process tells it why by a store into memory, which no
-//! filter of system calls can forbid. When the channel's other end closes, the
-//! reaper kills the command and ends, and with it, as pid 1, the whole container.
+//! filter of system calls can forbid. When the channel's other end closes, the reaper kills the
+//! command and ends, and with it, as pid 1, the whole container.
 //!
 //! # Using steps at once
 //! A step's code is written once. [`steps::capability`] and [`steps::beneath`] offer it to programs
