@@ -10,6 +10,7 @@ mod global;
 mod hints;
 mod logging;
 mod profiles;
+mod sys;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

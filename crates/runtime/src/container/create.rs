@@ -179,6 +179,7 @@ impl Creation {
                     entry,
                     record,
                     child: Some(child),
+                    cgroup: None,
                 })
             }
             Err(error) => Err(self.undo(&entry, lock, &draft, error)),
@@ -209,6 +210,7 @@ impl Creation {
             entry,
             record,
             child: Some(child),
+            cgroup: None,
         };
         container.after_start(proxy)?;
         Ok(container)
@@ -236,12 +238,12 @@ impl Creation {
             Ok(made) => made,
             Err(error) => return Err(self.undo(&entry, lock, &draft, error)),
         };
-        cgroup.into_iter().for_each(Cgroup::keep);
         drop(lock);
         let mut container = Container {
             entry,
             record,
             child: None,
+            cgroup: cgroup.map(Cgroup::kept),
         };
         container.after_start(None)?;
         let mut relay = process.take_console().map(Relay::new).transpose()?;
@@ -299,7 +301,8 @@ impl Creation {
             Some(path) => path.clone(),
             None => bundle.join("config.json"),
         };
-        let mut bytes = Vec::new();
+        // Room for an ordinary configuration at once: an empty vector is filled in small bites.
+        let mut bytes = Vec::with_capacity(16 << 10);
         // One byte more than is accepted, so that the length is refused and not cut.
         let limit = u64::try_from(MAX_BYTES)
             .unwrap_or(u64::MAX)
