@@ -43,7 +43,9 @@ impl Memory {
         let mut used = self.used.load(Ordering::Relaxed);
         loop {
             let start = used.checked_next_multiple_of(layout.align())?;
-            let end = start.checked_add(layout.size()).filter(|end| *end <= SIZE)?;
+            let end = start
+                .checked_add(layout.size())
+                .filter(|end| *end <= SIZE)?;
             if layout.align() > align_of::<Piece>() {
                 return None;
             }
@@ -68,9 +70,7 @@ impl Memory {
 
     fn exchange(&self, from: usize, to: usize) -> Result<(), usize> {
         let order = Ordering::Relaxed;
-        self.used
-            .compare_exchange(from, to, order, order)
-            .map(drop)
+        self.used.compare_exchange(from, to, order, order).map(drop)
     }
 }
 

@@ -4,9 +4,8 @@ use core::ffi::CStr;
 use core::mem::{MaybeUninit, size_of};
 
 use super::{
-    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, Fd, O_CLOEXEC, address, address_mut, call, common_nr,
-    fd, new_fd, nr,
-    text,
+    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, Fd, O_CLOEXEC, address, address_mut, call,
+    common_nr, fd, new_fd, nr, text,
 };
 use crate::errno::Errno;
 
