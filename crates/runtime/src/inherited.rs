@@ -15,13 +15,14 @@ const FIRST: i32 = 3;
 /// # Errors
 /// [`Error::NotInherited`] names the first that is not open.
 pub fn inherited(count: u32) -> Result<Vec<OwnedFd>, Error> {
-    let numbers = (FIRST..).take(usize::try_from(count).unwrap_or(usize::MAX));
-    numbers
-        .map(|number| {
-            sys::copy_of_inherited(number).map_err(|errno| Error::NotInherited {
-                number,
-                source: errno.into(),
-            })
+    let count = i32::try_from(count).unwrap_or(i32::MAX);
+    // A copy must not be taken for one that was there before.
+    let end = FIRST.saturating_add(count);
+    let copies = (FIRST..end).map(|number| {
+        sys::copy_of_inherited(number, end).map_err(|errno| Error::NotInherited {
+            number,
+            source: errno.into(),
         })
-        .collect()
+    });
+    copies.collect()
 }

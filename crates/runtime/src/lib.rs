@@ -33,7 +33,10 @@
 //! * [`spec::Spec`]: what a container is to be, in the words of the OCI runtime specification. The
 //!   builder fills one in; so can you, for [`Plan::new`].
 //! * [`Plan`]: everything that will be done, in order. [`Host`] is what it depends on besides.
-//! * [`Process`]: made, started, waited for, removed; killed when it is dropped.
+//! * [`Process`]: a program behind init: made, started, waited for, removed; killed when dropped.
+//! * [`Creation`], [`Container`], [`Execution`]: the life cycle of an OCI container, from a bundle to
+//!   its end, over many programs. What they share is a [`StateRoot`]. The example `lifecycle` goes
+//!   through it.
 //! * [`wait`], [`signals`], [`console`]: a container in the foreground of a program on a terminal.
 //!
 //! # Safe in any program
@@ -43,7 +46,7 @@
 //! [`Sandbox::as_pid_1`]. It ends with the process that made it, however that ends.
 //!
 //! # Limits
-//! x86_64 and aarch64. No cgroup limits yet. Namespaces are made, not
+//! x86_64 and aarch64. No cgroup limits of sandboxes yet. A sandbox's namespaces are made, not
 //! joined. A program that reaps every child of its own (`waitpid(-1)`), or ignores SIGCHLD, takes
 //! the status of a container's first process away; the command's own status is still told, since
 //! init sends it.

@@ -63,7 +63,7 @@ impl Resctrl {
         } else {
             self.make(&group)?;
         }
-        if !lines.is_empty() && !(there && wanted.schemata.is_empty()) {
+        if !(lines.is_empty() || there && wanted.schemata.is_empty()) {
             let text = lines.concat();
             write(&group.join("schemata"), &text)?;
         }

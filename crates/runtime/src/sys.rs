@@ -40,10 +40,11 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()
     }
 }
 
-/// A close-on-exec copy of a descriptor that this program was started with; EBADF without one.
-pub(crate) fn copy_of_inherited(number: i32) -> Result<OwnedFd, Errno> {
+/// A close-on-exec copy of a descriptor that this program was started with, with a number from
+/// `above` on; EBADF without one.
+pub(crate) fn copy_of_inherited(number: i32, above: i32) -> Result<OwnedFd, Errno> {
     // SAFETY: the kernel looks at the number and refuses one that is not open.
-    let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
+    let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, above) };
     if copy < 0 {
         return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::BADF));
     }

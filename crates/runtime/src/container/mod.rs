@@ -4,6 +4,7 @@ mod cgroup;
 mod create;
 mod delete;
 mod exec;
+mod make;
 mod start;
 
 use std::os::fd::{AsFd, OwnedFd};

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::{Args, Parser};
 use crabcan_runtime::signals::Signals;
 use crabcan_runtime::{Creation, Id, inherited};
 
 use crate::commands::fault;
-use crate::global::Global;
+use crate::global::{CgroupManager, Global};
 
 /// Make a container from a bundle, up to the execution of its program
 #[derive(Parser)]
@@ -49,6 +50,9 @@ struct Options {
     /// The file to write the pid of the container's first process to
     #[arg(long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
+    /// Do not use pivot_root(2), for a root that is the initial ramdisk
+    #[arg(long)]
+    no_pivot: bool,
     /// Do not make a new session keyring
     #[arg(long)]
     no_new_keyring: bool,
@@ -61,14 +65,22 @@ struct Options {
 }
 
 pub(super) fn create(global: &Global, args: &Create) -> anyhow::Result<u8> {
-    drop(creation(global, &args.options)?.create()?);
+    drop(tell_manager(creation(global, &args.options)?).create()?);
     Ok(0)
+}
+
+/// Whoever waits for a service to be ready says so by this variable.
+fn tell_manager(creation: Creation) -> Creation {
+    match std::env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty()) {
+        Some(manager) => creation.notify(manager),
+        None => creation,
+    }
 }
 
 pub(super) fn run(global: &Global, args: &Run) -> anyhow::Result<u8> {
     let creation = creation(global, &args.options)?.keep(args.keep);
     if args.detach {
-        drop(creation.run_detached()?);
+        drop(tell_manager(creation).run_detached()?);
         return Ok(0);
     }
     // Before anything of the container is there: from here on a signal is its, not ours.
@@ -82,6 +94,8 @@ fn creation(global: &Global, options: &Options) -> anyhow::Result<Creation> {
     let id = Id::new(&options.id)?;
     let mut creation = Creation::new(&global.state_root()?, &id, &options.bundle)
         .new_keyring(!options.no_new_keyring)
+        .no_pivot(options.no_pivot)
+        .cgroup(cgroup(global.cgroup_manager)?)
         .descriptors(descriptors, listen);
     if let Some(path) = &options.config {
         creation = creation.configuration(path);
@@ -99,6 +113,15 @@ fn creation(global: &Global, options: &Options) -> anyhow::Result<Creation> {
         creation = creation.fail_at(step, errno);
     }
     Ok(creation)
+}
+
+/// Whether there is to be a cgroup.
+fn cgroup(manager: CgroupManager) -> anyhow::Result<bool> {
+    match manager {
+        CgroupManager::Cgroupfs => Ok(true),
+        CgroupManager::Disabled => Ok(false),
+        CgroupManager::Systemd => bail!("--systemd-cgroup: this build has no systemd driver"),
+    }
 }
 
 /// What the program inherits: sockets by systemd's convention, and behind them what was asked for.

@@ -1,0 +1,315 @@
+//! The making of a container: everything up to the point where only its program is missing, and
+//! nothing of it when that fails.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crabcan_cgroups::{Cgroup, Resources};
+use crabcan_ns::{Child, Namespace};
+
+use super::{Creation, cgroup, run_hooks, state_of};
+use crate::handover::{Receiver, write_pid_file};
+use crate::launch::Surroundings;
+use crate::process::Process;
+use crate::resctrl::{self, Resctrl};
+use crate::spec::{MAX_BYTES, Spec};
+use crate::state::{Entry, Identity, Lock, Record, Status, VERSION, timestamp};
+use crate::{Error, Host, Plan, listener, notify};
+
+/// What was read and decided before anything is done.
+pub(super) struct Draft {
+    configuration: Vec<u8>,
+    spec: Spec,
+    pub(super) plan: Plan,
+    bundle: PathBuf,
+    console: Option<Receiver>,
+    pidfd: Option<Receiver>,
+}
+
+/// What is there once init waits for the word to go on.
+pub(super) struct Prepared<'plan> {
+    /// Ended before its cgroup can be removed, when this is dropped.
+    pub(super) process: Process<'plan>,
+    pub(super) cgroup: Option<Cgroup>,
+    pub(super) record: Record,
+}
+
+impl Prepared<'_> {
+    /// Lets all of it live on.
+    pub(super) fn let_go(self) -> (Record, Child) {
+        if let Some(cgroup) = self.cgroup {
+            cgroup.keep();
+        }
+        (self.record, self.process.let_go())
+    }
+}
+
+/// Who will wait for the program.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Nobody: `start` executes it.
+    Created,
+    /// Nobody, and it is executed at once.
+    Detached,
+    /// The caller, with its terminal.
+    Foreground,
+}
+
+impl Creation {
+    /// Reads and decides everything; nothing is done but to connect to those who wait.
+    pub(super) fn draft(&self, mode: Mode) -> Result<Draft, Error> {
+        let bundle = self.bundle.canonicalize();
+        let bundle = bundle.map_err(|source| self.not_read(&self.bundle, source))?;
+        let configuration = self.read_configuration(&bundle)?;
+        let mut spec = Spec::from_json(&configuration)?;
+        spec.extension.bundle = Some(bundle.clone());
+        spec.extension.id = self.id.to_string();
+        spec.extension.session_keyring = self.new_keyring;
+        spec.extension.no_pivot = self.no_pivot;
+        spec.extension.await_start = mode == Mode::Created;
+        spec.extension.preserved_descriptors =
+            u32::try_from(self.inherited.len()).unwrap_or(u32::MAX);
+        self.add_environment(&mut spec);
+        if self.manager.is_some() {
+            notify::add_to(&mut spec, &self.root.path().join(self.id.as_str()));
+        }
+        self.check_terminal(&spec, mode)?;
+        let host = Host::current()?;
+        let mut plan = Plan::new(&spec, &host)?;
+        for warning in plan.warnings() {
+            log::warn!("{warning}");
+        }
+        if let Some((step, errno)) = self.fault {
+            plan.fail_at(step, errno);
+        }
+        let connect = |path: &Option<PathBuf>| path.as_deref().map(Receiver::connect).transpose();
+        Ok(Draft {
+            console: connect(&self.console_socket)?,
+            pidfd: connect(&self.pidfd_socket)?,
+            configuration,
+            spec,
+            plan,
+            bundle,
+        })
+    }
+
+    fn read_configuration(&self, bundle: &Path) -> Result<Vec<u8>, Error> {
+        let path = match &self.configuration {
+            Some(path) => path.clone(),
+            None => bundle.join("config.json"),
+        };
+        // Room for an ordinary configuration at once: an empty vector is filled in small bites.
+        let mut bytes = Vec::with_capacity(16 << 10);
+        // One byte more than is accepted, so that the length is refused and not cut.
+        let limit = u64::try_from(MAX_BYTES)
+            .unwrap_or(u64::MAX)
+            .saturating_add(1);
+        File::open(&path)
+            .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+            .map_err(|source| self.not_read(&path, source))?;
+        Ok(bytes)
+    }
+
+    fn not_read(&self, path: &Path, source: std::io::Error) -> Error {
+        Error::Path {
+            field: "read the bundle".into(),
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    fn add_environment(&self, spec: &mut Spec) {
+        if self.listen > 0 {
+            spec.process
+                .env
+                .push(format!("LISTEN_FDS={}", self.listen).into());
+            spec.process.env.push("LISTEN_PID=1".into());
+        }
+    }
+
+    /// A terminal has one who takes its master; without a terminal there is nothing to be taken.
+    fn check_terminal(&self, spec: &Spec, mode: Mode) -> Result<(), Error> {
+        let taken = mode == Mode::Foreground;
+        match (spec.process.terminal, &self.console_socket) {
+            (true, None) if !taken => Err(Error::invalid(
+                "process.terminal",
+                "needs --console-socket, where nobody waits in the foreground",
+            )),
+            (true, Some(_)) if taken => Err(Error::invalid(
+                "--console-socket",
+                "is for a container that nobody waits for in the foreground",
+            )),
+            (false, Some(_)) => Err(Error::invalid(
+                "--console-socket",
+                "process.terminal is false: there is no terminal to be sent",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Does everything up to the point where only the program is missing.
+    pub(super) fn make<'plan>(
+        &self,
+        entry: &Entry,
+        draft: &'plan Draft,
+        mode: Mode,
+    ) -> Result<Prepared<'plan>, Error> {
+        let mut record = self.record(draft, mode);
+        entry.keep_configuration(&draft.configuration)?;
+        let cgroup = self.make_cgroup(draft)?;
+        record.cgroup = cgroup.as_ref().map(|cgroup| cgroup.place().to_string());
+        entry.write(&record)?;
+        let mut process = self.launch(entry, draft, mode, cgroup.as_ref())?;
+        let pid = process.pid().as_raw();
+        record.init = Some(Identity::of(pid, process.pidfd())?);
+        if let Some(cgroup) = &cgroup {
+            cgroup::join_legacy(cgroup, pid)?;
+        }
+        entry.write(&record)?;
+        if let Some(wanted) = draft.plan.intel_rdt() {
+            let groups = Resctrl::join(&resctrl::mounted()?, wanted, self.id.as_str(), pid)?;
+            record.resctrl = groups.made;
+            entry.write(&record)?;
+        }
+        let hooks = &draft.spec.hooks;
+        process.prepare(&mut |_| {
+            let state = state_of(&record, Status::Creating);
+            run_hooks("prestart", &hooks.prestart, &state)?;
+            run_hooks("createRuntime", &hooks.create_runtime, &state)
+        })?;
+        if process.pid().as_raw() != pid {
+            // In a pid namespace that was joined it is a child of the first one.
+            record.init = Some(Identity::of(process.pid().as_raw(), process.pidfd())?);
+        }
+        self.hand_over(draft, &record, &mut process)?;
+        record.complete = true;
+        entry.write(&record)?;
+        if let Some(path) = &self.pid_file {
+            write_pid_file(path, process.pid().as_raw())?;
+        }
+        Ok(Prepared {
+            process,
+            cgroup,
+            record,
+        })
+    }
+
+    fn launch<'plan>(
+        &self,
+        entry: &Entry,
+        draft: &'plan Draft,
+        mode: Mode,
+        cgroup: Option<&Cgroup>,
+    ) -> Result<Process<'plan>, Error> {
+        if self.manager.is_some() {
+            entry.make_directory(notify::DIRECTORY)?;
+        }
+        let fifo = (mode == Mode::Created).then(|| entry.make_fifo());
+        let fifo = fifo.transpose()?;
+        let inherited = fifo.iter().chain(&self.inherited);
+        let surroundings = Surroundings {
+            descriptors: inherited.map(AsFd::as_fd).collect(),
+            cgroup: cgroup.and_then(Cgroup::unified),
+        };
+        Process::launch(&draft.plan, &surroundings)
+    }
+
+    /// An ordinary user to whom nothing is delegated has a container without a cgroup, unless one
+    /// or a limit was asked for.
+    fn make_cgroup(&self, draft: &Draft) -> Result<Option<Cgroup>, Error> {
+        let path = draft.spec.linux.cgroups_path.as_deref();
+        let resources = draft.plan.resources();
+        match cgroup::make(path, &self.id, resources) {
+            Ok(cgroup) => Ok(Some(cgroup)),
+            Err(error)
+                if path.is_none()
+                    && *resources == Resources::default()
+                    && !draft.plan.host().privileged =>
+            {
+                log::debug!("no cgroup: {error}");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives to others what they wait for.
+    fn hand_over(
+        &self,
+        draft: &Draft,
+        record: &Record,
+        process: &mut Process<'_>,
+    ) -> Result<(), Error> {
+        if let Some(to) = draft.plan.listener()
+            && let Some(listener) = process.take_listener()
+        {
+            let (version, pid) = (&record.oci_version, process.pid().as_raw());
+            let state = state_of(record, Status::Creating);
+            listener::send(to, listener.as_fd(), version, pid, &state)?;
+        }
+        if let Some(receiver) = &draft.console
+            && let Some(master) = process.take_console()
+        {
+            receiver.send(master.as_fd(), "/dev/ptmx")?;
+        }
+        if let Some(receiver) = &draft.pidfd {
+            receiver.send(process.pidfd(), "pidfd")?;
+        }
+        Ok(())
+    }
+
+    fn record(&self, draft: &Draft, mode: Mode) -> Record {
+        let spec = &draft.spec;
+        let annotations = spec.annotations.iter();
+        Record {
+            version: VERSION,
+            id: self.id.to_string(),
+            oci_version: spec.oci_version.clone(),
+            bundle: draft.bundle.clone(),
+            rootfs: draft.bundle.join(&spec.root.path),
+            annotations: annotations
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
+            created: timestamp(SystemTime::now()),
+            owner: rustix::process::geteuid().as_raw(),
+            complete: false,
+            init: None,
+            cgroup: None,
+            resctrl: Vec::new(),
+            manager: self.manager.clone(),
+            new_keyring: self.new_keyring,
+            own_pid_namespace: spec.linux.makes(Namespace::Pid),
+            poststart_hooks: !spec.hooks.poststart.is_empty(),
+            poststop_hooks: !spec.hooks.poststop.is_empty(),
+            late: match mode {
+                Mode::Created => draft.plan.late_steps(),
+                Mode::Detached | Mode::Foreground => Default::default(),
+            },
+        }
+    }
+
+    /// Leaves nothing of a container that could not be made; what was first wrong is the error.
+    pub(super) fn undo(&self, entry: &Entry, lock: Lock, draft: &Draft, error: Error) -> Error {
+        if let Some(path) = &self.pid_file {
+            // It may not have been written yet.
+            let _ = std::fs::remove_file(path);
+        }
+        let groups = entry.read().map(|record| record.resctrl);
+        let groups = groups.map_or(Ok(()), |made| Resctrl { made }.remove());
+        if let Err(unclean) = groups.and_then(|()| entry.remove()) {
+            log::warn!("clean up after an error: {unclean}");
+        }
+        drop(lock);
+        if error.is_of_hook() {
+            let record = self.record(draft, Mode::Detached);
+            super::delete::poststop(
+                &draft.spec.hooks.poststop,
+                &state_of(&record, Status::Stopped),
+            );
+        }
+        error
+    }
+}
