@@ -124,9 +124,9 @@ pub(super) fn beside_running(world: &World, rounds: usize) -> Result<Vec<Beside>
             Ok(())
         });
     for id in &ids {
-        on(&["kill", id, "KILL"]).run()?;
+        // It waits for the end of this one, whichever orphan is reaped first.
+        on(&["delete", "--force", id]).run()?;
         reap(1)?;
-        on(&["delete", id]).run()?;
     }
     outcome.map(|()| all)
 }
