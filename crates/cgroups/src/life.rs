@@ -178,6 +178,12 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Has it stay when this is dropped; [`remove`](Self::remove) still removes it.
+    pub fn kept(mut self) -> Self {
+        self.removed_on_drop = false;
+        self
+    }
+
     /// Removes it with its children, and what was made above it if nothing else is there. A cgroup
     /// is busy for a moment after its last process has ended: that is waited for.
     ///

@@ -123,16 +123,20 @@ pub(crate) fn make_node(
         Err(Errno::EEXIST) => false,
         other => other.map(|()| true)?,
     };
-    let node = sys::openat(parent.0, name, sys::O_PATH | sys::O_NOFOLLOW)?;
-    let stat = sys::stat(node.0)?;
+    let stat = sys::stat_name(parent.0, name)?;
     if stat.mode & S_IFMT != mode & S_IFMT || stat.device != device {
         return Err(Errno::EEXIST);
     }
-    if made {
-        sys::chown(node.0, uid, gid)
-    } else {
-        Ok(())
+    if !made || (stat.uid, stat.gid) == (uid, gid) {
+        return Ok(());
     }
+    let node = sys::openat(parent.0, name, sys::O_PATH | sys::O_NOFOLLOW)?;
+    // Looked at again: what is given away is what was made.
+    let node_stat = sys::stat(node.0)?;
+    if node_stat.inode != stat.inode || node_stat.device != device {
+        return Err(Errno::EEXIST);
+    }
+    sys::chown(node.0, uid, gid)
 }
 
 fn open_directory(root: i32, path: &CStr) -> Result<Fd, Errno> {

@@ -4,8 +4,8 @@ use core::ffi::CStr;
 use core::mem::{MaybeUninit, size_of};
 
 use super::{
-    AT_EMPTY_PATH, AT_FDCWD, Fd, O_CLOEXEC, address, address_mut, call, common_nr, fd, new_fd, nr,
-    text,
+    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, Fd, O_CLOEXEC, address, address_mut, call,
+    common_nr, fd, new_fd, nr, text,
 };
 use crate::errno::Errno;
 
@@ -102,12 +102,21 @@ pub(super) struct Statx {
 }
 
 pub(crate) fn stat(number: i32) -> Result<Stat, Errno> {
+    stat_at(number, c"", AT_EMPTY_PATH)
+}
+
+/// What a name in an open directory is; a symbolic link is not followed.
+pub(crate) fn stat_name(directory: i32, name: &CStr) -> Result<Stat, Errno> {
+    stat_at(directory, name, AT_SYMLINK_NOFOLLOW)
+}
+
+fn stat_at(number: i32, name: &CStr, flags: u32) -> Result<Stat, Errno> {
     const STATX_BASIC_STATS: usize = 0x7ff;
     let mut stat = MaybeUninit::<Statx>::zeroed();
     let args = [
         fd(number),
-        text(c""),
-        AT_EMPTY_PATH as usize,
+        text(name),
+        flags as usize,
         STATX_BASIC_STATS,
         address_mut(&mut stat),
     ];

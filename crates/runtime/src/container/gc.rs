@@ -65,6 +65,7 @@ fn collect(root: &StateRoot, id: &Id) -> Result<bool, Error> {
                 entry,
                 record,
                 child: None,
+                cgroup: None,
             };
             container.destroy().map(|()| true)
         }

@@ -102,7 +102,8 @@ impl Creation {
             Some(path) => path.clone(),
             None => bundle.join("config.json"),
         };
-        let mut bytes = Vec::new();
+        // Room for an ordinary configuration at once: an empty vector is filled in small bites.
+        let mut bytes = Vec::with_capacity(16 << 10);
         // One byte more than is accepted, so that the length is refused and not cut.
         let limit = u64::try_from(MAX_BYTES)
             .unwrap_or(u64::MAX)

@@ -10,6 +10,7 @@ mod start;
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use crabcan_cgroups::Cgroup;
 use crabcan_ns::{Child, ExitStatus};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -33,6 +34,8 @@ pub struct Container {
     record: Record,
     /// Its first process, when this program has made it and is to reap it.
     child: Option<Child>,
+    /// Its cgroup, when this program has made it and not let go of it.
+    cgroup: Option<Cgroup>,
 }
 
 impl Container {
@@ -48,6 +51,7 @@ impl Container {
             entry,
             record,
             child: None,
+            cgroup: None,
         })
     }
 

@@ -215,7 +215,8 @@ impl Entry {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = openat(&self.directory, name, flags, Mode::empty())
             .map_err(|errno| self.failed("open", name, errno))?;
-        let mut bytes = Vec::new();
+        // Room for an ordinary record at once: an empty vector would be filled in small bites.
+        let mut bytes = Vec::with_capacity(4096);
         File::from(file)
             .take(MAX_BYTES)
             .read_to_end(&mut bytes)
