@@ -22,12 +22,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut spec = Spec::from_json(text.as_bytes())?;
     spec.extension.bundle = Some(std::env::temp_dir());
     let sandbox = || Sandbox::new("/bin/true").plan();
-    show("look at the host", || Ok(drop(Host::current()?)))?;
+    show("look at the host", || Ok(Host::current().map(drop)?))?;
     show("read config.json", || {
-        Ok(drop(Spec::from_json(black_box(text.as_bytes()))?))
+        Ok(Spec::from_json(black_box(text.as_bytes())).map(drop)?)
     })?;
-    show("plan it", || Ok(drop(Plan::new(black_box(&spec), &host)?)))?;
-    show("plan a sandbox, with its filter", || Ok(drop(sandbox()?)))
+    show("plan it", || {
+        Ok(Plan::new(black_box(&spec), &host).map(drop)?)
+    })?;
+    show("plan a sandbox, with its filter", || {
+        Ok(sandbox().map(drop)?)
+    })
 }
 
 /// Prints the median of many rounds, and the quickest.
