@@ -56,10 +56,10 @@ fn addresses(told: &str) -> Vec<String> {
     let lines = told.lines().filter(|line| line.contains(" inet"));
     let words = lines.map(|line| {
         let words = line.split_whitespace().skip(2);
-        let words = words.take_while(|word| *word != "\\");
-        // IPv4 ones have a label, which is the device's name.
+        let words = words.take_while(|word| *word != "valid_lft");
+        // IPv4 ones have a label, which is the device's name, and all have a line of their own.
         words
-            .filter(|word| !word.starts_with("eth") && !word.starts_with("lan"))
+            .filter(|word| *word != "\\" && !word.starts_with("eth") && !word.starts_with("lan"))
             .collect::<Vec<_>>()
             .join(" ")
     });
@@ -106,7 +106,7 @@ fn a_device_keeps_its_lasting_addresses_and_is_up() {
     );
     let expected = [
         "inet 10.9.8.7/24 brd 10.9.8.255 scope global",
-        "inet 10.1.0.1 metric 5 peer 10.1.0.2/32 scope global",
+        "inet 10.1.0.1 peer 10.1.0.2/32 metric 5 scope global",
         "inet 10.9.8.8/24 scope global secondary",
         "inet6 fd00::7/64 scope global nodad",
     ];
@@ -141,19 +141,19 @@ fn an_error_leaves_the_devices_as_they_were() {
     for (devices, expected) in [
         (
             json!({"eth1": {}, "not-there": {}}),
-            "linux.netDevices.not-there: find it: No such device (os error 19)",
+            "linux.netDevices.not-there: find it: No such device (ENODEV)",
         ),
         (
             json!({"eth1": {"name": "lo"}}),
-            "linux.netDevices.eth1: name it \"lo\" in the container: File exists (os error 17)",
+            "linux.netDevices.eth1: name it \"lo\" in the container: File exists (EEXIST)",
         ),
         (
             json!({"eth1": {"name": "a"}, "eth2": {"name": "a"}}),
-            "linux.netDevices.eth2: name it \"a\" in the container: File exists (os error 17)",
+            "linux.netDevices.eth2: name it \"a\" in the container: File exists (EEXIST)",
         ),
         (
             json!({"eth1": {}, "lo": {"name": "lo2"}}),
-            "linux.netDevices.lo: move it into the container: Invalid argument (os error 22)",
+            "linux.netDevices.lo: move it into the container: Invalid argument (EINVAL)",
         ),
         (
             json!({"eth1": {"name": "a/b"}}),

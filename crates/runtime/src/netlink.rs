@@ -359,7 +359,8 @@ fn word(bytes: &[u8]) -> Result<([u8; 4], &[u8]), Errno> {
 fn verdict(body: &[u8]) -> Result<(), Errno> {
     match i32::from_ne_bytes(word(body)?.0) {
         0 => Ok(()),
-        error => Err(Errno::from_raw_os_error(error.wrapping_neg())),
+        error @ -4095..0 => Err(Errno::from_raw_os_error(-error)),
+        _ => Err(Errno::BADMSG),
     }
 }
 

@@ -89,6 +89,9 @@ fn lengths_that_do_not_fit_are_noticed() {
 fn an_answer_ends_with_a_verdict() {
     assert_eq!(verdict(&0i32.to_ne_bytes()), Ok(()));
     assert_eq!(verdict(&(-19i32).to_ne_bytes()), Err(Errno::NODEV));
+    for none in [1, -4096, i32::MIN] {
+        assert_eq!(verdict(&none.to_ne_bytes()), Err(Errno::BADMSG), "{none}");
+    }
     assert_eq!(verdict(&[0, 0]), Err(Errno::BADMSG));
 }
 
