@@ -211,3 +211,42 @@ fn devices_are_not_moved_to_where_they_are() {
     );
     is_untouched(&before);
 }
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_container_in_a_pod_or_with_ids_of_its_own_gets_devices_too() {
+    let _leaks = Leaks::watch();
+    network();
+    let mut pod = Bundle::new("netdev-pod", "exec sleep 60");
+    let map = json!([{"containerID": 0, "hostID": 0, "size": 65536}]);
+    pod.config["linux"]["uidMappings"] = map.clone();
+    pod.config["linux"]["gidMappings"] = map;
+    let kinds = pod.config["linux"]["namespaces"].as_array_mut().unwrap();
+    kinds.push(json!({"type": "user"}));
+    pod.config["linux"]["netDevices"] = json!({"eth1": {"name": "lan0"}});
+    pod.leave("run --detach pod").success();
+    let pid = pod.state("pod")["pid"].as_i64().unwrap();
+
+    // Here init goes on in a child, since it joins a pid namespace.
+    let mut member = Bundle::new("netdev-member", "cut -d: -f1 -s /proc/net/dev");
+    let kinds = member.config["linux"]["namespaces"].as_array_mut().unwrap();
+    for kind in kinds {
+        let name = match kind["type"].as_str().unwrap() {
+            "network" => "net",
+            "pid" => "pid",
+            _ => continue,
+        };
+        kind["path"] = json!(format!("/proc/{pid}/ns/{name}"));
+    }
+    member.config["linux"]["netDevices"] = json!({"eth2": {"name": "lan0"}});
+    let outcome = member.run("run c");
+    assert!(outcome.stderr.contains("(EEXIST)"), "{outcome:?}");
+    assert!(ip("link show dev eth2").0);
+    member.config["linux"]["netDevices"] = json!({"eth2": {"name": "lan1"}});
+    let told = member.run("run c").success();
+    let names: Vec<&str> = told.split_whitespace().collect();
+    assert!(names.contains(&"lan0") && names.contains(&"lan1"), "{told}");
+    // The member has ended, and its device stays where it was given to.
+    assert!(!ip("link show dev eth2").0);
+    pod.run("delete --force pod").success();
+}
