@@ -3,7 +3,7 @@
 mod compose;
 mod late;
 
-pub(crate) use compose::{memory_words, resources};
+pub(crate) use compose::{memory_words, resources, tmpfs_options};
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -22,7 +22,7 @@ use crabcan_seccomp::json::Listener;
 use crate::ids::IdRange;
 use crate::limits::{Limits, Unenforced};
 use crate::net_devices::NetDevice;
-use crate::spec::{self, IntelRdt, Spec};
+use crate::spec::{self, Descriptor, IntelRdt, Spec};
 use crate::{Error, Host};
 
 pub(crate) use late::LateSteps;
@@ -77,6 +77,8 @@ pub(crate) enum Provision {
     Container,
     /// A mount.
     Mount(MountToSend),
+    /// A descriptor of the caller's, to be read.
+    Descriptor(Descriptor),
 }
 
 /// A mount that the parent makes, since the container's own ids could not, and sends to init.
