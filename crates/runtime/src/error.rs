@@ -315,6 +315,18 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// A network device can't be given to the container.
+    #[error("linux.netDevices.{device}: {doing}")]
+    NetDevice {
+        /// Its name in the runtime's network namespace.
+        device: String,
+        /// What was being done.
+        doing: String,
+        /// The kernel's answer. ENODEV: there is none. EEXIST: the container has one of the new name.
+        /// EINVAL: it can't be moved, as the loopback device. EPERM: without CAP_NET_ADMIN over both
+        /// network namespaces.
+        source: io::Error,
+    },
     /// The pid file can't be written.
     #[error("write the pid file {}", .path.display())]
     PidFile {

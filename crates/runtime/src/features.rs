@@ -251,7 +251,7 @@ fn linux(host: &Host) -> Linux {
         },
         memory_policy: MemoryPolicy { modes, flags },
         mount_extensions: MountExtensions { idmap: yes() },
-        net_devices: Enabled { enabled: false },
+        net_devices: yes(),
     }
 }
 
@@ -329,7 +329,7 @@ mod tests {
         assert_eq!(at("/linux/memoryPolicy/modes").as_array().unwrap().len(), 7);
         assert_eq!(at("/linux/mountExtensions/idmap/enabled"), true);
         assert_eq!(at("/linux/intelRdt/monitoring"), true);
-        assert_eq!(at("/linux/netDevices/enabled"), false);
+        assert_eq!(at("/linux/netDevices/enabled"), true);
     }
 
     #[test]

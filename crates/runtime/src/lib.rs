@@ -80,6 +80,8 @@ mod inherited;
 mod launch;
 mod limits;
 pub mod listener;
+mod net_devices;
+mod netlink;
 mod notify;
 mod plan;
 mod process;

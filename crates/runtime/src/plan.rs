@@ -21,6 +21,7 @@ use crabcan_seccomp::json::Listener;
 
 use crate::ids::IdRange;
 use crate::limits::{Limits, Unenforced};
+use crate::net_devices::NetDevice;
 use crate::spec::{self, Descriptor, IntelRdt, Spec};
 use crate::{Error, Host};
 
@@ -43,6 +44,7 @@ pub struct Plan {
     resources: Resources,
     intel_rdt: Option<IntelRdt>,
     changed: Vec<(Namespace, &'static str)>,
+    net_devices: Vec<NetDevice>,
     warnings: Vec<String>,
     /// Whether system calls are filtered, and who answers for those that ask.
     filtered: bool,
@@ -237,6 +239,7 @@ impl Plan {
             resources: Resources::default(),
             intel_rdt: None,
             changed: Vec::new(),
+            net_devices: Vec::new(),
             warnings: Vec::new(),
             fault: None,
             container: None,
@@ -258,6 +261,11 @@ impl Plan {
     /// The kinds of namespaces whose names or settings are changed, and by which property.
     pub(crate) fn changed(&self) -> &[(Namespace, &'static str)] {
         &self.changed
+    }
+
+    /// The network devices that become the container's.
+    pub(crate) fn net_devices(&self) -> &[NetDevice] {
+        &self.net_devices
     }
 
     /// What the parent hands to init, in the order in which init takes it.

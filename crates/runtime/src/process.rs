@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 
 use crate::launch::{self, Surroundings};
 use crate::limits::{self, Limits, Unenforced};
+use crate::net_devices::NetDevices;
 use crate::protocol::{Heard, Protocol};
 use crate::{Error, Plan, provide};
 
@@ -25,6 +26,8 @@ pub struct Process<'plan> {
     child: Child,
     /// After the child, so that it is dropped when nothing is in it any more.
     cgroup: Option<Cgroup>,
+    /// After the child too: they come back when it is gone.
+    net_devices: NetDevices,
     unenforced: Vec<Unenforced>,
     events: Events,
     protocol: Protocol,
@@ -83,6 +86,7 @@ impl<'plan> Process<'plan> {
             plan,
             child: process,
             cgroup: None,
+            net_devices: NetDevices::default(),
             unenforced: Vec::new(),
             events: Events::default(),
             protocol: Protocol::new(parent),
@@ -133,9 +137,9 @@ impl<'plan> Process<'plan> {
             return Err(Error::StartedBefore);
         }
         let started = self.execute();
-        if started.is_err()
-            && let Err(error) = self.kill()
-        {
+        if started.is_ok() {
+            self.net_devices.keep();
+        } else if let Err(error) = self.kill() {
             log::warn!("end what could not be started: {error}");
         }
         started
@@ -203,7 +207,8 @@ impl<'plan> Process<'plan> {
     }
 
     /// Lets the process live on when this is dropped, and everything in it.
-    pub(crate) fn let_go(self) -> Child {
+    pub(crate) fn let_go(mut self) -> Child {
+        self.net_devices.keep();
         self.child
     }
 
@@ -215,8 +220,8 @@ impl<'plan> Process<'plan> {
         })
     }
 
-    /// Writes the id maps, lets init go on, sends what it waits for, runs the hooks when it asks
-    /// for that, and hears that it is ready.
+    /// Writes the id maps, lets init go on, sends what it waits for, gives network devices and runs
+    /// the hooks when it asks for that, and hears that it is ready.
     pub(crate) fn prepare(
         &mut self,
         hooks: &mut dyn FnMut(Pid) -> Result<(), Error>,
@@ -229,13 +234,18 @@ impl<'plan> Process<'plan> {
         }
         // The child that goes on may be ready before init has told of it.
         let (mut ready, mut forked) = (false, !self.plan.forks());
+        let mut hooks_due = false;
         while !(ready && forked) {
+            // Only who goes on is sure to be in the container's namespaces, and to stay.
+            if hooks_due && forked {
+                hooks_due = false;
+                self.net_devices = NetDevices::give(self.plan.net_devices(), self.child.pidfd())?;
+                hooks(self.pid())?;
+                self.proceed()?;
+            }
             match self.protocol.hear(DOING)? {
                 Heard::Message(Message::Ready) if !ready => ready = true,
-                Heard::Message(Message::Hooks) => {
-                    hooks(self.pid())?;
-                    self.proceed()?;
-                }
+                Heard::Message(Message::Hooks) if !hooks_due => hooks_due = true,
                 Heard::Forked(pidfd) if !forked => {
                     forked = true;
                     self.go_on_in(pidfd)?;

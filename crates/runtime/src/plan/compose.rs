@@ -11,6 +11,7 @@ mod isolation;
 mod list;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod operations;
 mod process;
 mod program;
@@ -36,6 +37,7 @@ use self::program::strings;
 pub(crate) use self::resources::resources;
 pub(crate) use self::schedule::memory_words;
 use super::{IdMapping, IdMaps, MountToSend, Plan, Provision};
+use crate::net_devices::NetDevice;
 use crate::spec::Spec;
 use crate::{Error, Host};
 
@@ -59,16 +61,14 @@ struct Composer<'a> {
     warnings: Vec<String>,
     /// The kinds of namespaces whose names or settings are changed, and by which property.
     changed: Vec<(Namespace, &'static str)>,
+    net_devices: Vec<NetDevice>,
 }
 
 pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     let mut composer = Composer::new(spec, host)?;
     refuse_other_platforms(spec)?;
     hooks::check(spec)?;
-    if !spec.linux.net_devices.is_empty() {
-        // An error until it is done, and `features` says the same.
-        return Err(Error::invalid("linux.netDevices", "is not supported"));
-    }
+    composer.net_devices()?;
     if let Some(wanted) = &spec.linux.intel_rdt {
         rdt::check(wanted)?;
     }
@@ -125,6 +125,7 @@ impl<'a> Composer<'a> {
             forks: false,
             warnings: Vec::new(),
             changed: Vec::new(),
+            net_devices: Vec::new(),
         })
     }
 
@@ -144,6 +145,7 @@ impl<'a> Composer<'a> {
             resources,
             intel_rdt: spec.linux.intel_rdt.clone(),
             changed: self.changed,
+            net_devices: self.net_devices,
             warnings: self.warnings,
             filtered: self.filter.is_some(),
             listener: self.filter.and_then(|filter| filter.listener),

@@ -33,7 +33,9 @@ impl Composer<'_> {
     /// The parent's hooks when all is mounted, then those of the host's programs that init runs.
     pub(super) fn hooks_before_pivot(&mut self) -> Result<(), Error> {
         let hooks = &self.spec.hooks;
-        if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
+        let waits = !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty();
+        // Network devices are given to the container at the same time, before the hooks.
+        if waits || !self.net_devices.is_empty() {
             self.push(&Step::RuntimeHooks {})?;
         }
         self.hooks("createContainer", &hooks.create_container, "creating")

@@ -311,15 +311,84 @@ fn what_is_for_other_platforms_is_refused() {
             (spec.zos, spec.freebsd) = (foreign.zos, foreign.freebsd);
         });
     }
-    refused("linux.netDevices", |spec| {
-        let device = crate::spec::NetDevice::default();
-        spec.linux.net_devices = [("eth0", device)].into_iter().collect();
-    });
     refused("linux.intelRdt.closID", |spec| {
         spec.linux.intel_rdt = Some(IntelRdt {
             clos_id: Some("..".into()),
             ..IntelRdt::default()
         });
+    });
+}
+
+fn with_device(spec: &mut Spec, device: &str, name: Option<&str>) {
+    let wanted = crate::spec::NetDevice {
+        name: name.map(str::to_owned),
+    };
+    spec.linux.net_devices = [(device, wanted)].into_iter().collect();
+}
+
+#[test]
+fn network_devices_are_given_when_init_waits_for_the_parent() {
+    let mut spec = rootful();
+    assert!(!names(&spec, true).contains(&"RuntimeHooks"));
+    for (name, becomes) in [
+        (None, "eth0"),
+        (Some(""), "eth0"),
+        (Some("lan%d"), "lan%d"),
+        (Some("fifteen-letters"), "fifteen-letters"),
+    ] {
+        with_device(&mut spec, "eth0", name);
+        let plan = plan(&spec, true);
+        let [device] = plan.net_devices() else {
+            panic!("{:?}", plan.net_devices());
+        };
+        assert_eq!(
+            (device.name.as_str(), device.becomes.as_str()),
+            ("eth0", becomes)
+        );
+        assert!(
+            plan.changed()
+                .contains(&(Namespace::Network, "linux.netDevices"))
+        );
+    }
+    in_order(&spec, true, &["RuntimeHooks", "Pivot"]);
+}
+
+#[test]
+fn what_is_wrong_with_network_devices_is_named() {
+    for name in [
+        "sixteen-letters.",
+        "a/b",
+        "a b",
+        ".",
+        "a:1",
+        "%s",
+        "a%",
+        "%d%d",
+        "a\u{b}b",
+    ] {
+        refused_of(rootful(), true, "linux.netDevices.eth0.name", |spec| {
+            with_device(spec, "eth0", Some(name));
+        });
+    }
+    for device in ["sixteen-letters.", "a/b", "..", ""] {
+        refused_of(
+            rootful(),
+            true,
+            &format!("linux.netDevices.{device}"),
+            |spec| {
+                with_device(spec, device, None);
+            },
+        );
+    }
+    // The devices would be moved to where they are.
+    refused_of(rootful(), true, "linux.netDevices.eth0", |spec| {
+        with_device(spec, "eth0", None);
+        let namespaces = &mut spec.linux.namespaces;
+        namespaces.retain(|request| request.namespace() != Some(Namespace::Network));
+    });
+    // An ordinary user has no rights over the devices of the host.
+    refused("linux.netDevices.eth0", |spec| {
+        with_device(spec, "eth0", None)
     });
 }
 
