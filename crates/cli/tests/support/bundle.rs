@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{Outcome, TempDir, crabcan, run};
+use super::{Outcome, TempDir, crabcan, is_root, run};
 
 /// A bundle and the containers that are made from it; both are gone when it is dropped.
 pub(crate) struct Bundle {
@@ -44,7 +44,7 @@ impl Bundle {
         }
         let kinds = ["pid", "ipc", "uts", "mount", "network"];
         let namespaces: Vec<Value> = kinds.iter().map(|kind| json!({"type": kind})).collect();
-        let config = json!({
+        let mut config = json!({
             "ociVersion": "1.2.0",
             "process": {
                 "terminal": false,
@@ -60,6 +60,11 @@ impl Bundle {
             "annotations": {"org.example.key": "value"},
             "linux": {"namespaces": namespaces},
         });
+        if is_root() {
+            // A place made of the id alone would be that of another test program as well.
+            let place = format!("/crabcan-test-{}-{name}", std::process::id());
+            config["linux"]["cgroupsPath"] = json!(place);
+        }
         let before = vec![
             "--root".to_owned(),
             directory.path().join("state").display().to_string(),

@@ -342,18 +342,18 @@ fn parse_stat(pid: i32, stat: &str) -> Option<Process> {
     })
 }
 
-/// What crabcan may have made in the temporary directories; a test's own see to themselves.
+/// What crabcan may have made in the temporary directories; those of tests, of this program and of
+/// others that run meanwhile, see to themselves.
 fn temporary_entries() -> BTreeSet<PathBuf> {
     let places = [Path::new("/tmp"), Path::new("/var/tmp")];
     let temporary = std::env::temp_dir();
     let places = places.into_iter().chain([temporary.as_path()]);
     let entries = places.filter_map(|place| fs::read_dir(place).ok());
-    let own = format!("{PREFIX}{}-", std::process::id());
     let paths = entries.flatten().flatten().map(|entry| entry.path());
     paths
         .filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.contains("crabcan") && !name.starts_with(&own)
+            name.contains("crabcan") && !name.starts_with(PREFIX)
         })
         .collect()
 }
