@@ -207,6 +207,13 @@ impl Creation {
     fn make_cgroup(&self, draft: &Draft) -> Result<Option<Cgroup>, Error> {
         let path = draft.spec.linux.cgroups_path.as_deref();
         let resources = draft.plan.resources();
+        if !self.own_cgroup {
+            if *resources == Resources::default() {
+                return Ok(None);
+            }
+            let reason = "limits need a cgroup, and --cgroup-manager is disabled";
+            return Err(Error::invalid("linux.resources", reason));
+        }
         match cgroup::make(path, &self.id, resources) {
             Ok(cgroup) => Ok(Some(cgroup)),
             Err(error)
