@@ -172,10 +172,14 @@ fn peak_memory(stack: *const usize, program: &CStr) {
     let mut digits = [b'\n'; 21];
     let mut rest = usage[MAXRSS];
     let mut first = 20;
-    while rest > 0 {
+    // So little that the kernel has not counted it yet is zero, and a number as well.
+    loop {
         first -= 1;
         digits[first] = b'0' + (rest % 10) as u8;
         rest /= 10;
+        if rest == 0 {
+            break;
+        }
     }
     must(nr::WRITE, [1, address(&digits[first..]), 21 - first]);
 }

@@ -20,6 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::Uid;
 
 use self::cases::{CASES, Contestant};
@@ -164,6 +165,7 @@ fn runtimes(crabcan: PathBuf, with: &[(String, PathBuf)]) -> Vec<Runtime> {
     let mut all = vec![Runtime {
         name: "crabcan".into(),
         program: crabcan,
+        options: Vec::new(),
     }];
     for name in ["crun", "runc"] {
         let program = ["/usr/bin", "/usr/sbin"].map(|directory| Path::new(directory).join(name));
@@ -171,6 +173,7 @@ fn runtimes(crabcan: PathBuf, with: &[(String, PathBuf)]) -> Vec<Runtime> {
             Some(program) => all.push(Runtime {
                 name: name.into(),
                 program,
+                options: options_of(name),
             }),
             None => println!("note: no {name} here (package {name})"),
         }
@@ -178,9 +181,22 @@ fn runtimes(crabcan: PathBuf, with: &[(String, PathBuf)]) -> Vec<Runtime> {
     let named = with.iter().map(|(name, program)| Runtime {
         name: name.clone(),
         program: program.clone(),
+        options: options_of(name),
     });
     all.extend(named);
     all
+}
+
+/// crun raises `RLIMIT_MEMLOCK` before it loads a device program, and fails where it may not: then it
+/// is measured without any cgroup, which is less than the others do.
+fn options_of(name: &str) -> Vec<String> {
+    let unlimited = getrlimit(Resource::RLIMIT_MEMLOCK)
+        .is_ok_and(|(_, hard)| hard == nix::sys::resource::RLIM_INFINITY);
+    if unlimited || !name.starts_with("crun") {
+        return Vec::new();
+    }
+    println!("note: {name} may not raise RLIMIT_MEMLOCK here: it is measured without a cgroup");
+    vec!["--cgroup-manager=disabled".to_owned()]
 }
 
 /// Static with musl where that target is installed: that is what a release is. All that tunes it

@@ -114,6 +114,14 @@ pub(crate) fn build_tests() -> Result<Vec<Artifact>> {
     Ok(built)
 }
 
+/// The test programs of one package.
+pub(crate) fn build_tests_of(package: &str) -> Result<Vec<Artifact>> {
+    let mut built = build(&["test", "-p", package, "--no-run"], None)?;
+    built.retain(|made| made.test);
+    ensure!(!built.is_empty(), "cargo built no test programs");
+    Ok(built)
+}
+
 /// Reads cargo's messages. A quotation mark inside a JSON string is escaped, so the pattern
 /// `"key":"` cannot stand inside a value, and the few fields needed are found without a parser.
 fn artifacts(messages: &str) -> Vec<Artifact> {

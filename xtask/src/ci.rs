@@ -58,6 +58,7 @@ pub(crate) fn ci(all: bool) -> Result<()> {
     parts.run("fuzz", fuzz::brief);
     if suites {
         parts.run("suites that need packages", external::suites);
+        parts.run("test-security", || test::test_hardening("security", &[]));
     }
     if clients_are_here {
         parts.run("test-clients", || clients::test_clients(&[]));

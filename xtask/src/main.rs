@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask ci | test | test-root | test-vm | test-clients | fuzz | tidy | bench`.
+//! The project's own tasks: `cargo xtask TASK`, as `USAGE` lists them.
 //!
 //! Each task prints one `==>` line for each of its parts, with the time the part took.
 //! `docs/CONTRIBUTING.md` says what each of them is for.
@@ -38,6 +38,10 @@ usage: cargo xtask TASK
   test-clients [--runtime PROGRAM] [--cgroups v1] --exec SCRIPT
                         a script where they run, as root
   test-clients --errors the error texts of crabcan, runc and crun, into docs/engines.md
+  test-security [--full] [ARGS…]
+                        known holes of container runtimes, tried by real attackers, as root
+  test-faults [--full] [ARGS…]
+                        kills, failing system calls and races, each followed by a look for leaks
   fuzz [TARGET] [--seconds N] [--seed S]
                         the fuzz targets, each for N seconds (60)
   test-vm [--plain | --systemd] [--full] [ARGS…]
@@ -77,6 +81,8 @@ fn dispatch(args: &[String]) -> Result<()> {
         (vm::GUEST, rest) => vm::guest(rest),
         ("test-clients", rest) => clients::test_clients(rest),
         (clients::INSIDE, rest) => clients::inside(rest),
+        ("test-security", rest) => test::test_hardening("security", rest),
+        ("test-faults", rest) => test::test_hardening("faults", rest),
         ("tidy", []) => tidy::tidy(),
         ("fuzz", rest) => fuzz::fuzz(rest),
         ("bench", rest) => bench::bench(rest),

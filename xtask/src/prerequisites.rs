@@ -10,7 +10,7 @@ use crate::vm::Kernel;
 
 /// The line that installs everything; it also stands in README.md and `.ci/run` (tidy compares).
 pub(crate) const APT_LINE: &str = "apt-get install -y --no-install-recommends busybox-static \
-    bubblewrap sudo libseccomp2 golang-github-containers-common qemu-system-x86 \
+    bubblewrap sudo strace libseccomp2 golang-github-containers-common qemu-system-x86 \
     qemu-system-common linux-image-cloud-amd64 e2fsprogs systemd libpam-systemd dbus \
     dbus-user-session passwd podman buildah containerd docker.io uidmap tini iproute2";
 
@@ -28,6 +28,7 @@ pub(crate) const SUITES: &[Prerequisite] = &[
     program("busybox", "busybox-static", static_program),
     program("bwrap", "bubblewrap", any_program),
     program("sudo", "sudo", any_program),
+    program("strace", "strace", any_program),
     program("libseccomp.so.2", "libseccomp2", any_program),
     program(
         "containers/seccomp.json",

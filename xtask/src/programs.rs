@@ -1,5 +1,6 @@
 //! Running test programs: what they print goes on at once, what they count is added up.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -84,6 +85,8 @@ pub(crate) struct Outcome {
     /// Why it counts as failed: it could not be started, failed, ran too long, printed no closing
     /// line, or left a process that still holds its standard output.
     pub(crate) fault: Option<String>,
+    /// The sums of the lines `figure: NUMBER WHAT`, by what.
+    pub(crate) figures: BTreeMap<String, u64>,
 }
 
 /// A program that has ended.
@@ -131,7 +134,11 @@ fn outcome(ended: &Ended) -> Outcome {
         let none = "no closing line `test result: …`: did it run a test?";
         (counts.programs == 0).then(|| none.to_owned())
     });
-    Outcome { counts, fault }
+    Outcome {
+        counts,
+        fault,
+        figures: figures(&ended.output),
+    }
 }
 
 fn watch_to(
@@ -204,6 +211,21 @@ fn counts(output: &str) -> Counts {
     sum
 }
 
+/// Adds up the lines `figure: 500 races`.
+fn figures(output: &str) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for line in output.lines() {
+        let words = line.strip_prefix("figure: ");
+        let Some((number, what)) = words.and_then(|words| words.split_once(' ')) else {
+            continue;
+        };
+        if let Ok(number) = number.parse::<u64>() {
+            *sums.entry(what.to_owned()).or_default() += number;
+        }
+    }
+    sums
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -231,6 +253,13 @@ mod tests {
             ignored: 2,
         };
         assert_eq!(counts(&two), sum);
+    }
+
+    #[test]
+    fn figures_are_added_up_by_their_names() {
+        let sums = figures("figure: 3 races\nx\nfigure: 4 races\nfigure: 1 fault\nfigure: x y\n");
+        let expected = [("fault".to_owned(), 1), ("races".to_owned(), 7)];
+        assert_eq!(sums, BTreeMap::from(expected));
     }
 
     fn outcome(script: &str) -> Outcome {

@@ -1,5 +1,6 @@
 //! `test` and `test-root`: one build, three ways to run it.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -72,7 +73,7 @@ fn run_built(parts: &mut Parts, built: &Built, args: &[String]) {
         let name = format!("ordinary tests as uid {ORDINARY_ID}");
         part(&name, &|| as_ordinary_user(built, args));
         part("privileged tests", &|| {
-            ignored(built, "root", args, Privilege::Root)
+            ignored(built, "root", Extent::Quick, args, Privilege::Root)
         });
     } else {
         println!("==> privileged tests: not run, they need root: `cargo xtask test-root`");
@@ -93,12 +94,61 @@ pub(crate) fn test_root(args: &[String]) -> Result<()> {
     });
     if let Some(built) = &built {
         parts.run("privileged tests", || {
-            ensure!(ignored(built, "root", args, privilege)? > 0, NO_TEST);
+            ensure!(
+                ignored(built, "root", Extent::Quick, args, privilege)? > 0,
+                NO_TEST
+            );
             Ok(())
         });
     }
     parts.finish()
 }
+
+/// The suites of attackers and of faults: `tests/security*.rs` and `tests/faults*.rs`, run as root.
+/// `--full` takes the long forms of their races.
+pub(crate) fn test_hardening(suite: &'static str, args: &[String]) -> Result<()> {
+    let privilege = Privilege::find()?;
+    let (full, args): (Vec<String>, Vec<String>) =
+        args.iter().cloned().partition(|arg| arg == "--full");
+    let extent = match full.is_empty() {
+        true => Extent::Quick,
+        false => Extent::Full,
+    };
+    let mut parts = Parts::new(match suite {
+        "security" => "test-security",
+        _ => "test-faults",
+    });
+    let mut built = None;
+    parts.run("build crabcan and the tests", || {
+        built = Some(Built {
+            crabcan: cargo::build_crabcan()?,
+            tests: cargo::build_tests_of("crabcan-cli")?,
+        });
+        Ok(())
+    });
+    if let Some(built) = &built {
+        parts.run(suite, || {
+            ensure!(
+                ignored(built, suite, extent, &args, privilege)? > 0,
+                NO_TEST
+            );
+            Ok(())
+        });
+    }
+    parts.finish()
+}
+
+/// How long the races of a suite are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    Quick,
+    Full,
+}
+
+/// Tells the tests that they are to take their time.
+const FULL: &str = "CRABCAN_TEST_FULL";
+/// How long a program of a full suite may run, in seconds.
+const FULL_LIMIT_S: u64 = 7200;
 
 /// A suite that finds nothing to run can't fail, so it must not pass either.
 pub(crate) const NO_TEST: &str = "not one test was run";
@@ -142,18 +192,19 @@ impl Privilege {
     }
 }
 
-/// The ignored tests in `tests/<prefix>*.rs`, as root.
+/// The ignored tests in `tests/<suite>*.rs`, with root's rights.
 pub(crate) fn ignored(
     built: &Built,
-    prefix: &str,
+    suite: &str,
+    extent: Extent,
     args: &[String],
     privilege: Privilege,
 ) -> Result<u32> {
-    let suites = built.tests.iter().filter(|test| test.is_suite(prefix));
-    run_all("privileged tests", suites, |test| {
+    let suites = built.tests.iter().filter(|test| test.is_suite(suite));
+    run_all(&format!("{suite} tests"), suites, |test| {
         let mut command = match privilege {
-            Privilege::Root => here(test, &built.crabcan),
-            Privilege::Sudo => under_sudo(test, &built.crabcan, env::vars_os()),
+            Privilege::Root => here(test, &built.crabcan, extent),
+            Privilege::Sudo => under_sudo(test, &built.crabcan, extent, env::vars_os()),
         };
         // One thread: the tests count processes and mounts of the whole machine. The output of a
         // test that passed may say that it could not do all it is for.
@@ -165,36 +216,52 @@ pub(crate) fn ignored(
 
 fn as_caller(built: &Built, args: &[String]) -> Result<u32> {
     run_all("ordinary tests", built.tests.iter(), |test| {
-        let mut command = here(test, &built.crabcan);
+        let mut command = here(test, &built.crabcan, Extent::Quick);
         command.args(args);
         Ok(programs::run(command))
     })
 }
 
 /// The command that runs a test as `cargo test` would.
-fn here(test: &Artifact, crabcan: &Path) -> Command {
-    let mut command = programs::limited(&test.program);
+fn here(test: &Artifact, crabcan: &Path, extent: Extent) -> Command {
+    let mut command = limited(test, extent);
     programs::without_cargo(&mut command);
     command.current_dir(&test.package).env(BIN, crabcan);
+    match extent {
+        Extent::Quick => command.env_remove(FULL),
+        Extent::Full => command.env(FULL, "1"),
+    };
     command
+}
+
+fn limited(test: &Artifact, extent: Extent) -> Command {
+    match extent {
+        Extent::Quick => programs::limited(&test.program),
+        Extent::Full => programs::limited_to(&test.program, FULL_LIMIT_S),
+    }
 }
 
 /// sudo clears the environment, so the variables go through `env`.
 fn under_sudo(
     test: &Artifact,
     crabcan: &Path,
+    extent: Extent,
     caller: impl Iterator<Item = (OsString, OsString)>,
 ) -> Command {
     let mut command = Command::new("sudo");
     command.args(["-n", "env"]).current_dir(&test.package);
     for (name, value) in caller {
         let shown = name.to_string_lossy();
-        if (shown.starts_with("CRABCAN_") && shown != BIN) || shown == "RUST_BACKTRACE" {
+        let ours = shown.starts_with("CRABCAN_") && shown != BIN && shown != FULL;
+        if ours || shown == "RUST_BACKTRACE" {
             command.arg(assignment(&name, &value));
         }
     }
     command.arg(assignment(BIN.as_ref(), crabcan.as_os_str()));
-    let limited = programs::limited(&test.program);
+    if extent == Extent::Full {
+        command.arg(assignment(FULL.as_ref(), "1".as_ref()));
+    }
+    let limited = limited(test, extent);
     command.arg(limited.get_program()).args(limited.get_args());
     command
 }
@@ -242,17 +309,24 @@ fn run_all<'a>(
     run: impl Fn(&'a Artifact) -> Result<Outcome>,
 ) -> Result<u32> {
     let mut sum = Counts::default();
+    let mut figures = BTreeMap::<String, u64>::new();
     let mut failed = Vec::new();
     for test in tests {
         println!("--> {}", test.label());
         let outcome = run(test)?;
         sum += outcome.counts;
+        for (what, number) in outcome.figures {
+            *figures.entry(what).or_default() += number;
+        }
         if let Some(fault) = outcome.fault {
             println!("--> {} FAILED: {fault}", test.label());
             failed.push(test.label());
         }
     }
     println!("{what}: {sum}");
+    for (figure, number) in &figures {
+        println!("{what}: {number} {figure}");
+    }
     ensure!(failed.is_empty(), "{}", failed.join(", "));
     Ok(sum.passed)
 }
@@ -281,7 +355,12 @@ mod tests {
             ("LD_PRELOAD", "/x"),
         ];
         let caller = caller.map(|(name, value)| (name.into(), value.into()));
-        let command = under_sudo(&artifact(), Path::new("/w/crabcan"), caller.into_iter());
+        let command = under_sudo(
+            &artifact(),
+            Path::new("/w/crabcan"),
+            Extent::Quick,
+            caller.into_iter(),
+        );
         let words: Vec<_> = command
             .get_args()
             .map(|arg| arg.to_str().unwrap())
@@ -309,7 +388,7 @@ mod tests {
         let result = run_all("ignored", [&test].into_iter(), |_| {
             Ok(Outcome {
                 counts,
-                fault: None,
+                ..Outcome::default()
             })
         });
         assert_eq!(result.unwrap(), 0);
@@ -327,6 +406,7 @@ mod tests {
             Ok(Outcome {
                 counts,
                 fault: Some("exit status: 101".to_owned()),
+                ..Outcome::default()
             })
         });
         assert_eq!(result.unwrap_err().to_string(), "ns/tests/root.rs");

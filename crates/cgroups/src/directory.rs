@@ -1,7 +1,7 @@
 //! A directory of a cgroup file system: everything is done beneath its descriptor.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -118,7 +118,11 @@ impl Directory {
 
     pub(crate) fn read(&self, file: &str) -> io::Result<String> {
         let fd = self.open_beneath(Path::new(file), OFlags::RDONLY | OFlags::NOFOLLOW)?;
-        io::read_to_string(std::fs::File::from(fd))
+        // Room for an ordinary file at once: an empty string would be filled in small bites.
+        let mut text = String::with_capacity(4096);
+        let file = std::fs::File::from(fd);
+        file.take(u64::MAX).read_to_string(&mut text)?;
+        Ok(text)
     }
 
     /// Writes a value in one write(2), as the kernel's files want it.

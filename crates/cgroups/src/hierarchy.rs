@@ -1,8 +1,11 @@
 //! The hierarchies that this process sees.
 
 use std::fmt;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::directory::Directory;
 use crate::mounts::{self, Membership, Mount};
@@ -46,10 +49,17 @@ impl Hierarchy {
     /// [`Error::Proc`] without `/proc`; otherwise as [`Hierarchy::parse`].
     pub fn of_this_process() -> Result<Self, Error> {
         let read = |path: &str| {
-            fs::read(path).map_err(|source| Error::Proc {
-                path: path.into(),
-                source,
-            })
+            // The kernel does not tell their length: there is room for most at once.
+            let mut bytes = Vec::with_capacity(8192);
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            rustix::fs::openat(CWD, path, flags, Mode::empty())
+                .map_err(io::Error::from)
+                .and_then(|file| File::from(file).take(u64::MAX).read_to_end(&mut bytes))
+                .map_err(|source| Error::Proc {
+                    path: path.into(),
+                    source,
+                })?;
+            Ok::<_, Error>(bytes)
         };
         Self::parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?)
     }

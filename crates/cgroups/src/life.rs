@@ -146,7 +146,11 @@ impl Cgroup {
             }
             if self.freezer().is_ok_and(|member| !member.v2) {
                 // A frozen process of v1 dies only when it is let go.
-                self.thaw()?;
+                match self.thaw() {
+                    // Somebody else was quicker, and has removed it too.
+                    Err(Error::Control { source, .. }) if is_gone(&source) => {}
+                    thawed => thawed?,
+                }
             }
             if !self.is_populated()? {
                 return Ok(());
@@ -172,6 +176,12 @@ impl Cgroup {
             }
         }
         Ok(())
+    }
+
+    /// Has it stay when this is dropped; [`remove`](Self::remove) still removes it.
+    pub fn kept(mut self) -> Self {
+        self.removed_on_drop = false;
+        self
     }
 
     /// Removes it with its children, and what was made above it if nothing else is there. A cgroup

@@ -11,7 +11,10 @@ use crabcan_runtime::Sandbox;
 use log::LevelFilter;
 
 use crate::VERSION;
+use crate::descriptors::{Descriptors, words_of};
 use crate::limits::Limits;
+use crate::options::{Calling, Environment, Options};
+use crate::pieces::Pieces;
 use crate::profiles;
 
 /// Run a command in a sandbox: isolated by default, without a daemon and without root.
@@ -59,6 +62,17 @@ pub(crate) struct Args {
     as_pid_1: bool,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    pieces: Pieces,
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    environment: Environment,
+    #[command(flatten)]
+    calling: Calling,
+    /// Read more options from a descriptor, each with a NUL behind it; may stand anywhere
+    #[arg(long, value_name = "FD")]
+    args: Vec<OsString>,
     /// The command and its arguments
     #[arg(last = true, value_name = "CMD")]
     words: Vec<OsString>,
@@ -93,6 +107,18 @@ impl fmt::Debug for Args {
         if self.as_pid_1 {
             args.field("as_pid_1", &true);
         }
+        if !self.pieces.0.is_empty() {
+            args.field("pieces", &self.pieces.0);
+        }
+        if self.options != Options::default() {
+            args.field("options", &self.options);
+        }
+        if self.environment != Environment::default() {
+            args.field("environment", &self.environment);
+        }
+        if self.calling != Calling::default() {
+            args.field("calling", &self.calling);
+        }
         self.limits.debug(&mut args);
         if !self.words.is_empty() {
             args.field("words", &self.words);
@@ -109,9 +135,16 @@ Examples:
   crabcan -- ls /                             the host's programs, in a sandbox
   crabcan --mount ./rootfs --uid 0 -- /bin/sh a root file system of your own
   crabcan --add ./out:/tmp/out -- make        with a directory that can be written
+  crabcan --bind ~/src ~/src --chdir ~/src -- make
+                                              the same in its own place
+  crabcan --tmpfs / --ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/lib /lib \
+    --symlink usr/lib64 /lib64 --dir /tmp -- /bin/sh
+                                              a root of pieces, and nothing else
+  crabcan --share net --ro-bind-data 3 /etc/resolv.conf -- curl … 3<resolv.conf
+                                              the host's network, with a file from a descriptor
 
 As an OCI runtime (crabcan COMMAND --help says more):
-  create start run exec state kill delete list ps pause resume update events spec features
+  create start run exec state kill delete list gc ps pause resume update events spec features
   before the command: --root DIR --log FILE --log-format text|json --log-level LEVEL --debug
   --systemd-cgroup --cgroup-manager cgroupfs|systemd|disabled --rootless auto|true|false";
 
@@ -125,7 +158,8 @@ enum UserNamespace {
 impl Args {
     /// Reads the options of a sandbox.
     pub(crate) fn read(arguments: &[OsString]) -> anyhow::Result<Self> {
-        let mut args = Self::try_parse_from(arguments)?;
+        let expanded = expand(arguments)?;
+        let mut args = Self::try_parse_from(expanded.as_deref().unwrap_or(arguments))?;
         args.mount_dir = args
             .mount_dir
             .filter(|path| !path.as_os_str().is_empty() || path.is_absolute());
@@ -180,8 +214,37 @@ impl Args {
             let (source, destination) = source_and_destination(pair)?;
             sandbox = sandbox.add(source, destination);
         }
+        let sandbox = self.environment.apply(self.options.apply(sandbox)?);
+        let sandbox = self.pieces.apply(sandbox)?;
         self.limits.apply(sandbox, self.command.is_some())
     }
+
+    /// What the caller wants to be told by descriptors.
+    pub(crate) fn descriptors(&self) -> anyhow::Result<Descriptors> {
+        self.calling.descriptors()
+    }
+}
+
+/// Puts what `--args FD` holds in its place, before any `--`. Without such an option, nothing.
+fn expand(arguments: &[OsString]) -> anyhow::Result<Option<Vec<OsString>>> {
+    let end = arguments.iter().position(|word| word == "--");
+    let (options, rest) = arguments.split_at(end.unwrap_or(arguments.len()));
+    if !options.iter().any(|word| word == "--args") {
+        return Ok(None);
+    }
+    let mut expanded = Vec::new();
+    let mut options = options.iter();
+    while let Some(word) = options.next() {
+        match options.as_slice().first() {
+            Some(value) if word == "--args" => {
+                expanded.extend(words_of("--args", value)?);
+                options.next();
+            }
+            _ => expanded.push(word.clone()),
+        }
+    }
+    expanded.extend_from_slice(rest);
+    Ok(Some(expanded))
 }
 
 /// Splits a command as a shell splits words.

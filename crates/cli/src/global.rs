@@ -11,9 +11,11 @@ use anyhow::{Context, bail};
 use crabcan_runtime::{Host, StateRoot};
 use log::LevelFilter;
 
+use crate::pieces::WORDS;
+
 /// The options of the sandbox and the OCI commands that take a value as the next argument. Anything
 /// that does not begin with a dash behind one of them is that value, and no command.
-const WITH_VALUE: [&str; 20] = [
+const WITH_VALUE: [&str; 33] = [
     "--command",
     "--uid",
     "--mount",
@@ -34,6 +36,19 @@ const WITH_VALUE: [&str; 20] = [
     "--log-level",
     "--cgroup-manager",
     "--rootless",
+    "--args",
+    "--share",
+    "--unshare",
+    "--join",
+    "--gid",
+    "--chdir",
+    "--argv0",
+    "--unsetenv",
+    "--lock-file",
+    "--sync-fd",
+    "--block-fd",
+    "--info-fd",
+    "--json-status-fd",
 ];
 const SHORT_WITH_VALUE: &[u8] = b"cuma";
 
@@ -49,7 +64,7 @@ pub(crate) fn command_position(arguments: &[OsString]) -> Option<usize> {
         if !bytes.starts_with(b"-") {
             return Some(position);
         }
-        position += if takes_next(bytes) { 2 } else { 1 };
+        position += 1 + values_behind(bytes);
     }
     None
 }
@@ -57,19 +72,35 @@ pub(crate) fn command_position(arguments: &[OsString]) -> Option<usize> {
 /// Whether the version is asked for, whatever else is: clients put their usual options before it.
 pub(crate) fn asks_version(arguments: &[OsString]) -> bool {
     let until = command_position(arguments).unwrap_or(arguments.len());
-    let mut before = arguments.get(1..until).unwrap_or_default().iter();
-    while let Some(argument) = before.next() {
+    let before = arguments.get(1..until).unwrap_or_default();
+    let mut values = 0;
+    for argument in before {
+        if values > 0 {
+            values -= 1;
+            continue;
+        }
         match argument.as_bytes() {
             b"--" => return false,
             b"--version" | b"-V" | b"-v" => return true,
-            option if takes_next(option) => drop(before.next()),
-            _ => {}
+            option => values = values_behind(option),
         }
     }
     false
 }
 
-/// Whether an option's value is the argument behind it.
+/// How many of the arguments behind an option are its values.
+fn values_behind(option: &[u8]) -> usize {
+    if option == b"--setenv" {
+        return 2;
+    }
+    let piece = WORDS.iter().find(|word| {
+        let name = option.strip_prefix(b"--");
+        name == Some(word.name.as_bytes())
+    });
+    piece.map_or(takes_next(option).into(), |word| word.values.len())
+}
+
+/// Whether an option's one value is the argument behind it.
 fn takes_next(option: &[u8]) -> bool {
     match option.strip_prefix(b"-") {
         Some(long) if long.starts_with(b"-") => {
@@ -259,6 +290,10 @@ mod tests {
         assert_eq!(position("--debug --command run --uid 0"), None);
         assert_eq!(position("--log-level debug state x"), Some(3));
         assert_eq!(position("--rootless true --systemd-cgroup list"), Some(4));
+        assert_eq!(
+            position("--ro-bind a b --setenv c d --proc e explain"),
+            Some(9)
+        );
     }
 
     #[test]

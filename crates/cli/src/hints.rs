@@ -70,7 +70,7 @@ fn for_engines(text: &str, is_of_program: bool) -> String {
 }
 
 /// The causes from the outermost to the innermost, each once, on one line.
-fn chain(error: &anyhow::Error) -> String {
+pub(crate) fn chain(error: &anyhow::Error) -> String {
     if let Some(usage) = error.downcast_ref::<clap::Error>() {
         return usage_in_one_line(usage);
     }

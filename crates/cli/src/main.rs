@@ -6,11 +6,15 @@
 
 mod args;
 mod commands;
+mod descriptors;
 mod global;
 mod hints;
 mod limits;
 mod logging;
+mod options;
+mod pieces;
 mod profiles;
+mod sys;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -23,6 +27,15 @@ const FAILURE: u8 = 125;
 const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.3.0");
 
 fn main() -> ExitCode {
+    // What it reads from its environment is its caller's, and so must its rights be.
+    if nix::unistd::getuid() != nix::unistd::geteuid()
+        || nix::unistd::getgid() != nix::unistd::getegid()
+    {
+        hints::report(&anyhow::anyhow!(
+            "is installed set-user-ID or set-group-ID, and refuses to run like that"
+        ));
+        return ExitCode::from(FAILURE);
+    }
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match commands::run(arguments) {
         Ok(code) => ExitCode::from(code),

@@ -5,6 +5,7 @@
 
 mod container;
 mod mount;
+mod sandbox;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -55,6 +56,7 @@ impl Display for Step<'_> {
             Self::Propagation { flags } => propagation(f, flags),
             Self::Root { .. }
             | Self::OverlayRoot { .. }
+            | Self::EmptyRoot { .. }
             | Self::RootAttributes { .. }
             | Self::Pivot {}
             | Self::Chroot {} => self.root_in_words(f),

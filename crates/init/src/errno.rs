@@ -21,6 +21,7 @@ impl Errno {
     pub const ENOSYS: Self = Self(38);
     pub const EPROTO: Self = Self(71);
     pub const ETIMEDOUT: Self = Self(110);
+    pub const ESTALE: Self = Self(116);
     pub const EOPNOTSUPP: Self = Self(95);
     pub const EBADF: Self = Self(9);
     pub const EPIPE: Self = Self(32);

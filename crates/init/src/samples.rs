@@ -2,6 +2,7 @@
 //! the words. The tests fail when a kind has no sample here.
 
 mod container;
+mod sandbox;
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -26,6 +27,8 @@ pub(crate) fn samples() -> Samples {
         container::namespaces(),
         container::life(),
         container::resources(),
+        sandbox::pieces(),
+        sandbox::places(),
     ];
     parts.into_iter().flatten().collect()
 }

@@ -49,6 +49,8 @@ macro_rules! steps {
 }
 
 #[macro_use]
+mod sandbox;
+#[macro_use]
 mod process;
 #[macro_use]
 mod mount;

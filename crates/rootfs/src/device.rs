@@ -45,13 +45,13 @@ pub const DEFAULT: [Device; 6] = [
     Device::new("tty", 5, 0),
 ];
 
-/// The links in `/dev` that programs expect: what each says, and its path.
+/// The links in `/dev` that programs expect: what each says, and its name in `/dev`.
 pub const LINKS: [(&str, &str); 5] = [
-    ("/proc/self/fd", "/dev/fd"),
-    ("/proc/self/fd/0", "/dev/stdin"),
-    ("/proc/self/fd/1", "/dev/stdout"),
-    ("/proc/self/fd/2", "/dev/stderr"),
-    ("pts/ptmx", "/dev/ptmx"),
+    ("/proc/self/fd", "fd"),
+    ("/proc/self/fd/0", "stdin"),
+    ("/proc/self/fd/1", "stdout"),
+    ("/proc/self/fd/2", "stderr"),
+    ("pts/ptmx", "ptmx"),
 ];
 
 /// The host's device behind a bind. Read-only stops chmod(2) and chown(2), which would reach the
@@ -69,6 +69,8 @@ const DEV_ATTRIBUTES: MountAttributes = MountAttributes::NOSUID
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DevOptions {
+    /// Where it is.
+    pub target: PathBuf,
     /// The group of new terminals: 5 where it is mapped, else none.
     pub tty_gid: Option<u32>,
     /// Whether there are message queues: only in an IPC namespace of the container's own.
@@ -83,6 +85,7 @@ pub struct DevOptions {
 impl Default for DevOptions {
     fn default() -> Self {
         Self {
+            target: "/dev".into(),
             tty_gid: None,
             mqueue: true,
             shm_size_bytes: None,
@@ -100,35 +103,37 @@ impl Default for DevOptions {
 /// # Errors
 /// [`Error::TooLong`].
 pub fn push_dev(plan: &mut PlanWriter, options: &DevOptions) -> Result<(), Error> {
-    let place = |path: &str| Target::new(path).create().no_symlinks();
+    let at = |name: &str| options.target.join(name);
+    let place = |name: &str| Target::new(at(name)).create().no_symlinks();
+    let whole = Target::new(&options.target).create().no_symlinks();
     let attributes = match options.nodes {
         true => DEV_ATTRIBUTES.without(MountAttributes::NODEV),
         false => DEV_ATTRIBUTES,
     };
-    NewMount::tmpfs(place("/dev"), ["mode=755", "size=65536k"])
+    NewMount::tmpfs(whole, ["mode=755", "size=65536k"])
         .attributes(attributes)
         .push(plan)?;
     for device in DEFAULT {
         match options.nodes {
-            true => Node::from(device).push(plan)?,
-            false => push_device(plan, device)?,
+            true => Node::at(device, &options.target).push(plan)?,
+            false => push_device(plan, device, &options.target)?,
         }
     }
-    for (text, path) in LINKS {
+    for (text, name) in LINKS {
         plan.push(&Step::Symlink {
             text: &c_path(Path::new(text))?,
-            target: &c_path(Path::new(path))?,
+            target: &c_path(&at(name))?,
         })?;
     }
-    NewMount::devpts(place("/dev/pts"), options.tty_gid).push(plan)?;
+    NewMount::devpts(place("pts"), options.tty_gid).push(plan)?;
     let size = options.shm_size_bytes.map(|size| format!("size={size}"));
-    NewMount::tmpfs(place("/dev/shm"), ["mode=1777"])
+    NewMount::tmpfs(place("shm"), ["mode=1777"])
         .source("shm")
         .options(size)
         .attributes(DEV_ATTRIBUTES)
         .push(plan)?;
     if options.mqueue {
-        NewMount::mqueue(place("/dev/mqueue")).push(plan)?;
+        NewMount::mqueue(place("mqueue")).push(plan)?;
     }
     Ok(())
 }
@@ -168,8 +173,15 @@ pub struct Node {
 impl From<Device> for Node {
     /// A default device: anybody may use it.
     fn from(device: Device) -> Self {
+        Self::at(device, Path::new("/dev"))
+    }
+}
+
+impl Node {
+    /// A default device in this directory.
+    fn at(device: Device, directory: &Path) -> Self {
         Self {
-            path: Path::new("/dev").join(device.name),
+            path: directory.join(device.name),
             kind: NodeKind::Character,
             major: device.major,
             minor: device.minor,
@@ -178,9 +190,7 @@ impl From<Device> for Node {
             gid: 0,
         }
     }
-}
 
-impl Node {
     /// Appends the step that makes it. It needs `CAP_MKNOD` outside any user namespace, but for a
     /// FIFO.
     ///
@@ -203,9 +213,9 @@ impl Node {
     }
 }
 
-fn push_device(plan: &mut PlanWriter, device: Device) -> Result<(), Error> {
+fn push_device(plan: &mut PlanWriter, device: Device, dev: &Path) -> Result<(), Error> {
     let path = Path::new("/dev").join(device.name);
-    let target = Target::new(&path).create().no_symlinks();
+    let target = Target::new(dev.join(device.name)).create().no_symlinks();
     let mut bind = Bind::new(path, target)
         .without_submounts()
         .attributes(DEVICE_ATTRIBUTES);

@@ -9,9 +9,9 @@
 mod harness;
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 
-use crabcan_init::PlanWriter;
+use crabcan_init::{PlanWriter, Step};
 use crabcan_rootfs::device::{DevOptions, push_dev};
 use crabcan_rootfs::mask::{push_masked, push_read_only};
 use crabcan_rootfs::pivot::{push_pivot, push_root_attributes};
@@ -62,6 +62,36 @@ fn a_container_of_the_hosts_root() {
                     pts/ptmx\nthe mask is safe\ninterrupts 0\nsettings are safe\nthe root is safe\nshared memory\n\
                     /dev/mqueue\n/dev/pts/ptmx\n";
     assert_eq!(printed, expected);
+}
+
+/// What was bound by the path of a descriptor must be what that descriptor is.
+#[test]
+fn another_file_than_the_one_that_was_opened_is_refused() {
+    let scratch = Scratch::new();
+    let root = small_root(&scratch.0);
+    let metadata = fs::metadata("/usr").unwrap();
+    for (more, expected) in [
+        (0, Ok("the same\n".to_owned())),
+        (1, Err(("SameFile".to_owned(), 116))),
+    ] {
+        let mut plan = plan(&Root::Directory {
+            source: root.clone(),
+            received: false,
+            recursive: true,
+            attributes: MountAttributes::NONE,
+        });
+        programs(&mut plan);
+        let (device, inode) = (metadata.dev(), metadata.ino() + more);
+        let target = c"/usr";
+        plan.push(&Step::SameFile {
+            target,
+            device,
+            inode,
+        })
+        .unwrap();
+        push_pivot(&mut plan).unwrap();
+        assert_eq!(run(plan, "echo the same"), expected);
+    }
 }
 
 /// The kernel's own file systems are those of the container's namespaces, and can't be written to.

@@ -26,7 +26,8 @@ pub struct Host {
     /// Whether setgroups(2) is allowed in the caller's user namespace.
     pub setgroups: bool,
     /// The hierarchies of cgroups, each by the controllers that are bound to it or by its name; an
-    /// empty one for the unified hierarchy.
+    /// empty one for the unified hierarchy. None where that alone is mounted on `/sys/fs/cgroup`:
+    /// then containers have it alone, whatever else the kernel knows.
     pub cgroup_trees: Vec<String>,
     /// The kernel's release, as uname(2) says.
     pub release: String,
@@ -43,12 +44,14 @@ impl Host {
             crabcan_init::steps::capability::get().map_err(|errno| Error::Capabilities {
                 source: std::io::Error::from_raw_os_error(errno.0),
             })?;
+        let initial = in_initial_user_namespace();
+        let every_id = || has_every_id("uid") && has_every_id("gid");
         Ok(Self {
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
-            privileged: effective & ROOT == ROOT && has_every_id("uid") && has_every_id("gid"),
+            privileged: effective & ROOT == ROOT && (initial || every_id()),
             capabilities: CapabilitySet::from_bits(permitted),
-            setgroups: setgroups_allowed(),
+            setgroups: initial || setgroups_allowed(),
             cgroup_trees: cgroup_trees(),
             release: uname().release().to_string_lossy().into_owned(),
         })
@@ -78,8 +81,24 @@ impl Host {
     }
 }
 
+/// Whether all ids here are the host's: one look in place of three files in which it is written.
+fn in_initial_user_namespace() -> bool {
+    /// `USER_NS_INIT_INO` of the kernel's `nsfs.h`.
+    const INITIAL: u64 = 0xeffffffd;
+    rustix::fs::stat("/proc/self/ns/user").is_ok_and(|stat| stat.st_ino == INITIAL)
+}
+
 /// The second field of each line in `/proc/self/cgroup`, see cgroups(7).
 fn cgroup_trees() -> Vec<String> {
+    const CGROUP2: u64 = 0x6367_7270;
+    let mounted = rustix::fs::statfs("/sys/fs/cgroup");
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "the type is another on some architectures"
+    )]
+    if mounted.is_ok_and(|mounted| mounted.f_type as u64 == CGROUP2) {
+        return Vec::new();
+    }
     let text = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let second = |line: &str| line.split(':').nth(1).map(str::to_owned);
     text.lines().filter_map(second).collect()

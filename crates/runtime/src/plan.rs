@@ -3,7 +3,7 @@
 mod compose;
 mod late;
 
-pub(crate) use compose::{memory_words, resources};
+pub(crate) use compose::{memory_words, resources, tmpfs_options};
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -21,7 +21,7 @@ use crabcan_seccomp::json::Listener;
 
 use crate::ids::IdRange;
 use crate::limits::{Limits, Unenforced};
-use crate::spec::{self, IntelRdt, Spec};
+use crate::spec::{self, Descriptor, IntelRdt, Spec};
 use crate::{Error, Host};
 
 pub(crate) use late::LateSteps;
@@ -75,6 +75,8 @@ pub(crate) enum Provision {
     Container,
     /// A mount.
     Mount(MountToSend),
+    /// A descriptor of the caller's, to be read.
+    Descriptor(Descriptor),
 }
 
 /// A mount that the parent makes, since the container's own ids could not, and sends to init.

@@ -44,6 +44,9 @@ pub(crate) fn provide(
                 refuse_own(plan, *kind, &namespace)?;
                 protocol.send_descriptor(namespace.as_fd()).map_err(sent)?;
             }
+            Provision::Descriptor(descriptor) => {
+                protocol.send_descriptor(descriptor.as_fd()).map_err(sent)?;
+            }
             Provision::Container => {
                 let container = plan.container().ok_or(Error::NoContainer)?;
                 protocol.send_descriptor(container).map_err(sent)?;

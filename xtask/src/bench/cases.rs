@@ -75,6 +75,7 @@ fn string(path: &Path) -> Result<String> {
 /// The commands of one runtime on one bundle.
 struct Commands {
     program: String,
+    options: Vec<String>,
     state: String,
     bundle: String,
     id: String,
@@ -84,6 +85,7 @@ impl Commands {
     fn new(world: &World, runtime: &Runtime, bundle: &Path) -> Result<Commands> {
         Ok(Commands {
             program: string(&runtime.program)?,
+            options: runtime.options.clone(),
             state: string(&world.state.join(&runtime.name))?,
             bundle: string(bundle)?,
             id: format!("bench-{}", runtime.name),
@@ -91,7 +93,13 @@ impl Commands {
     }
 
     fn line(&self, words: &[&str]) -> Line {
-        Line::new(&[&[self.program.as_str(), "--root", &self.state], words].concat())
+        let options = self.options.iter().map(String::as_str);
+        let before = [self.program.as_str(), "--root", &self.state];
+        let line = before
+            .into_iter()
+            .chain(options)
+            .chain(words.iter().copied());
+        Line::new(&line.collect::<Vec<_>>())
     }
 
     fn with_bundle(&self, command: &str) -> Line {

@@ -36,24 +36,20 @@ pub(super) fn peaks(world: &World) -> Result<Vec<Memory>> {
             .to_string();
         let program = runtime.program.display().to_string();
         let root = world.state.join(&runtime.name).display().to_string();
-        let on =
-            |words: &[&str]| Line::new(&[&[program.as_str(), "--root", &root], words].concat());
-        let line = [
-            &program,
-            "--root",
-            &root,
-            "run",
-            "--bundle",
-            &bundle,
-            "bench-memory",
-        ];
-        let peak = peak(world, &line)?;
+        let options = runtime.options.iter().map(String::as_str);
+        let before = [program.as_str(), "--root", &root];
+        let before: Vec<&str> = before.into_iter().chain(options).collect();
+        let on = |words: &[&str]| Line::new(&[&before, words].concat());
+        let run = ["run", "--bundle", &bundle, "bench-memory"];
+        let peak = peak(world, &[&before, &run[..]].concat())?;
         on(&["create", "--bundle", &bundle, "bench-memory"]).run()?;
-        let waiting = waiting(world, &runtime.name);
+        // Without a cgroup its process is not found.
+        let waiting = runtime.options.is_empty();
+        let waiting = waiting.then(|| self::waiting(world, &runtime.name));
         on(&["start", "bench-memory"]).run()?;
         reap(1)?;
         on(&["delete", "bench-memory"]).run()?;
-        let waiting = Some(waiting?);
+        let waiting = waiting.transpose()?;
         all.push(Memory {
             name: runtime.name.clone(),
             peak,

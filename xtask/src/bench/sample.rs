@@ -40,6 +40,8 @@ impl Line {
     fn command(&self) -> Result<Command> {
         let (program, words) = self.words.split_first().context("an empty command")?;
         let mut command = Command::new(program);
+        // Cargo's environment is not a user's.
+        command.env_remove("RUST_BACKTRACE");
         command
             .args(words)
             .stdin(Stdio::null())

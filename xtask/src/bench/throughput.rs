@@ -71,9 +71,12 @@ fn run_line(world: &World, name: &str, worker: usize) -> Result<Line> {
     };
     let bundle = text(world.bundle(&own, &[], None)?);
     let (program, state) = (text(runtime.program.clone()), text(world.state.join(name)));
-    Ok(Line::new(&[
-        &program, "--root", &state, "run", "--bundle", &bundle, &own,
-    ]))
+    let options = runtime.options.iter().map(String::as_str);
+    let line = [program.as_str(), "--root", &state].into_iter();
+    let line = line
+        .chain(options)
+        .chain(["run", "--bundle", &bundle, &own]);
+    Ok(Line::new(&line.collect::<Vec<_>>()))
 }
 
 /// One run of crabcan with so many containers running.
@@ -121,9 +124,9 @@ pub(super) fn beside_running(world: &World, rounds: usize) -> Result<Vec<Beside>
             Ok(())
         });
     for id in &ids {
-        on(&["kill", id, "KILL"]).run()?;
+        // It waits for the end of this one, whichever orphan is reaped first.
+        on(&["delete", "--force", id]).run()?;
         reap(1)?;
-        on(&["delete", id]).run()?;
     }
     outcome.map(|()| all)
 }

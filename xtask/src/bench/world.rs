@@ -24,6 +24,8 @@ pub(super) const PAYLOAD: &str = "/usr/bin/true";
 pub(super) struct Runtime {
     pub(super) name: String,
     pub(super) program: PathBuf,
+    /// What stands before every command.
+    pub(super) options: Vec<String>,
 }
 
 /// The prepared place.

@@ -203,6 +203,8 @@ pub(super) fn ignore_reasons(tree: &Tree) -> Vec<Finding> {
         ("external", "needs packages"),
         ("vm", "needs the virtual machine"),
         ("systemd", "needs systemd"),
+        ("security", "needs root: cargo xtask test-security"),
+        ("faults", "needs root: cargo xtask test-faults"),
     ];
     let mut findings = Vec::new();
     for file in tree.rust() {
@@ -216,7 +218,8 @@ pub(super) fn ignore_reasons(tree: &Tree) -> Vec<Finding> {
             if suite.is_none() || !file.text[at..].starts_with(&start) {
                 let message = "an ignored test stands in tests/root*.rs with the reason `needs root…`, \
                     in tests/external*.rs with `needs packages…`, in tests/vm*.rs with `needs the \
-                    virtual machine…`, or in tests/systemd*.rs with `needs systemd…`";
+                    virtual machine…`, in tests/systemd*.rs with `needs systemd…`, or in \
+                    tests/security*.rs or tests/faults*.rs with the task that runs it";
                 findings.push(file.finding(line_of(&file.code, at), message));
             }
         }

@@ -11,7 +11,7 @@ use super::Boot;
 use crate::cargo::Artifact;
 use crate::parts::Parts;
 use crate::scratch::ORDINARY_ID;
-use crate::test::{self, Built, NO_TEST, Privilege};
+use crate::test::{self, Built, Extent, NO_TEST, Privilege};
 
 /// The task's name. It is not meant for people.
 pub(crate) const GUEST: &str = "vm-guest";
@@ -121,7 +121,9 @@ impl Job {
     fn run(&self, suite: &Suite) -> Result<u32> {
         let built = &self.built;
         match suite {
-            Suite::Ignored(prefix) => test::ignored(built, prefix, &self.filters, Privilege::Root),
+            Suite::Ignored(prefix) => {
+                test::ignored(built, prefix, Extent::Quick, &self.filters, Privilege::Root)
+            }
             Suite::Ordinary(name) => {
                 let mut built = built.clone();
                 let wanted = |test: &Artifact| name.as_ref().is_none_or(|name| is_of(test, name));

@@ -6,6 +6,8 @@
 //! allows takes its kinds out of the register; when none is left, the answer is "yes". So each kind
 //! of access is decided by the last rule that fits it, without a loop and without memory.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{DeviceAccess, DeviceKind, DeviceRule};
 
 /// `BPF_DEVCG_DEV_*` and `BPF_DEVCG_ACC_*` of the kernel.
@@ -29,6 +31,8 @@ pub(crate) mod opcode {
     pub(crate) const JUMP_NOT_EQUAL: u8 = 0x55;
     pub(crate) const JUMP_EQUAL: u8 = 0x15;
     pub(crate) const JUMP_ANY: u8 = 0x45;
+    /// A jump in any case.
+    pub(crate) const JUMP: u8 = 0x05;
     /// The end.
     pub(crate) const EXIT: u8 = 0x95;
 }
@@ -67,7 +71,16 @@ impl DeviceProgram {
         let mut program = Self(Vec::new());
         program.load();
         let mut open = true;
-        for rule in rules.iter().rev() {
+        let mut rest = rules;
+        while let Some((rule, before)) = rest.split_last() {
+            let listed = rest.iter().rev().take_while(|one| is_like(one, rule));
+            let (above, list) = rest.split_at(rest.len() - listed.count());
+            if list.len() > 1 {
+                program.list(rule, list);
+                rest = above;
+                continue;
+            }
+            rest = before;
             if bits(rule.access) == 0 {
                 continue;
             }
@@ -120,9 +133,6 @@ impl DeviceProgram {
             DeviceKind::Block => Some(BLOCK),
             DeviceKind::Char => Some(CHAR),
         };
-        // Numbers are compared as 32 bits in 64: above 2^31 a constant would be extended by its
-        // sign, but the kernel's numbers have 12 and 20 bits. A rule about such a number fits nothing.
-        let constant = |number: u32| i32::try_from(number).unwrap_or(-1);
         let conditions = [
             (KIND, kind),
             (MAJOR, rule.major.map(constant)),
@@ -141,6 +151,46 @@ impl DeviceProgram {
             self.push(opcode::JUMP_NOT_EQUAL, (register, 0), offset, value);
         }
         self.0.extend(body);
+    }
+
+    /// Rules that differ in their numbers alone, and so may be asked in any order: the kind once,
+    /// and each major number once. The kernel follows every way through a program when it takes it,
+    /// and there are far fewer of them than through one rule after the other.
+    fn list(&mut self, like: &DeviceRule, rules: &[DeviceRule]) {
+        let mut numbers: BTreeMap<i32, BTreeSet<i32>> = BTreeMap::new();
+        for rule in rules {
+            if let (Some(major), Some(minor)) = (rule.major, rule.minor) {
+                let minors = numbers.entry(constant(major)).or_default();
+                minors.insert(constant(minor));
+            }
+        }
+        let kind = match like.kind {
+            DeviceKind::Block => BLOCK,
+            _ => CHAR,
+        };
+        // Of each major number: itself, its minor numbers, and the jump behind the answer.
+        let lengths = numbers.values().map(|minors| minors.len() + 2);
+        let mut behind = lengths.sum::<usize>() + 2;
+        self.jump(opcode::JUMP_NOT_EQUAL, KIND, behind, kind);
+        for (major, minors) in numbers {
+            behind -= minors.len() + 2;
+            let is_last = behind == 2;
+            // The last one's jump is also that of all other major numbers.
+            let over = minors.len() + usize::from(!is_last);
+            self.jump(opcode::JUMP_NOT_EQUAL, MAJOR, over, major);
+            let mut to_answer = behind - 2 + minors.len() + 1;
+            for minor in minors {
+                to_answer -= 1;
+                self.jump(opcode::JUMP_EQUAL, MINOR, to_answer, minor);
+            }
+            self.jump(opcode::JUMP, 0, behind, 0);
+        }
+        self.answer(like.allow);
+    }
+
+    fn jump(&mut self, code: u8, register: u8, over: usize, value: i32) {
+        let offset = i16::try_from(over).unwrap_or(i16::MAX);
+        self.push(code, (register, 0), offset, value);
     }
 
     /// What a rule does with an access that it fits.
@@ -165,6 +215,22 @@ impl DeviceProgram {
         }
         body.0
     }
+}
+
+/// Numbers are compared as 32 bits in 64: above 2^31 a constant would be extended by its sign, but
+/// the kernel's numbers have 12 and 20 bits. A rule about such a number fits nothing.
+fn constant(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(-1)
+}
+
+/// Whether a rule about one node and all that is done with it says the same as another one.
+fn is_like(one: &DeviceRule, other: &DeviceRule) -> bool {
+    let whole = one.kind != DeviceKind::All && one.access == DeviceAccess::ALL;
+    let numbered = one.major.is_some() && one.minor.is_some();
+    whole
+        && numbered
+        && (one.kind, one.allow) == (other.kind, other.allow)
+        && other.access == DeviceAccess::ALL
 }
 
 fn bits(access: DeviceAccess) -> i32 {

@@ -1,5 +1,6 @@
 //! The commands: each builds its own parser and no other.
 
+mod bwrap;
 mod explain;
 mod oci;
 mod sandbox;
@@ -7,6 +8,7 @@ mod seccomp;
 
 use std::ffi::OsString;
 use std::io::{Write, stdout};
+use std::path::Path;
 
 use anyhow::bail;
 
@@ -15,6 +17,9 @@ use crate::global::{asks_version, command_position};
 
 /// Finds the command and runs it; the exit code that it ended with.
 pub(crate) fn run(mut arguments: Vec<OsString>) -> anyhow::Result<u8> {
+    if is_bubblewrap(&arguments) {
+        return Ok(bwrap::run(arguments.get(1..).unwrap_or_default()));
+    }
     if asks_version(&arguments) {
         writeln!(stdout(), "crabcan {VERSION}")?;
         return Ok(0);
@@ -24,6 +29,7 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> anyhow::Result<u8> {
     };
     let name = arguments.remove(position);
     match name.to_str() {
+        Some("bwrap") => Ok(bwrap::run(arguments.get(position..).unwrap_or_default())),
         Some("explain") => explain::run(&arguments),
         Some("seccomp") => seccomp::run(&arguments),
         Some(name) if oci::NAMES.contains(&name) => {
@@ -33,6 +39,12 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> anyhow::Result<u8> {
         }
         _ => bail!("{} is no command of crabcan's", name.display()),
     }
+}
+
+/// Whether this program was called by the name of bubblewrap's.
+fn is_bubblewrap(arguments: &[OsString]) -> bool {
+    let name = arguments.first().map(Path::new).and_then(Path::file_name);
+    name.is_some_and(|name| name == "bwrap")
 }
 
 /// The fault that `CRABCAN_FAULT=STEP:ERRNO` asks for, for tests: it can only make a start fail.

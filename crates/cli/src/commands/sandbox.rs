@@ -7,6 +7,7 @@ use crabcan_runtime::signals::Signals;
 use crabcan_runtime::{ExitStatus, Plan, Process};
 
 use crate::args::Args;
+use crate::descriptors::Descriptors;
 use crate::{limits, logging};
 
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
@@ -15,13 +16,14 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     let words = args.words()?;
     logging::start(args.level());
     log::info!("{args:?}");
+    let mut descriptors = args.descriptors()?;
     let mut plan = args.sandbox()?.terminal(console::wanted()).plan()?;
     if let Some((step, errno)) = super::fault()? {
         plan.fail_at(step, errno);
     }
     // Before anything of the container is there: from here on a signal is its, not ours.
     let signals = Signals::block()?;
-    let status = foreground(&plan, &signals, &words)?;
+    let status = foreground(&plan, &signals, &words, &mut descriptors)?;
     if status == ExitStatus::Signaled(SIGSYS) && plan.is_filtered() {
         log::warn!(
             "The command was ended by SIGSYS: the filter of system calls does that (--seccomp)"
@@ -40,8 +42,15 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
 /// What a filter ends a process by.
 const SIGSYS: i32 = 31;
 
-fn foreground(plan: &Plan, signals: &Signals, words: &[OsString]) -> anyhow::Result<ExitStatus> {
+/// Runs what was planned to its end.
+pub(super) fn foreground(
+    plan: &Plan,
+    signals: &Signals,
+    words: &[OsString],
+    descriptors: &mut Descriptors,
+) -> anyhow::Result<ExitStatus> {
     let mut container = Process::create(plan)?;
+    descriptors.created(&container)?;
     limits::warn_of_unenforced(&container);
     let program = words.first().cloned().unwrap_or_default();
     log::debug!("Waiting for child (pid {}) to finish", container.pid());
@@ -56,6 +65,7 @@ fn foreground(plan: &Plan, signals: &Signals, words: &[OsString]) -> anyhow::Res
     log::debug!("Finished, cleaning & exit");
     let events = container.limit_events();
     container.remove()?;
+    descriptors.ended(status)?;
     limits::tell_what_struck(plan, events);
     Ok(status)
 }

@@ -2,6 +2,7 @@
 //! for what a run has left behind.
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
+pub(crate) mod attack;
 pub(crate) mod bundle;
 pub(crate) mod roots;
 pub(crate) mod running;
@@ -36,12 +37,17 @@ pub(crate) fn program() -> PathBuf {
     path
 }
 
+/// The program under test, or another OCI runtime to be seen failing where crabcan does not.
+fn runtime() -> PathBuf {
+    std::env::var_os("CRABCAN_TEST_RUNTIME").map_or_else(program, PathBuf::from)
+}
+
 /// A command that runs crabcan with these arguments.
 pub(crate) fn crabcan<I>(args: I) -> Command
 where
     I: IntoIterator<Item: AsRef<OsStr>>,
 {
-    let mut command = Command::new(program());
+    let mut command = Command::new(runtime());
     command.args(args).env_remove("RUST_LOG");
     command
 }
@@ -223,6 +229,8 @@ pub(crate) struct Leaks {
 struct Traces {
     processes: BTreeSet<String>,
     mounts: BTreeSet<String>,
+    /// Of this test program's bundles.
+    cgroups: BTreeSet<PathBuf>,
     directories: BTreeSet<PathBuf>,
 }
 
@@ -258,6 +266,23 @@ impl Leaks {
     }
 }
 
+impl Leaks {
+    /// The same for processes alone, which is quick.
+    #[track_caller]
+    pub(crate) fn check_processes(&self, after: &str) {
+        let until = Instant::now() + GRACE;
+        loop {
+            let mut new = descendants();
+            new.retain(|it| !self.before.processes.contains(it));
+            if new.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < until, "left behind {after}: {new:#?}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
 impl Drop for Leaks {
     fn drop(&mut self) {
         if !thread::panicking() {
@@ -272,6 +297,7 @@ impl Traces {
         Self {
             processes: descendants(),
             mounts: mounts.lines().map(str::to_owned).collect(),
+            cgroups: attack::cgroups(&format!("{PREFIX}{}-", std::process::id())),
             directories: temporary_entries(),
         }
     }
@@ -279,13 +305,17 @@ impl Traces {
     fn without(mut self, before: &Self) -> Self {
         self.processes.retain(|it| !before.processes.contains(it));
         self.mounts.retain(|it| !before.mounts.contains(it));
+        self.cgroups.retain(|it| !before.cgroups.contains(it));
         self.directories
             .retain(|it| !before.directories.contains(it));
         self
     }
 
     fn is_empty(&self) -> bool {
-        self.processes.is_empty() && self.mounts.is_empty() && self.directories.is_empty()
+        self.processes.is_empty()
+            && self.mounts.is_empty()
+            && self.cgroups.is_empty()
+            && self.directories.is_empty()
     }
 }
 
@@ -324,6 +354,54 @@ fn descendants() -> BTreeSet<String> {
     found
 }
 
+/// Reaps what a killed command has left to this process, as init does on every machine, until it
+/// is dropped: a pid namespace ends only when all that was in it is reaped.
+#[must_use]
+pub(crate) struct Reaper {
+    stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Reaper {
+    pub(crate) fn start() -> Self {
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let stopped = std::sync::Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                reap_orphans();
+                thread::sleep(Duration::from_millis(2));
+            }
+        });
+        Self {
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Reaper {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let thread = self.thread.take();
+        drop(thread.map(thread::JoinHandle::join));
+    }
+}
+
+/// Reaps the children that no test waits for: those are commands, which have other names.
+fn reap_orphans() {
+    let own = std::process::id();
+    let children = format!("/proc/self/task/{own}/children");
+    let listed = fs::read_to_string(children).unwrap_or_default();
+    for pid in listed.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let orphan = parse_stat(pid, &stat)
+            .is_some_and(|it| it.state == 'Z' && !["crabcan", "strace"].contains(&&*it.name));
+        if orphan {
+            let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
+        }
+    }
+}
+
 struct Process {
     pid: i32,
     name: String,
@@ -342,8 +420,7 @@ fn parse_stat(pid: i32, stat: &str) -> Option<Process> {
     })
 }
 
-/// What crabcan may have made in the temporary directories; those of tests, of this program and of
-/// others that run meanwhile, see to themselves.
+/// What crabcan may have made in the temporary directories; those of tests see to themselves.
 fn temporary_entries() -> BTreeSet<PathBuf> {
     let places = [Path::new("/tmp"), Path::new("/var/tmp")];
     let temporary = std::env::temp_dir();
@@ -353,9 +430,16 @@ fn temporary_entries() -> BTreeSet<PathBuf> {
     paths
         .filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.contains("crabcan") && !name.starts_with(PREFIX)
+            name.contains("crabcan") && !name.starts_with(PREFIX) && !is_of_xtask(&name)
         })
         .collect()
+}
+
+/// The directories of other runs of xtask.
+fn is_of_xtask(name: &str) -> bool {
+    ["crabcan-test-", "crabcan-bench-"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }
 
 /// Whether this test is run by root.

@@ -101,7 +101,7 @@ impl Step<'_> {
                 "take memory by policy {mode:#x} (nodes {})",
                 Numbers(nodes)
             ),
-            _ => f.write_str(self.name()),
+            _ => self.sandbox_in_words(f),
         }
     }
 }

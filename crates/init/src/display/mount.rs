@@ -41,6 +41,16 @@ impl Step<'_> {
                     .add_if(received, "received from the parent")
                     .end()
             }
+            Self::EmptyRoot {
+                options,
+                attributes,
+            } => {
+                f.write_str("take an empty root")?;
+                Details::new(f)
+                    .add_if(attributes != 0, Attributes(attributes))
+                    .add_if(options.iter().next().is_some(), List(options, ","))
+                    .end()
+            }
             Self::RootAttributes {
                 attributes: MOUNT_ATTR_RDONLY,
             } => f.write_str("make the root read-only"),

@@ -1,8 +1,8 @@
 //! More steps on the process: see [`Step`](super::Step).
 
-/// Hands the steps before and these to [`steps`].
+/// Hands the steps before and these to the next list.
 macro_rules! with_process_steps {
-    ($($before:tt)*) => { steps! {
+    ($($before:tt)*) => { with_sandbox_steps! {
         $($before)*
         /// Open a procfs for the steps that write to it, before anything of the container's is
         /// joined or mounted. `Ready`, `Fork` and `AwaitStart` close it.

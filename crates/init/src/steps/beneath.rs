@@ -74,6 +74,22 @@ pub fn make_file(root: i32, path: &CStr) -> Result<(), Errno> {
     }
 }
 
+/// Opens a file for writing that is empty then, and makes it, and the directories above it, when
+/// it is missing. A symbolic link there is not followed (ELOOP).
+pub(crate) fn create_file(root: i32, path: &CStr, mode: u32) -> Result<Fd, Errno> {
+    let mut buffer = [0; PATH_MAX];
+    let (parent, name) = parent(root, path, &mut buffer)?;
+    let flags = sys::O_WRONLY | sys::O_CREAT | sys::O_TRUNC | sys::O_NOFOLLOW | sys::O_NOCTTY;
+    sys::openat2(parent.0, name, flags, mode.into(), RESOLVE_NO_SYMLINKS)
+}
+
+/// Opens a file or directory for reading, without waiting for the other side of a FIFO.
+pub(crate) fn open_to_read(root: i32, path: &CStr) -> Result<Fd, Errno> {
+    let flags = sys::O_NONBLOCK | sys::O_NOCTTY;
+    let resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+    sys::openat2(root, path, flags, 0, resolve)
+}
+
 /// Makes a symbolic link and the directories above it.
 ///
 /// `root` is the number of an open directory.
@@ -107,16 +123,20 @@ pub(crate) fn make_node(
         Err(Errno::EEXIST) => false,
         other => other.map(|()| true)?,
     };
-    let node = sys::openat(parent.0, name, sys::O_PATH | sys::O_NOFOLLOW)?;
-    let stat = sys::stat(node.0)?;
+    let stat = sys::stat_name(parent.0, name)?;
     if stat.mode & S_IFMT != mode & S_IFMT || stat.device != device {
         return Err(Errno::EEXIST);
     }
-    if made {
-        sys::chown(node.0, uid, gid)
-    } else {
-        Ok(())
+    if !made || (stat.uid, stat.gid) == (uid, gid) {
+        return Ok(());
     }
+    let node = sys::openat(parent.0, name, sys::O_PATH | sys::O_NOFOLLOW)?;
+    // Looked at again: what is given away is what was made.
+    let node_stat = sys::stat(node.0)?;
+    if node_stat.inode != stat.inode || node_stat.device != device {
+        return Err(Errno::EEXIST);
+    }
+    sys::chown(node.0, uid, gid)
 }
 
 fn open_directory(root: i32, path: &CStr) -> Result<Fd, Errno> {

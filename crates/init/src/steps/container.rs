@@ -1,7 +1,7 @@
 //! The steps that make a process a container's by the runtime specification's measure, beside
 //! those that a sandbox needs: each by what it acts on.
 
-use super::{Context, Failure, start};
+use super::{Context, Failure, sandbox, start};
 use crate::errno::Errno;
 use crate::message::Message;
 use crate::step::Step;
@@ -12,6 +12,7 @@ impl Context {
         match *step {
             Step::Procfs {} => self.open_procfs(),
             Step::Join { flags } => self.join(flags),
+            Step::JoinCgroup { count } => self.join_cgroup(count),
             Step::Unshare { flags } => sys::unshare(flags),
             Step::TimeOffsets { offsets } => self.time_offsets(offsets),
             Step::Fork {} => self.fork(),
@@ -36,6 +37,15 @@ impl Context {
                 self.preserve_descriptors(first as i32, count as i32)
             }
             Step::ConsoleDevice { uid } => self.console_device(uid),
+            Step::Directory { .. }
+            | Step::File { .. }
+            | Step::BindFile { .. }
+            | Step::Permissions { .. }
+            | Step::SameFile { .. } => self.piece(step),
+            Step::EmptyRoot { .. } => self.root_step(step),
+            Step::Overlay { .. } => self.overlay(step),
+            Step::LockFile { target } => sandbox::lock_file(target),
+            Step::FirstDirectory { candidates } => sandbox::first_directory(candidates),
             _ => scheduling_step(step),
         }
         .map_err(Failure::from)

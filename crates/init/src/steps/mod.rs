@@ -14,9 +14,11 @@ mod hook;
 mod join;
 mod mask;
 mod mount;
+mod overlay;
 mod process;
 mod procfs;
 mod root;
+mod sandbox;
 mod seccomp;
 mod start;
 
@@ -197,7 +199,6 @@ impl Context {
             Step::ParentDeathSignal { signal } => {
                 process::parent_death_signal(signal, self.channel)
             }
-            Step::JoinCgroup { count } => self.join_cgroup(count),
             Step::Ready {} => self.ready(),
             Step::Reaper {} => Err(Errno::EINVAL),
             Step::Session {} => console::session(self.console.take()),

@@ -207,7 +207,7 @@ fn make_mount_point(root: i32, target: &CStr, directory: bool) -> Result<(), Err
     }
 }
 
-fn open_target(root: i32, target: &CStr, flags: u32) -> Result<Fd, Errno> {
+pub(super) fn open_target(root: i32, target: &CStr, flags: u32) -> Result<Fd, Errno> {
     let mut how = 0;
     if flags & TARGET_NO_SYMLINKS != 0 {
         how |= beneath::NO_SYMLINKS;
@@ -219,7 +219,7 @@ fn open_target(root: i32, target: &CStr, flags: u32) -> Result<Fd, Errno> {
 }
 
 /// Attaches a detached mount at a path beneath the root.
-fn attach(mount: &Fd, root: i32, target: &CStr, flags: u32) -> Result<(), Errno> {
+pub(super) fn attach(mount: &Fd, root: i32, target: &CStr, flags: u32) -> Result<(), Errno> {
     let place = match open_target(root, target, flags) {
         Err(Errno::ENOENT) if flags & TARGET_CREATE != 0 => {
             make_mount_point(root, target, is_directory(mount)?)?;

@@ -3,9 +3,9 @@
 use core::ffi::CStr;
 
 use super::Context;
-use super::decimal::{DIGITS, decimal};
 use super::mask::Covers;
 use super::mount::{apply, new_mount};
+use super::overlay::layer;
 use crate::errno::Errno;
 use crate::format::{Change, Strings};
 use crate::step::Step;
@@ -33,6 +33,13 @@ impl Context {
                 let mount = overlay(&lower, attributes)?;
                 self.take(mount)
             }
+            Step::EmptyRoot {
+                options,
+                attributes,
+            } => {
+                let mount = new_mount(c"tmpfs", c"tmpfs", options, attributes)?;
+                self.take(mount)
+            }
             Step::RootAttributes { attributes } => {
                 sys::mount_setattr(self.root()?, &Change::set(attributes, false))
             }
@@ -44,7 +51,7 @@ impl Context {
 
     /// Attaches the new root over the old one: no path into it is ever looked up by name, while
     /// absolute paths of this process still start at the host's root below.
-    fn take(&mut self, mount: Fd) -> Result<(), Errno> {
+    pub(super) fn take(&mut self, mount: Fd) -> Result<(), Errno> {
         cover_root(&mount)?;
         self.root = Some(mount);
         Ok(())
@@ -73,7 +80,7 @@ impl Context {
     }
 }
 
-fn cover_root(mount: &Fd) -> Result<(), Errno> {
+pub(super) fn cover_root(mount: &Fd) -> Result<(), Errno> {
     sys::move_mount(mount.0, sys::AT_FDCWD, c"/")
 }
 
@@ -109,29 +116,4 @@ fn directory(parent: &Fd, name: &CStr) -> Result<Fd, Errno> {
         name,
         sys::O_PATH | sys::O_DIRECTORY | sys::O_NOFOLLOW,
     )
-}
-
-/// Names a layer by its descriptor (Linux 6.13), on older kernels by the path of that descriptor.
-///
-/// EOPNOTSUPP is what kernels say before 6.5: their overlay takes nothing but strings.
-fn layer(context: &Fd, key: &CStr, old_key: &CStr, layer: &Fd) -> Result<(), Errno> {
-    match sys::fsconfig(context.0, &Config::Descriptor(key, layer.0)) {
-        Err(Errno::EINVAL | Errno::EOPNOTSUPP) => {
-            let mut buffer = [0; 32];
-            let path = descriptor_path(layer.0, &mut buffer)?;
-            sys::fsconfig(context.0, &Config::String(old_key, path))
-        }
-        other => other,
-    }
-}
-
-/// `/proc/self/fd/N`.
-fn descriptor_path(number: i32, buffer: &mut [u8; 32]) -> Result<&CStr, Errno> {
-    const PREFIX: &[u8] = b"/proc/self/fd/";
-    let mut digits = [0; DIGITS];
-    let digits = decimal(number, &mut digits)?.to_bytes_with_nul();
-    let (prefix, rest) = buffer.split_at_mut(PREFIX.len());
-    prefix.copy_from_slice(PREFIX);
-    rest[..digits.len()].copy_from_slice(digits);
-    CStr::from_bytes_until_nul(buffer).map_err(|_| Errno::EINVAL)
 }

@@ -4,8 +4,8 @@ use core::ffi::CStr;
 use core::mem::{MaybeUninit, size_of};
 
 use super::{
-    AT_EMPTY_PATH, AT_FDCWD, Fd, O_CLOEXEC, address, address_mut, call, common_nr, fd, new_fd, nr,
-    text,
+    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, Fd, O_CLOEXEC, address, address_mut, call,
+    common_nr, fd, new_fd, nr, text,
 };
 use crate::errno::Errno;
 
@@ -79,6 +79,8 @@ pub(crate) struct Stat {
     pub(crate) inode: u64,
     pub(crate) size: u64,
     pub(crate) device: u64,
+    /// The device of its file system.
+    pub(crate) device_below: u64,
 }
 
 /// `struct statx`, of which seven fields are read.
@@ -94,16 +96,27 @@ pub(super) struct Statx {
     pub(super) before_device: [u8; 80],
     pub(super) device_major: u32,
     pub(super) device_minor: u32,
-    pub(super) rest: [u8; 120],
+    pub(super) below_major: u32,
+    pub(super) below_minor: u32,
+    pub(super) rest: [u8; 112],
 }
 
 pub(crate) fn stat(number: i32) -> Result<Stat, Errno> {
+    stat_at(number, c"", AT_EMPTY_PATH)
+}
+
+/// What a name in an open directory is; a symbolic link is not followed.
+pub(crate) fn stat_name(directory: i32, name: &CStr) -> Result<Stat, Errno> {
+    stat_at(directory, name, AT_SYMLINK_NOFOLLOW)
+}
+
+fn stat_at(number: i32, name: &CStr, flags: u32) -> Result<Stat, Errno> {
     const STATX_BASIC_STATS: usize = 0x7ff;
     let mut stat = MaybeUninit::<Statx>::zeroed();
     let args = [
         fd(number),
-        text(c""),
-        AT_EMPTY_PATH as usize,
+        text(name),
+        flags as usize,
         STATX_BASIC_STATS,
         address_mut(&mut stat),
     ];
@@ -118,6 +131,7 @@ pub(crate) fn stat(number: i32) -> Result<Stat, Errno> {
         inode: stat.inode,
         size: stat.size,
         device,
+        device_below: make_device(stat.below_major, stat.below_minor),
     })
 }
 
@@ -137,6 +151,30 @@ pub(crate) fn file_system_magic(number: i32) -> Result<u64, Errno> {
 pub(crate) fn check_executable(path: &CStr) -> Result<(), Errno> {
     const X_OK: usize = 1;
     call(nr::FACCESSAT, [fd(AT_FDCWD), text(path), X_OK]).map(drop)
+}
+
+/// `struct flock` of a lock on a whole file.
+#[repr(C)]
+pub(super) struct Lock {
+    kind: i16,
+    whence: i16,
+    start: i64,
+    pub(super) length: i64,
+    pid: i32,
+}
+
+/// Takes a shared lock on an open file for this process, without waiting.
+pub(crate) fn lock_shared(number: i32) -> Result<(), Errno> {
+    const F_SETLK: usize = 6;
+    const F_RDLCK: i16 = 0;
+    let lock = Lock {
+        kind: F_RDLCK,
+        whence: 0,
+        start: 0,
+        length: 0,
+        pid: 0,
+    };
+    call(nr::FCNTL, [fd(number), F_SETLK, address(&lock)]).map(drop)
 }
 
 /// Changes the owner of an open file.

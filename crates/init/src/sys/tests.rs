@@ -2,7 +2,7 @@
 
 use core::mem::{offset_of, size_of};
 
-use super::files::{OpenHow, Statx};
+use super::files::{Lock, OpenHow, Statx};
 use super::mounts::MountAttr;
 use super::process::{CloneArgs, FilterProgram};
 use super::signals::{PollFd, SignalInfo};
@@ -127,6 +127,12 @@ fn the_structures() {
     assert_eq!(offset_of!(Statx, device_major), major);
     let minor = offset_of!(libc::statx, stx_rdev_minor);
     assert_eq!(offset_of!(Statx, device_minor), minor);
+    let below = offset_of!(libc::statx, stx_dev_major);
+    assert_eq!(offset_of!(Statx, below_major), below);
+    let below = offset_of!(libc::statx, stx_dev_minor);
+    assert_eq!(offset_of!(Statx, below_minor), below);
+    assert_eq!(size_of::<Lock>(), size_of::<libc::flock>());
+    assert_eq!(offset_of!(Lock, length), offset_of!(libc::flock, l_len));
     assert_eq!(size_of::<CloneArgs>(), 64, "CLONE_ARGS_SIZE_VER0");
     assert_eq!(super::SchedAttr::SIZE, 48, "SCHED_ATTR_SIZE_VER0");
     assert_eq!(size_of::<OpenHow>(), size_of::<libc::open_how>());

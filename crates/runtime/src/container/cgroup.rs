@@ -16,23 +16,37 @@ use crate::{Error, Id};
 /// How long processes may take to stand still or to end.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Makes the cgroup at the path that the configuration names, or below the caller's own.
-///
-/// # Errors
-/// [`Error::Cgroup`]. Nothing that was made remains.
-pub(super) fn make(path: Option<&str>, id: &Id, resources: &Resources) -> Result<Cgroup, Error> {
+const MAKING: &str = "make the container's cgroup";
+
+/// Where the cgroup will be: at the path that the configuration names, or below the caller's own.
+pub(super) fn place(path: Option<&str>, id: &Id) -> Result<(Hierarchy, Place), Error> {
     let path = match path.filter(|path| !path.is_empty()) {
         Some(path) => CgroupPath::new(path),
         None => CgroupPath::new(format!("crabcan-{id}")),
     };
-    let make = || {
+    let place = || {
         let hierarchy = Hierarchy::of_this_process()?;
         let place = hierarchy.place(&path?)?;
-        let cgroup = Cgroup::create(&hierarchy, &place, resources.controllers())?;
+        Ok((hierarchy, place))
+    };
+    place().map_err(failed(MAKING))
+}
+
+/// Makes the cgroup with its limits.
+///
+/// # Errors
+/// [`Error::Cgroup`]. Nothing that was made remains.
+pub(super) fn make(
+    hierarchy: &Hierarchy,
+    place: &Place,
+    resources: &Resources,
+) -> Result<Cgroup, Error> {
+    let make = || {
+        let cgroup = Cgroup::create(hierarchy, place, resources.controllers())?;
         cgroup.apply(resources)?;
         Ok(cgroup)
     };
-    make().map_err(failed("make the container's cgroup"))
+    make().map_err(failed(MAKING))
 }
 
 /// Moves init into the trees of v1; in that of v2 it is born.
@@ -58,8 +72,30 @@ pub(super) fn below(place: &str, name: &Path) -> Result<String, Error> {
         .collect())
 }
 
-/// Opens the cgroup of a record; `None` when there is none any more.
+/// Opens the cgroup of a record; `None` when there is none of the container's own.
 pub(super) fn open(record: &Record) -> Result<Option<Cgroup>, Error> {
+    match record.cgroup_made {
+        true => open_place(record),
+        false => Ok(None),
+    }
+}
+
+/// Removes what a maker that was killed half way has made. It may have found a cgroup of somebody
+/// else's instead: one with processes stays, and nobody in it is killed.
+pub(super) fn remove_half_made(record: &Record) -> Result<(), Error> {
+    const DOING: &str = "remove the container's cgroup";
+    if record.cgroup_made {
+        return Ok(());
+    }
+    match open_place(record)? {
+        Some(cgroup) if !cgroup.is_populated().map_err(failed(DOING))? => {
+            cgroup.remove(PATIENCE).map_err(failed(DOING))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn open_place(record: &Record) -> Result<Option<Cgroup>, Error> {
     let Some(place) = &record.cgroup else {
         return Ok(None);
     };

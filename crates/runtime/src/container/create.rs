@@ -148,6 +148,7 @@ impl Creation {
                     entry,
                     record,
                     child: Some(child),
+                    cgroup: None,
                 })
             }
             Err(error) => Err(self.undo(&entry, lock, &draft, error)),
@@ -178,6 +179,7 @@ impl Creation {
             entry,
             record,
             child: Some(child),
+            cgroup: None,
         };
         container.after_start(proxy)?;
         Ok(container)
@@ -205,12 +207,12 @@ impl Creation {
             Ok(made) => made,
             Err(error) => return Err(self.undo(&entry, lock, &draft, error)),
         };
-        cgroup.into_iter().for_each(Cgroup::keep);
         drop(lock);
         let mut container = Container {
             entry,
             record,
             child: None,
+            cgroup: cgroup.map(Cgroup::kept),
         };
         container.after_start(None)?;
         let mut relay = process.take_console().map(Relay::new).transpose()?;

@@ -115,7 +115,11 @@ impl Container {
     }
 
     fn remove(&mut self) -> Result<(), Error> {
-        if let Some(cgroup) = cgroup::open(&self.record)? {
+        let cgroup = match self.cgroup.take() {
+            Some(cgroup) => Some(cgroup),
+            None => cgroup::open(&self.record)?,
+        };
+        if let Some(cgroup) = cgroup {
             // Its first process has ended; what else is there has no pid namespace to end it.
             if !self.record.own_pid_namespace {
                 let killed = cgroup.kill(cgroup::PATIENCE);
@@ -124,6 +128,7 @@ impl Container {
             let removed = cgroup.remove(cgroup::PATIENCE);
             removed.map_err(cgroup::failed("remove the container's cgroup"))?;
         }
+        cgroup::remove_half_made(&self.record)?;
         let made = self.record.resctrl.clone();
         Resctrl { made }.remove()?;
         self.entry.remove()

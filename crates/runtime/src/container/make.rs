@@ -107,7 +107,8 @@ impl Creation {
             Some(path) => path.clone(),
             None => bundle.join("config.json"),
         };
-        let mut bytes = Vec::new();
+        // Room for an ordinary configuration at once: an empty vector is filled in small bites.
+        let mut bytes = Vec::with_capacity(16 << 10);
         // One byte more than is accepted, so that the length is refused and not cut.
         let limit = u64::try_from(MAX_BYTES)
             .unwrap_or(u64::MAX)
@@ -144,8 +145,7 @@ impl Creation {
     ) -> Result<Prepared<'plan>, Error> {
         let mut record = self.record(draft, mode);
         entry.keep_configuration(&draft.configuration)?;
-        let cgroup = self.make_cgroup(draft)?;
-        record.cgroup = cgroup.as_ref().map(|cgroup| cgroup.place().to_string());
+        let cgroup = self.make_cgroup(entry, draft, &mut record)?;
         entry.write(&record)?;
         let mut process = self.launch(entry, draft, mode, cgroup.as_ref())?;
         let pid = process.pid().as_raw();
@@ -204,7 +204,14 @@ impl Creation {
 
     /// An ordinary user to whom nothing is delegated has a container without a cgroup, unless one
     /// or a limit was asked for.
-    fn make_cgroup(&self, draft: &Draft) -> Result<Option<Cgroup>, Error> {
+    ///
+    /// Where it will be is written down before: nobody else would find it after a crash.
+    fn make_cgroup(
+        &self,
+        entry: &Entry,
+        draft: &Draft,
+        record: &mut Record,
+    ) -> Result<Option<Cgroup>, Error> {
         let path = draft.spec.linux.cgroups_path.as_deref();
         let resources = draft.plan.resources();
         if !self.own_cgroup {
@@ -214,7 +221,13 @@ impl Creation {
             let reason = "limits need a cgroup, and --cgroup-manager is disabled";
             return Err(Error::invalid("linux.resources", reason));
         }
-        match cgroup::make(path, &self.id, resources) {
+        let made = cgroup::place(path, &self.id).and_then(|(hierarchy, place)| {
+            record.cgroup = Some(place.to_string());
+            entry.write(record)?;
+            cgroup::make(&hierarchy, &place, resources)
+        });
+        record.cgroup_made = made.is_ok();
+        match made {
             Ok(cgroup) => Ok(Some(cgroup)),
             Err(error)
                 if path.is_none()
@@ -222,6 +235,7 @@ impl Creation {
                     && !draft.plan.host().privileged =>
             {
                 log::debug!("no cgroup: {error}");
+                record.cgroup = None;
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -270,6 +284,7 @@ impl Creation {
             complete: false,
             init: None,
             cgroup: None,
+            cgroup_made: false,
             resctrl: Vec::new(),
             manager: self.manager.clone(),
             new_keyring: self.new_keyring,

@@ -4,11 +4,13 @@ mod cgroup;
 mod create;
 mod delete;
 mod exec;
+mod gc;
 mod make;
 mod start;
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use crabcan_cgroups::Cgroup;
 use crabcan_ns::{Child, ExitStatus};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -21,6 +23,7 @@ use crate::{Error, Id, State, StateRoot};
 
 pub use create::Creation;
 pub use exec::Execution;
+pub use gc::Abandoned;
 
 /// A container that is known to the state directory.
 ///
@@ -31,6 +34,8 @@ pub struct Container {
     record: Record,
     /// Its first process, when this program has made it and is to reap it.
     child: Option<Child>,
+    /// Its cgroup, when this program has made it and not let go of it.
+    cgroup: Option<Cgroup>,
 }
 
 impl Container {
@@ -46,6 +51,7 @@ impl Container {
             entry,
             record,
             child: None,
+            cgroup: None,
         })
     }
 

@@ -56,12 +56,15 @@ impl Container {
                 return Err(self.destroy_after(error));
             }
         }
-        match (proxy, self.init()?) {
-            (Some(proxy), Some(init)) => {
+        let Some(proxy) = proxy else {
+            return Ok(());
+        };
+        match self.init()? {
+            Some(init) => {
                 let pid = self.record.init.map_or(0, |init| init.pid);
                 proxy.wait(init.as_fd(), pid)
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 

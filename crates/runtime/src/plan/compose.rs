@@ -11,6 +11,7 @@ mod isolation;
 mod list;
 mod mounts;
 mod namespaces;
+mod operations;
 mod process;
 mod program;
 mod rdt;
@@ -30,6 +31,7 @@ use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
 pub(super) use self::exec::exec;
 use self::filter::Filter;
 use self::namespaces::{Arrangement, id_maps};
+pub(crate) use self::operations::tmpfs_options;
 use self::program::strings;
 pub(crate) use self::resources::resources;
 pub(crate) use self::schedule::memory_words;
@@ -78,6 +80,7 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     composer.isolation()?;
     composer.root()?;
     composer.mounts()?;
+    composer.operations()?;
     composer.devices()?;
     composer.hooks_before_pivot()?;
     composer.covers()?;
@@ -160,6 +163,9 @@ impl Composer<'_> {
 
     fn root(&mut self) -> Result<(), Error> {
         let (root, extension) = (&self.spec.root, &self.spec.extension);
+        if self.root_of_pieces()? {
+            return Ok(());
+        }
         let source = self.of_bundle("root.path", &root.path)?;
         let mut attributes = extension.root_attributes;
         if root.readonly && extension.recursive_root {

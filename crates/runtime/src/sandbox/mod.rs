@@ -3,22 +3,23 @@
 mod environment;
 mod hidden;
 mod limits;
+mod pieces;
+mod root;
 mod seccomp;
 
-use std::ffi::{OsStr, OsString};
-use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 
-use crabcan_caps::Capabilities;
+use crabcan_caps::CapabilitySet;
 use crabcan_cgroups::Resources;
 use crabcan_ns::{ExitStatus, Namespace};
-use crabcan_rootfs::{MountAttributes, RootFd, mask};
+use crabcan_rootfs::{MountAttributes, mask};
 
 pub use self::seccomp::Seccomp;
 use crate::ids::{self, IdRange};
 use crate::spec::{
-    ConsoleSize, Extension, IdMapping, Linux, Mount, MountPoint, NamespaceRequest, Process,
-    ResourceLimit, Root, Spec, Terminal, User,
+    ConsoleSize, Extension, IdMapping, Linux, Operation, Process, ResourceLimit, Spec, Terminal,
+    User,
 };
 use crate::{Error, Host, Plan, hostname};
 
@@ -36,8 +37,21 @@ pub struct Sandbox {
     rlimits: Vec<ResourceLimit>,
     terminal: Option<Terminal>,
     as_pid_1: bool,
-    host_users: bool,
+    kinds: Vec<Namespace>,
+    joined: Vec<(Namespace, PathBuf)>,
     seccomp: Seccomp,
+    gid: Option<u32>,
+    own_ids: bool,
+    bare: bool,
+    operations: Vec<Operation>,
+    environment: Vec<environment::Change>,
+    directory: Option<PathBuf>,
+    argv0: Option<OsString>,
+    lock_files: Vec<PathBuf>,
+    no_user_namespaces: bool,
+    die_with_parent: bool,
+    capabilities: Option<CapabilitySet>,
+    raw_filters: Vec<Vec<u8>>,
     required: Resources,
     optional: Resources,
 }
@@ -54,8 +68,21 @@ impl Sandbox {
             rlimits: Vec::new(),
             terminal: None,
             as_pid_1: false,
-            host_users: false,
+            kinds: ISOLATED.to_vec(),
+            joined: Vec::new(),
             seccomp: Seccomp::Default,
+            gid: None,
+            own_ids: false,
+            bare: false,
+            operations: Vec::new(),
+            environment: Vec::new(),
+            directory: None,
+            argv0: None,
+            lock_files: Vec::new(),
+            no_user_namespaces: false,
+            die_with_parent: false,
+            capabilities: None,
+            raw_filters: Vec::new(),
             required: Resources::default(),
             optional: Resources::default(),
         }
@@ -119,9 +146,11 @@ impl Sandbox {
     }
 
     /// Makes no user namespace, so that ids in the sandbox are those of the host: needs root.
-    pub fn host_users(mut self, yes: bool) -> Self {
-        self.host_users = yes;
-        self
+    pub fn host_users(self, yes: bool) -> Self {
+        match yes {
+            true => self.share(Namespace::User),
+            false => self.unshare(Namespace::User),
+        }
     }
 
     /// Chooses the filter of system calls: without this, [`Seccomp::Default`].
@@ -141,7 +170,8 @@ impl Sandbox {
     pub fn plan(&self) -> Result<Plan, Error> {
         let host = Host::current()?;
         host.check_kernel()?;
-        let ids = if host.privileged && !self.host_users {
+        let leases = self.makes(Namespace::User) && !self.own_ids;
+        let ids = if host.privileged && leases {
             Some(ids::take()?)
         } else {
             None
@@ -168,18 +198,25 @@ impl Sandbox {
 
     fn spec(&self, host: &Host, ids: Option<&IdRange>) -> Result<Spec, Error> {
         let user = self.user(host)?;
+        let dies = self.as_pid_1 && (self.die_with_parent || !self.bare);
         let mut spec = Spec {
-            process: self.process(&user),
-            hostname: Some(self.hostname.clone().unwrap_or_else(hostname::generate)),
+            process: self.process(&user)?,
+            hostname: self.hostname_or_generated(),
             linux: self.linux(host, ids, &user),
             extension: Extension {
                 reaper: !self.as_pid_1,
-                parent_death_signal: self.as_pid_1.then_some(SIGKILL),
+                parent_death_signal: dies.then_some(SIGKILL),
                 recursive_root: true,
                 root_attributes: MountAttributes::NOSUID | MountAttributes::NODEV,
                 idmap_root: ids.is_some() && self.root.is_some(),
-                default_dev: true,
-                session_keyring: true,
+                idmap_operations: ids.is_some(),
+                default_dev: !self.bare,
+                session_keyring: !self.bare,
+                joins_without_root: !host.privileged,
+                argv0: self.argv0.clone(),
+                raw_filters: self.raw_filters.clone(),
+                lock_files: self.lock_files.clone(),
+                no_user_namespaces: self.no_user_namespaces,
                 terminal_descriptors: self.terminal.map_or(0, |terminal| terminal.descriptors),
                 seccomp: self.seccomp.profile(host, user.uid)?,
                 ..Extension::default()
@@ -187,11 +224,21 @@ impl Sandbox {
             ..Spec::default()
         };
         self.check_added()?;
-        spec.mounts = vec![proc_mount()];
-        match &self.root {
-            Some(directory) => self.own_root(&mut spec, directory)?,
-            None => host_root(&mut spec, &user)?,
+        if !self.bare {
+            spec.mounts = vec![self.proc_mount()];
         }
+        let (root, pieces) = self.split_operations();
+        spec.extension.operations = pieces.to_vec();
+        match (&self.root, root) {
+            (Some(_), Some(_)) => {
+                let reason = "something else is mounted on / too";
+                return Err(Error::invalid("--mount", reason));
+            }
+            (Some(directory), None) => self.own_root(&mut spec, directory)?,
+            (None, None) if !self.bare => root::host_root(&mut spec, &user)?,
+            (None, root) => self.root_by_operation(&mut spec, root)?,
+        }
+        self.start_directory(&mut spec);
         let added = self.added_mounts(ids.is_some());
         spec.mounts.extend(added);
         Ok(spec)
@@ -202,7 +249,7 @@ impl Sandbox {
             return Err(Error::invalid("--uid", "4294967295 is no user id"));
         }
         let uid = self.uid.unwrap_or(host.uid);
-        let gid = self.uid.unwrap_or(host.gid);
+        let gid = self.gid.or(self.uid).unwrap_or(host.gid);
         Ok(User {
             uid,
             gid,
@@ -210,12 +257,12 @@ impl Sandbox {
         })
     }
 
-    fn process(&self, user: &User) -> Process {
-        Process {
+    fn process(&self, user: &User) -> Result<Process, Error> {
+        Ok(Process {
             args: self.args.clone(),
-            env: environment::safe(std::env::vars_os()),
+            env: environment::of(&self.environment, std::env::vars_os())?,
             cwd: PathBuf::from("/"),
-            capabilities: Some(Capabilities::sandbox(user.uid).into()),
+            capabilities: Some(self.capability_sets(user).into()),
             user: user.clone(),
             rlimits: self.rlimits.clone(),
             no_new_privileges: true,
@@ -225,118 +272,47 @@ impl Sandbox {
                 width: terminal.columns.into(),
             }),
             ..Process::default()
-        }
+        })
+    }
+
+    fn hostname_or_generated(&self) -> Option<String> {
+        let generate = self.makes(Namespace::Uts) && !self.bare;
+        let generated = || generate.then(hostname::generate);
+        self.hostname.clone().or_else(generated)
     }
 
     fn linux(&self, host: &Host, ids: Option<&IdRange>, user: &User) -> Linux {
-        let mut kinds = vec![
-            Namespace::Mount,
-            Namespace::Cgroup,
-            Namespace::Pid,
-            Namespace::Ipc,
-            Namespace::Network,
-            Namespace::Uts,
-        ];
-        let mut linux = Linux::default();
-        if self.host_users {
+        let mut linux = Linux {
+            namespaces: self.namespaces(),
+            ..Linux::default()
+        };
+        let joins = self.joined.iter().any(|(kind, _)| *kind == Namespace::User);
+        if joins {
+            // Its ids are mapped already.
+        } else if !self.makes(Namespace::User) && !self.bare {
             // With the host's own ids the kernel does not protect these by ownership.
             linux.masked_paths = mask::DEFAULT_MASKED.iter().map(PathBuf::from).collect();
             linux.readonly_paths = mask::DEFAULT_READ_ONLY.iter().map(PathBuf::from).collect();
-        } else {
-            kinds.push(Namespace::User);
+        } else if self.makes(Namespace::User) {
             linux.uid_mappings = id_map(user.uid, host.uid, ids.map(|ids| ids.uid));
             linux.gid_mappings = id_map(user.gid, host.gid, ids.map(|ids| ids.gid));
         }
-        linux.namespaces = kinds.into_iter().map(NamespaceRequest::new).collect();
         linux
-    }
-
-    /// Every source must be there, every destination a place in the sandbox.
-    fn check_added(&self) -> Result<(), Error> {
-        for (source, destination) in &self.added {
-            let field = || format!("--add {}:{}", source.display(), destination.display());
-            if !destination.is_absolute() {
-                return Err(Error::invalid(field(), "the destination must be absolute"));
-            }
-            if destination
-                .components()
-                .any(|part| part == Component::ParentDir)
-            {
-                return Err(Error::invalid(
-                    field(),
-                    "the destination must not contain \"..\"",
-                ));
-            }
-            if destination.components().count() < 2 {
-                return Err(Error::invalid(
-                    field(),
-                    "the destination is the root itself: use --mount",
-                ));
-            }
-            source.metadata().map_err(|source_error| Error::Path {
-                field: "--add".into(),
-                path: source.clone(),
-                source: source_error,
-            })?;
-        }
-        Ok(())
-    }
-
-    fn added_mounts(&self, idmap: bool) -> Vec<Mount> {
-        let mut options = vec!["rbind", "rnosuid", "rnodev"];
-        options.extend(idmap.then_some("ridmap"));
-        let added = self.added.iter().map(|(source, destination)| {
-            let directory = source.is_dir();
-            let kind = if directory {
-                MountPoint::Directory
-            } else {
-                MountPoint::File
-            };
-            Mount {
-                create: Some(kind),
-                ..mount(destination, "none", source.as_os_str(), &options)
-            }
-        });
-        added.collect()
-    }
-
-    /// A directory as the root: written through if nothing must be made in it.
-    fn own_root(&self, spec: &mut Spec, directory: &Path) -> Result<(), Error> {
-        let failed = |source: io::Error| Error::Path {
-            field: "--mount".into(),
-            path: directory.to_owned(),
-            source,
-        };
-        let path = directory.canonicalize().map_err(failed)?;
-        let root = RootFd::open(&path).map_err(|source| Error::Rootfs { source })?;
-        let system = ["/proc", "/dev"].map(Path::new);
-        let added = self
-            .added
-            .iter()
-            .map(|(_, destination)| destination.as_path());
-        for point in system.into_iter().chain(added) {
-            let kind = root
-                .kind(point)
-                .map_err(|source| Error::Rootfs { source })?;
-            if kind.is_none() && !spec.extension.overlay_root {
-                log::debug!(
-                    "{} has no {}: it is not changed, what is written in the sandbox is thrown away",
-                    directory.display(),
-                    point.display()
-                );
-                spec.extension.overlay_root = true;
-                spec.extension.recursive_root = false;
-            }
-        }
-        spec.root = Root {
-            path,
-            readonly: false,
-        };
-        Ok(())
     }
 }
 
 const SIGKILL: i32 = 9;
+
+/// What is made unless it is told otherwise.
+const ISOLATED: [Namespace; 7] = [
+    Namespace::Mount,
+    Namespace::Cgroup,
+    Namespace::Pid,
+    Namespace::Ipc,
+    Namespace::Network,
+    Namespace::Uts,
+    Namespace::User,
+];
 
 /// The whole of the sandbox' ids: one for an ordinary user, a range for root.
 fn id_map(inside: u32, own: u32, range: Option<u32>) -> Vec<IdMapping> {
@@ -351,60 +327,4 @@ fn id_map(inside: u32, own: u32, range: Option<u32>) -> Vec<IdMapping> {
         Some(first) if inside < ids::COUNT => vec![part(0, first, ids::COUNT)],
         Some(first) => vec![part(0, first, last), part(inside, first + last, 1)],
     }
-}
-
-fn mount(destination: impl Into<PathBuf>, fstype: &str, source: &OsStr, options: &[&str]) -> Mount {
-    Mount {
-        destination: destination.into(),
-        fstype: fstype.into(),
-        source: source.into(),
-        options: options.iter().map(|option| (*option).to_owned()).collect(),
-        ..Mount::default()
-    }
-}
-
-/// `/proc`, never through a symbolic link of the root's.
-fn proc_mount() -> Mount {
-    let options = ["nosuid", "noexec", "nodev"];
-    Mount {
-        create: Some(MountPoint::Directory),
-        ..mount("/proc", "proc", OsStr::new("proc"), &options)
-    }
-}
-
-/// The host's own root, read-only, without what is somebody's own.
-fn host_root(spec: &mut Spec, user: &User) -> Result<(), Error> {
-    spec.root = Root {
-        path: "/".into(),
-        readonly: true,
-    };
-    let view = hidden::of_this_process();
-    for place in view.places {
-        let shown = mount(place.path(), "tmpfs", OsStr::new("tmpfs"), &[]);
-        let owner = [format!("uid={}", user.uid), format!("gid={}", user.gid)];
-        spec.mounts.push(match place {
-            hidden::Place::Hide { mode, own, .. } => {
-                let mut options = vec!["nosuid".into(), "nodev".into(), format!("mode={mode:o}")];
-                options.extend(own.then_some(owner).into_iter().flatten());
-                Mount {
-                    options,
-                    create: Some(MountPoint::Directory),
-                    ..shown
-                }
-            }
-            hidden::Place::Show(path) => {
-                let options = ["rbind", "rro", "rnosuid", "rnodev"]
-                    .map(String::from)
-                    .into();
-                Mount {
-                    options,
-                    create: Some(MountPoint::Directory),
-                    source: path,
-                    ..shown
-                }
-            }
-        });
-    }
-    spec.process.cwd = view.working_directory;
-    Ok(())
 }

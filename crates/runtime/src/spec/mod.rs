@@ -11,10 +11,12 @@ mod hooks;
 mod json;
 mod linux;
 mod mount;
+mod operation;
 mod process;
 mod property;
 mod resources;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crabcan_rootfs::MountAttributes;
@@ -30,6 +32,7 @@ pub use linux::{
     TimeOffset,
 };
 pub use mount::{Mount, MountPoint};
+pub use operation::{Access, Changes, Descriptor, Operation};
 pub use process::{
     Capabilities, ConsoleSize, CpuAffinity, IoPriority, Process, ResourceLimit, Scheduler,
     Terminal, User,
@@ -96,6 +99,8 @@ pub struct Extension {
     pub bundle: Option<PathBuf>,
     /// The root is an overlay: what is written goes to a private tmpfs and is thrown away.
     pub overlay_root: bool,
+    /// The root is a new tmpfs with these options, and no directory.
+    pub empty_root: Option<Vec<String>>,
     /// The mounts below the root directory come with it.
     pub recursive_root: bool,
     /// Attributes of the root's mounts.
@@ -106,8 +111,26 @@ pub struct Extension {
     pub reaper: bool,
     /// `/dev` is made with the default devices, links and file systems, before the mounts.
     pub default_dev: bool,
+    /// What is done to the root after the mounts, in this order.
+    pub operations: Vec<Operation>,
+    /// What they bind to be written belongs to the container's ids, whatever the ids on the disk mean
+    /// to the host.
+    pub idmap_operations: bool,
+    /// Files in the container that init holds a shared lock on as long as it lives.
+    pub lock_files: Vec<PathBuf>,
+    /// Nobody in the container's user namespace can make another one.
+    pub no_user_namespaces: bool,
+    /// The user namespace that is joined may have no root: init takes the program's ids at once.
+    pub joins_without_root: bool,
+    /// What the program is told as its name, in place of the path that is executed.
+    pub argv0: Option<OsString>,
+    /// Where the program starts when it cannot start in `process.cwd`.
+    pub other_directories: Vec<PathBuf>,
     /// The filter of system calls where it is no `linux.seccomp`.
     pub seccomp: Option<Profile>,
+    /// Filters of system calls as the kernel takes them (`struct sock_filter`), installed in this
+    /// order before any other.
+    pub raw_filters: Vec<Vec<u8>>,
     /// The program gets an empty session keyring instead of the caller's, with its keys.
     pub session_keyring: bool,
     /// Init waits for the word of another program, in the FIFO that it is handed as descriptor 5.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{
     AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, mkdirat, mknodat,
-    openat, renameat, unlinkat,
+    openat, renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -150,6 +150,12 @@ impl Entry {
         }
     }
 
+    /// Whether there is a record, whatever is in it.
+    pub(crate) fn has_record(&self) -> bool {
+        let found = statat(&self.directory, RECORD, AtFlags::SYMLINK_NOFOLLOW);
+        !matches!(found, Err(Errno::NOENT))
+    }
+
     /// Replaces the record, whole or not at all.
     ///
     /// # Errors
@@ -229,7 +235,8 @@ impl Entry {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = openat(&self.directory, name, flags, Mode::empty())
             .map_err(|errno| self.failed("open", name, errno))?;
-        let mut bytes = Vec::new();
+        // Room for an ordinary record at once: an empty vector would be filled in small bites.
+        let mut bytes = Vec::with_capacity(4096);
         File::from(file)
             .take(MAX_BYTES)
             .read_to_end(&mut bytes)

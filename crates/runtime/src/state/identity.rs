@@ -1,11 +1,11 @@
 //! Which process it is: more than a pid, since a pid is given to another process one day.
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::{Errno, read, retry_on_intr};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
@@ -90,13 +90,18 @@ pub(crate) fn has_ended(pidfd: BorrowedFd<'_>) -> Result<bool, Error> {
 
 /// The 22nd field of `/proc/PID/stat`; `None` when there is no such process.
 fn start_time(pid: i32) -> io::Result<Option<u64>> {
-    let stat = match fs::read(format!("/proc/{pid}/stat")) {
-        Ok(stat) => stat,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
-        Err(error) => return Err(error),
+    // The kernel gives the whole line at once.
+    let mut line = [0; 1024];
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let read = open(format!("/proc/{pid}/stat"), flags, Mode::empty())
+        .and_then(|file| retry_on_intr(|| read(&file, &mut line)));
+    let length = match read {
+        Ok(length) => length,
+        Err(Errno::NOENT | Errno::SRCH) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
     };
-    let parsed = parse_start_time(&String::from_utf8_lossy(&stat));
+    let line = line.get(..length).unwrap_or_default();
+    let parsed = parse_start_time(&String::from_utf8_lossy(line));
     parsed.map(Some).ok_or_else(|| {
         let what = format!("/proc/{pid}/stat has no start time");
         io::Error::new(io::ErrorKind::InvalidData, what)

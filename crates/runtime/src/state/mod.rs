@@ -82,16 +82,23 @@ impl StateRoot {
     /// # Errors
     /// [`Error::AlreadyExists`]; [`Error::State`] with the kernel's answer (ENOSPC, EROFS, EACCES).
     pub(crate) fn reserve(&self, id: &Id) -> Result<(Entry, Lock), Error> {
-        let root = self.open_or_make()?;
-        match mkdirat(&root, id.as_str(), Mode::RWXU) {
-            Ok(()) => {}
-            Err(Errno::EXIST) => return Err(Error::AlreadyExists { id: id.clone() }),
-            Err(errno) => return Err(self.failed("make the entry", id.as_str(), errno)),
+        // Between its making and the lock a new entry looks like one left behind, and is removed by
+        // those who look for that: then it is made again.
+        loop {
+            let root = self.open_or_make()?;
+            match mkdirat(&root, id.as_str(), Mode::RWXU) {
+                Ok(()) => {}
+                Err(Errno::EXIST) => return Err(Error::AlreadyExists { id: id.clone() }),
+                Err(errno) => return Err(self.failed("make the entry", id.as_str(), errno)),
+            }
+            match self.open_entry(root, id).and_then(|entry| {
+                let lock = entry.lock()?;
+                Ok((entry, lock))
+            }) {
+                Err(Error::NotFound { .. }) => {}
+                reserved => return reserved,
+            }
         }
-        // Nobody else can have found a reason to remove it: it is new, and soon locked.
-        let entry = self.open_entry(root, id)?;
-        let lock = entry.lock()?;
-        Ok((entry, lock))
     }
 
     /// The entry of a container.

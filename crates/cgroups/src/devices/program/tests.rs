@@ -55,6 +55,7 @@ fn interpret(program: &DeviceProgram, kind: i32, wanted: i32, major: u32, minor:
                 registers[to] = Some(context[usize::try_from(offset).unwrap() / 4].into());
                 at + 1
             }
+            opcode::JUMP => jump(true),
             opcode::MOVE => {
                 registers[to] = Some(constant64);
                 at + 1
@@ -115,7 +116,7 @@ fn rules(mut seed: u64) -> Vec<DeviceRule> {
             major: number(next(5), [1, 5, 4095]),
             minor: number(next(5), [0, 3, u32::MAX]),
             access: DeviceAccess {
-                read: next(3) > 0,
+                read: next(4) > 0,
                 write: next(3) > 0,
                 mknod: next(3) > 0,
             },
@@ -143,6 +144,31 @@ fn no_rule_allows_everything_and_one_refuses_it() {
     );
 }
 
+/// What every container has: a program of a third of the length of the rules one by one.
+#[test]
+fn rules_about_single_nodes_are_asked_by_major_numbers() {
+    let nodes = [(1, 3), (1, 5), (5, 0), (1, 8), (1, 3), (5, u32::MAX)];
+    let of_nodes = |allow: bool| {
+        let rule = move |(major, minor)| DeviceRule {
+            allow,
+            kind: DeviceKind::Char,
+            major: Some(major),
+            minor: Some(minor),
+            access: DeviceAccess::ALL,
+        };
+        nodes.map(rule).to_vec()
+    };
+    let allowed = [vec![DeviceRule::all(false)], of_nodes(true)].concat();
+    assert_eq!(compare(&allowed), (true, true));
+    let refused = [vec![DeviceRule::all(true)], of_nodes(false)].concat();
+    assert_eq!(compare(&refused), (true, true));
+    let both = [of_nodes(false), of_nodes(true), of_nodes(false)].concat();
+    assert_eq!(compare(&both), (true, true));
+    // To load, for the kind, for the major numbers 1 and 5, to allow, to refuse.
+    let length = DeviceProgram::new(&allowed).instructions().len();
+    assert_eq!(length, 6 + 1 + 5 + 4 + 2 + 2);
+}
+
 /// The kernel refuses a program with instructions that nothing leads to.
 #[test]
 fn every_instruction_is_reachable() {
@@ -156,10 +182,10 @@ fn every_instruction_is_reachable() {
             }
             let instruction = program.0[at];
             let jumps = [opcode::JUMP_NOT_EQUAL, opcode::JUMP_EQUAL, opcode::JUMP_ANY];
-            if jumps.contains(&instruction.code) {
+            if jumps.contains(&instruction.code) || instruction.code == opcode::JUMP {
                 open.push(at + 1 + usize::try_from(instruction.offset).unwrap());
             }
-            if instruction.code != opcode::EXIT {
+            if ![opcode::EXIT, opcode::JUMP].contains(&instruction.code) {
                 open.push(at + 1);
             }
         }

@@ -109,6 +109,25 @@ pub(super) fn list(global: &Global, args: &List) -> anyhow::Result<u8> {
     Ok(0)
 }
 
+/// Remove what killed crabcans have left behind, and nothing that is alive
+#[derive(Parser)]
+pub(super) struct Gc {}
+
+pub(super) fn gc(global: &Global, _: &Gc) -> anyhow::Result<u8> {
+    let mut failed = 0;
+    for found in Container::collect_garbage(&global.state_root()?)? {
+        let id = found.id;
+        match found.removed {
+            Ok(()) => writeln!(stdout(), "{id}")?,
+            Err(error) => {
+                failed = 1;
+                log::warn!("container {id} is left as it is: {error}");
+            }
+        }
+    }
+    Ok(failed)
+}
+
 fn table(states: &[State]) -> String {
     let header = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned);
     let rows = states.iter().map(|state| {

@@ -28,6 +28,7 @@ pub(super) const NAMES: &[&str] = &[
     "exec",
     "ps",
     "list",
+    "gc",
     "pause",
     "resume",
     "update",
@@ -80,6 +81,7 @@ fn dispatch(name: &str, global: &Global, own: Vec<OsString>) -> anyhow::Result<u
         "update" => limits::update(global, &read(name, own)?),
         "spec" => about::spec(&read(name, own)?),
         "features" => about::features(&read(name, own)?),
+        "gc" => listing::gc(global, &read(name, own)?),
         "list" => listing::list(global, &read(name, own)?),
         _ => bail!("{name} is not supported"),
     }

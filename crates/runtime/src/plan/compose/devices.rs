@@ -28,7 +28,8 @@ impl Composer<'_> {
                     self.device("/dev", &node)?;
                 }
             }
-            for (text, path) in LINKS {
+            for (text, name) in LINKS {
+                let path = Path::new("/dev").join(name);
                 self.push(&Step::Symlink {
                     text: &c_string("/dev", text)?,
                     target: &c_string("/dev", path)?,

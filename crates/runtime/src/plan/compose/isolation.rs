@@ -89,6 +89,17 @@ impl Composer<'_> {
     }
 
     fn sysctls(&mut self) -> Result<(), Error> {
+        if self.spec.extension.no_user_namespaces {
+            if !self.spec.linux.makes(Namespace::User) {
+                let reason = "needs a user namespace of the sandbox' own";
+                return Err(Error::invalid("--disable-userns", reason));
+            }
+            // The limit is this user namespace's: the one that init is in.
+            self.push(&Step::Sysctl {
+                key: c"user/max_user_namespaces",
+                value: c"0",
+            })?;
+        }
         for (key, value) in &self.spec.linux.sysctl {
             let (namespace, path) = sysctl::path(&self.spec.linux, key)?;
             self.changed.push((namespace, "linux.sysctl"));

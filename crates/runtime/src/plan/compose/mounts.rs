@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crabcan_init::Step;
 use crabcan_init::format::Change;
+use crabcan_ns::Namespace;
 use crabcan_rootfs::device::{self, DevOptions};
 use crabcan_rootfs::options::Scope;
 use crabcan_rootfs::{Bind, MountOptions, NewMount, Propagation, Remount, Target};
@@ -36,10 +37,8 @@ impl Composer<'_> {
     pub(super) fn mounts(&mut self) -> Result<(), Error> {
         if self.spec.extension.default_dev {
             let mut options = DevOptions::default();
-            let mapped = self.id_maps.as_ref().map_or(self.host.privileged, |maps| {
-                maps.gid.outside(TTY_GID).is_some()
-            });
-            options.tty_gid = mapped.then_some(TTY_GID);
+            options.tty_gid = self.tty_gid();
+            options.mqueue = self.spec.linux.separates(Namespace::Ipc);
             device::push_dev(&mut self.writer, &options).map_err(rootfs("/dev"))?;
         }
         let mounts = &self.spec.mounts;
@@ -51,6 +50,14 @@ impl Composer<'_> {
             self.mount(&format!("mounts[{index}]"), mount)?;
         }
         Ok(())
+    }
+
+    /// The group of new terminals, where it can be named.
+    pub(super) fn tty_gid(&self) -> Option<u32> {
+        let mapped = self.id_maps.as_ref().map_or(self.host.privileged, |maps| {
+            maps.gid.outside(TTY_GID).is_some()
+        });
+        mapped.then_some(TTY_GID)
     }
 
     /// Makes the mount points of the binds at the head of a list, before the first of them: made

@@ -187,7 +187,10 @@ impl Composer<'_> {
     pub(super) fn writes_to_procfs(&self) -> bool {
         let process = &self.spec.process;
         let labels = [&process.apparmor_profile, &process.selinux_label];
-        !self.spec.linux.sysctl.is_empty() || labels.iter().any(|label| label.is_some())
+        let settings = !self.spec.linux.sysctl.is_empty();
+        settings
+            || self.spec.extension.no_user_namespaces
+            || labels.iter().any(|label| label.is_some())
     }
 
     pub(super) fn oom_score(&self) -> Result<Option<i32>, Error> {
@@ -274,7 +277,8 @@ impl Composer<'_> {
     pub(super) fn take_root(&mut self) -> Result<(), Error> {
         let user = &self.spec.process.user;
         let mapped = |maps: &IdMaps| maps.uid.outside(0).is_some() && maps.gid.outside(0).is_some();
-        let (uid, gid) = match self.id_maps.as_ref().is_none_or(mapped) {
+        let has_root = !self.spec.extension.joins_without_root;
+        let (uid, gid) = match self.id_maps.as_ref().map_or(has_root, mapped) {
             true => (0, 0),
             false => (user.uid, user.gid),
         };

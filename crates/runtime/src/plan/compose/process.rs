@@ -157,7 +157,9 @@ impl Composer<'_> {
                 let direct = maps.writer == IdMapWriter::Direct;
                 !self.host.setgroups || direct && !self.host.has(&[Capability::Setgid])
             }
-            _ if self.spec.linux.separates(Namespace::User) => false,
+            _ if self.spec.linux.separates(Namespace::User) => {
+                self.spec.extension.joins_without_root
+            }
             _ => !self.host.setgroups || !self.host.has(&[Capability::Setgid]),
         };
         if denied && !user.additional_gids.is_empty() {

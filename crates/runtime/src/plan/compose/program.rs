@@ -23,8 +23,8 @@ impl Composer<'_> {
     pub(super) fn program(&mut self) -> Result<(), Error> {
         let process = &self.spec.process;
         check_absolute("process.cwd", &process.cwd)?;
-        let cwd = c_string("process.cwd", &process.cwd)?;
-        self.push(&Step::WorkingDirectory { target: &cwd })?;
+        self.working_directory()?;
+        self.lock_files()?;
         if process.terminal && !self.has_fresh_dev() {
             self.terminal()?;
         }
@@ -73,8 +73,9 @@ impl Composer<'_> {
                 count: extension.preserved_descriptors,
             })?;
         }
+        self.raw_filters()?;
         self.push_filter(filter)?;
-        let args = strings("process.args", &process.args)?;
+        let args = self.arguments()?;
         let env = strings("process.env", &process.env)?;
         let list = |bytes| Strings::new(bytes).ok_or(Error::PlanTooLong);
         self.push(&Step::Exec {
@@ -82,6 +83,29 @@ impl Composer<'_> {
             args: list(&args)?,
             env: list(&env)?,
         })
+    }
+
+    fn working_directory(&mut self) -> Result<(), Error> {
+        let first = &self.spec.process.cwd;
+        let others = &self.spec.extension.other_directories;
+        if others.is_empty() {
+            let target = &c_string("process.cwd", first)?;
+            return self.push(&Step::WorkingDirectory { target });
+        }
+        let all: Vec<_> = std::iter::once(first).chain(others).collect();
+        let candidates = strings("process.cwd", &all)?;
+        let candidates = Strings::new(&candidates).ok_or(Error::PlanTooLong)?;
+        self.push(&Step::FirstDirectory { candidates })
+    }
+
+    /// The argument vector, whose first word is what the program is told as its name.
+    fn arguments(&self) -> Result<Vec<u8>, Error> {
+        let args = &self.spec.process.args;
+        let Some(name) = &self.spec.extension.argv0 else {
+            return strings("process.args", args);
+        };
+        let all: Vec<_> = std::iter::once(name).chain(args.iter().skip(1)).collect();
+        strings("process.args", &all)
     }
 
     /// What waits for `start` has its terminal while it waits: who called `create` may wait for the

@@ -1,0 +1,131 @@
+//! Memory for a program that lives for some milliseconds.
+//!
+//! musl asks the kernel for nearly every page of its heap by a call of its own and gives it back by
+//! another, and the kernel brings each page in at a fault of its own. Here the first requests are
+//! cut from one piece, which comes as a whole. What is given back is used again only if it was the
+//! last: a program that goes on, and needs more, has the system's allocator for the rest.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::UnsafeCell;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::mm::{Advice, madvise};
+
+/// More than all that an ordinary command takes.
+const SIZE: usize = 256 << 10;
+
+/// What an ordinary command takes, brought in by one call in place of so many page faults.
+const AT_ONCE: usize = 48 << 10;
+
+#[repr(align(4096))]
+struct Piece(UnsafeCell<[u8; SIZE]>);
+
+// SAFETY: only addresses of it are handed out, and none twice: see `Memory::cut`.
+unsafe impl Sync for Piece {}
+
+static PIECE: Piece = Piece(UnsafeCell::new([0; SIZE]));
+
+#[global_allocator]
+static MEMORY: Memory = Memory {
+    used: AtomicUsize::new(0),
+};
+
+/// The piece, from the front, and the system's allocator behind it.
+struct Memory {
+    used: AtomicUsize,
+}
+
+impl Memory {
+    /// The next part of the piece; `None` when it is used up.
+    fn cut(&self, layout: Layout) -> Option<*mut u8> {
+        let mut used = self.used.load(Ordering::Relaxed);
+        loop {
+            let start = used.checked_next_multiple_of(layout.align())?;
+            let end = start
+                .checked_add(layout.size())
+                .filter(|end| *end <= SIZE)?;
+            if layout.align() > align_of::<Piece>() {
+                return None;
+            }
+            match self.exchange(used, end) {
+                Ok(()) => {
+                    if used == 0 {
+                        bring_in();
+                    }
+                    return Some(base().wrapping_add(start));
+                }
+                Err(now) => used = now,
+            }
+        }
+    }
+
+    /// Whether a part of the piece was the last one, and is as long as `size` now.
+    fn resize_last(&self, part: *mut u8, old: usize, size: usize) -> bool {
+        let start = part.addr() - base().addr();
+        let end = start.checked_add(size).filter(|end| *end <= SIZE);
+        end.is_some_and(|end| self.exchange(start + old, end).is_ok())
+    }
+
+    fn exchange(&self, from: usize, to: usize) -> Result<(), usize> {
+        let order = Ordering::Relaxed;
+        self.used.compare_exchange(from, to, order, order).map(drop)
+    }
+}
+
+fn base() -> *mut u8 {
+    PIECE.0.get().cast()
+}
+
+fn is_in_piece(part: *mut u8) -> bool {
+    part.addr().wrapping_sub(base().addr()) < SIZE
+}
+
+/// An older kernel (before Linux 5.14) refuses, and brings in each page when it is touched.
+fn bring_in() {
+    // SAFETY: the range lies in the piece, and bringing it in changes none of its contents.
+    let _ = unsafe { madvise(base().cast(), AT_ONCE, Advice::LinuxPopulateWrite) };
+}
+
+// SAFETY: parts of the piece do not overlap, since `used` only grows over a part that is handed out
+// and is set back only by the owner of the last one; they have the alignment that was asked for,
+// since the piece has that of a page. All else is the system's allocator.
+unsafe impl GlobalAlloc for Memory {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        match self.cut(layout) {
+            Some(part) => part,
+            // SAFETY: the caller's promise about the layout is the one that is asked for here.
+            None => unsafe { System.alloc(layout) },
+        }
+    }
+
+    unsafe fn dealloc(&self, part: *mut u8, layout: Layout) {
+        if is_in_piece(part) {
+            self.resize_last(part, layout.size(), 0);
+        } else {
+            // SAFETY: what does not lie in the piece came from the system, with this layout.
+            unsafe { System.dealloc(part, layout) };
+        }
+    }
+
+    unsafe fn realloc(&self, part: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if !is_in_piece(part) {
+            // SAFETY: what does not lie in the piece came from the system, with this layout.
+            return unsafe { System.realloc(part, layout, size) };
+        }
+        if size <= layout.size() || self.resize_last(part, layout.size(), size) {
+            return part;
+        }
+        let Ok(wanted) = Layout::from_size_align(size, layout.align()) else {
+            return ptr::null_mut();
+        };
+        // SAFETY: the size is not zero, as the caller promises for `realloc`.
+        let new = unsafe { self.alloc(wanted) };
+        if !new.is_null() {
+            // SAFETY: the new part is longer than the old one, and both are the caller's alone.
+            unsafe { ptr::copy_nonoverlapping(part, new, layout.size()) };
+        }
+        new
+    }
+}
