@@ -3,6 +3,7 @@
 
 use std::io::{self, IsTerminal, stderr, stdin, stdout};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, fstat, open};
@@ -14,7 +15,7 @@ use rustix::termios::{
 
 use crate::Error;
 use crate::signals::Signals;
-use crate::spec::Terminal;
+use crate::spec::{ConsoleSize, Process, Terminal};
 
 /// What a terminal hands over at once.
 const CHUNK: usize = 4096;
@@ -36,6 +37,43 @@ pub fn wanted() -> Option<Terminal> {
         rows: size.map_or(0, |size| size.ws_row),
         columns: size.map_or(0, |size| size.ws_col),
     })
+}
+
+/// Checks that somebody is there for the terminal that a process of a container asks for, before
+/// anything is done for it: the caller's own in the foreground, which gives it its size, else
+/// whoever listens at a socket.
+pub(crate) fn prepare(
+    process: &mut Process,
+    socket: Option<&Path>,
+    foreground: bool,
+) -> Result<(), Error> {
+    let (field, reason) = match (process.terminal, socket) {
+        (true, None) if foreground && !stdin().is_terminal() => (
+            "process.terminal",
+            "standard input is no terminal: use one, or --detach with --console-socket",
+        ),
+        (true, None) if !foreground => (
+            "process.terminal",
+            "needs --console-socket, where nobody waits in the foreground",
+        ),
+        (true, Some(_)) if foreground => (
+            "--console-socket",
+            "is for a process that nobody waits for in the foreground",
+        ),
+        (false, Some(_)) => (
+            "--console-socket",
+            "process.terminal is false: there is no terminal to be sent",
+        ),
+        (true, None) if process.console_size.is_none() => {
+            process.console_size = tcgetwinsize(stdin()).ok().map(|size| ConsoleSize {
+                height: size.ws_row.into(),
+                width: size.ws_col.into(),
+            });
+            return Ok(());
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::invalid(field, reason))
 }
 
 /// Carries bytes between the caller's terminal, in raw mode, and a container's; dropping it restores

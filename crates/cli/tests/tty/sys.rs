@@ -1,6 +1,10 @@
 //! What no safe wrapper does: a process that leads a session with a terminal, and TIOCSTI.
 
-#![allow(unsafe_code)]
+#![allow(
+    unsafe_code,
+    dead_code,
+    reason = "no safe wrapper; each test program uses a part"
+)]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};

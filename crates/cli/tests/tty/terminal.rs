@@ -1,4 +1,5 @@
 //! A terminal of the test's own with crabcan on it, as a terminal emulator has a shell.
+#![allow(dead_code, reason = "each test program uses a part")]
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -159,8 +159,14 @@ pub(super) fn poststop(hooks: &[Hook], state: &State) {
     }
 }
 
-/// Removes an entry whose record is of no use; nobody makes the container, or they are ended.
+/// Removes an entry whose record is of no use.
 fn remove_garbage(entry: &Entry) -> Result<(), Error> {
     let _lock = entry.lock()?;
-    entry.remove()
+    match entry.read() {
+        // It was made meanwhile: what runs in it would be out of reach.
+        Ok(_) => Err(Error::Busy {
+            id: entry.id().clone(),
+        }),
+        Err(_) => entry.remove(),
+    }
 }

@@ -9,7 +9,7 @@ use rustix::fs::stat;
 use rustix::io::Errno;
 
 use super::{Container, cgroup};
-use crate::console::Relay;
+use crate::console::{self, Relay};
 use crate::handover::{Receiver, write_pid_file};
 use crate::launch::Surroundings;
 use crate::process::Process;
@@ -160,7 +160,7 @@ impl<'a> Execution<'a> {
             let count = format!("LISTEN_FDS={}", self.listen);
             process.env.push(count.into());
         }
-        self.check_terminal(&process, foreground)?;
+        console::prepare(&mut process, self.console_socket.as_deref(), foreground)?;
         let joined = self.container.namespaces_to_join(init)?;
         let pid = self.container.record.init.map_or(0, |init| init.pid);
         let own = init
@@ -175,24 +175,6 @@ impl<'a> Execution<'a> {
             plan.fail_at(step, errno);
         }
         Ok(plan)
-    }
-
-    fn check_terminal(&self, process: &spec::Process, foreground: bool) -> Result<(), Error> {
-        match (process.terminal, &self.console_socket) {
-            (true, None) if !foreground => Err(Error::invalid(
-                "process.terminal",
-                "needs --console-socket, where nobody waits in the foreground",
-            )),
-            (true, Some(_)) if foreground => Err(Error::invalid(
-                "--console-socket",
-                "is for a process that nobody waits for in the foreground",
-            )),
-            (false, Some(_)) => Err(Error::invalid(
-                "--console-socket",
-                "process.terminal is false: there is no terminal to be sent",
-            )),
-            _ => Ok(()),
-        }
     }
 
     fn start<'plan>(&self, plan: &'plan Plan) -> Result<Process<'plan>, Error> {

@@ -17,7 +17,7 @@ use crate::process::Process;
 use crate::resctrl::{self, Resctrl};
 use crate::spec::{MAX_BYTES, Spec};
 use crate::state::{Entry, Identity, Lock, Record, Status, VERSION, timestamp};
-use crate::{Error, Host, Plan, listener, notify};
+use crate::{Error, Host, Plan, console, listener, notify};
 
 /// What was read and decided before anything is done.
 pub(super) struct Draft {
@@ -76,7 +76,12 @@ impl Creation {
         if self.manager.is_some() {
             notify::add_to(&mut spec, &self.root.path().join(self.id.as_str()));
         }
-        self.check_terminal(&spec, mode)?;
+        let foreground = mode == Mode::Foreground;
+        console::prepare(
+            &mut spec.process,
+            self.console_socket.as_deref(),
+            foreground,
+        )?;
         let host = Host::current()?;
         let mut plan = Plan::new(&spec, &host)?;
         for warning in plan.warnings() {
@@ -128,26 +133,6 @@ impl Creation {
                 .env
                 .push(format!("LISTEN_FDS={}", self.listen).into());
             spec.process.env.push("LISTEN_PID=1".into());
-        }
-    }
-
-    /// A terminal has one who takes its master; without a terminal there is nothing to be taken.
-    fn check_terminal(&self, spec: &Spec, mode: Mode) -> Result<(), Error> {
-        let taken = mode == Mode::Foreground;
-        match (spec.process.terminal, &self.console_socket) {
-            (true, None) if !taken => Err(Error::invalid(
-                "process.terminal",
-                "needs --console-socket, where nobody waits in the foreground",
-            )),
-            (true, Some(_)) if taken => Err(Error::invalid(
-                "--console-socket",
-                "is for a container that nobody waits for in the foreground",
-            )),
-            (false, Some(_)) => Err(Error::invalid(
-                "--console-socket",
-                "process.terminal is false: there is no terminal to be sent",
-            )),
-            _ => Ok(()),
         }
     }
 
@@ -229,6 +214,13 @@ impl Creation {
     ) -> Result<Option<Cgroup>, Error> {
         let path = draft.spec.linux.cgroups_path.as_deref();
         let resources = draft.plan.resources();
+        if !self.own_cgroup {
+            if *resources == Resources::default() {
+                return Ok(None);
+            }
+            let reason = "limits need a cgroup, and --cgroup-manager is disabled";
+            return Err(Error::invalid("linux.resources", reason));
+        }
         let made = cgroup::place(path, &self.id).and_then(|(hierarchy, place)| {
             record.cgroup = Some(place.to_string());
             entry.write(record)?;

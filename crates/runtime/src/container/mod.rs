@@ -46,7 +46,7 @@ impl Container {
     /// is [`Container::delete_by_force`]; [`Error::State`].
     pub fn load(root: &StateRoot, id: &Id) -> Result<Self, Error> {
         let entry = root.find(id)?;
-        let record = entry.read()?;
+        let record = entry.read_settled()?;
         Ok(Self {
             entry,
             record,

@@ -104,27 +104,49 @@ impl Entry {
         }))
     }
 
+    /// The record of an entry that nobody else changes.
+    ///
     /// # Errors
     /// [`Error::StateUnreadable`] for a record that is missing, cut off, or of another version.
     pub(crate) fn read(&self) -> Result<Record, Error> {
-        let unreadable = |reason| Error::StateUnreadable {
-            path: self.path.join(RECORD),
-            reason,
-        };
-        let bytes = match self.read_file(RECORD) {
-            Err(Error::State { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                return Err(self.reason_of_absence(unreadable));
-            }
-            other => other?,
-        };
-        record::parse(&bytes).map_err(unreadable)
+        self.read_if_any()?
+            .ok_or_else(|| self.unreadable("it is missing".into()))
     }
 
-    /// A container that is being made or deleted has no record for a moment.
-    fn reason_of_absence(&self, unreadable: impl FnOnce(String) -> Error) -> Error {
-        match fstat(&self.directory) {
-            Ok(stat) if stat.st_nlink == 0 => self.gone(),
-            _ => unreadable("it is missing".into()),
+    /// The record of an entry that may just be made or removed by somebody else: then it has none
+    /// for a moment, which is over when the lock is free.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and [`Error::NotFound`] for a container that was deleted meanwhile.
+    pub(crate) fn read_settled(&self) -> Result<Record, Error> {
+        let until = Instant::now() + LOCK_LIMIT;
+        loop {
+            if let Some(record) = self.read_if_any()? {
+                return Ok(record);
+            }
+            let lock = self.try_lock()?;
+            if lock.is_some() || Instant::now() >= until {
+                return self.read();
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn read_if_any(&self) -> Result<Option<Record>, Error> {
+        match self.read_file(RECORD) {
+            Err(Error::State { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Ok(None)
+            }
+            bytes => record::parse(&bytes?)
+                .map(Some)
+                .map_err(|reason| self.unreadable(reason)),
+        }
+    }
+
+    fn unreadable(&self, reason: String) -> Error {
+        Error::StateUnreadable {
+            path: self.path.join(RECORD),
+            reason,
         }
     }
 
@@ -139,10 +161,8 @@ impl Entry {
     /// # Errors
     /// [`Error::State`]: ENOSPC, EROFS.
     pub(crate) fn write(&self, record: &Record) -> Result<(), Error> {
-        let bytes = serde_json::to_vec(record).map_err(|error| Error::StateUnreadable {
-            path: self.path.join(RECORD),
-            reason: error.to_string(),
-        })?;
+        let bytes =
+            serde_json::to_vec(record).map_err(|error| self.unreadable(error.to_string()))?;
         self.write_file(NEW_RECORD, &bytes)?;
         renameat(&self.directory, NEW_RECORD, &self.directory, RECORD)
             .map_err(|errno| self.failed("replace", RECORD, errno))

@@ -76,7 +76,8 @@ fn a_record_is_read_as_it_was_written() {
     drop(lock);
     entry.remove().unwrap();
     assert_eq!(root.ids().unwrap(), []);
-    assert!(matches!(entry.read(), Err(Error::NotFound { .. })));
+    let gone = entry.read_settled();
+    assert!(matches!(gone, Err(Error::NotFound { .. })));
     entry.remove().unwrap();
 }
 

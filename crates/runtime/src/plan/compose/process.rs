@@ -150,10 +150,12 @@ impl Composer<'_> {
     }
 
     pub(super) fn set_ids(&mut self, user: &User) -> Result<(), Error> {
-        // With a map that was written without privilege, setgroups(2) is denied for ever.
+        // With a map that was written without privilege, setgroups(2) is denied for ever; a new
+        // user namespace inherits that.
         let denied = match &self.id_maps {
             Some(maps) if self.spec.linux.makes(Namespace::User) => {
-                maps.writer == IdMapWriter::Direct && !self.host.has(&[Capability::Setgid])
+                let direct = maps.writer == IdMapWriter::Direct;
+                !self.host.setgroups || direct && !self.host.has(&[Capability::Setgid])
             }
             _ if self.spec.linux.separates(Namespace::User) => {
                 self.spec.extension.joins_without_root

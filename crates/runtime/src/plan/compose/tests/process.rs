@@ -59,6 +59,14 @@ fn groups_are_set_in_the_hosts_user_namespace_only_with_the_right_to() {
     );
     spec.process.user.additional_gids.clear();
     assert!(compose(&spec, &denied).is_ok());
+    // A user namespace of its own is of no help: it inherits the refusal.
+    let mut nested = rootful();
+    nested.linux.namespaces = namespaces_of(&Namespace::ALL);
+    nested.linux.uid_mappings = single(0, 0);
+    nested.linux.gid_mappings = single(0, 0);
+    nested.process.user.additional_gids = vec![0];
+    assert!(compose(&nested, &denied).is_err());
+    assert!(compose(&nested, &host(true)).is_ok());
     for field in ["process.user.uid", "process.user.gid"] {
         refused_of(rootful(), true, field, |spec| match field {
             "process.user.uid" => spec.process.user.uid = u32::MAX,
@@ -249,6 +257,7 @@ fn a_container_of_create_waits_at_its_fifo() {
     let order = [
         "Capabilities",
         "FindProgram",
+        // The terminal is there when `create` ends.
         "Session",
         "Ready",
         "AwaitStart",

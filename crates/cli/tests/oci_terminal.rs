@@ -1,0 +1,88 @@
+//! `run` and `exec` with a terminal, in the foreground: on a terminal of the test's own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+#[path = "tty/sys.rs"]
+mod sys;
+#[path = "tty/terminal.rs"]
+mod terminal;
+mod tty;
+
+use serde_json::json;
+use support::Leaks;
+use support::bundle::Bundle;
+use terminal::Terminal;
+
+const CTRL_C: &str = "\x03";
+
+/// A bundle whose program has a terminal.
+fn with_terminal(name: &str, script: &str) -> Bundle {
+    let mut bundle = Bundle::new(name, script).rootless();
+    bundle.config["process"]["terminal"] = json!(true);
+    bundle
+}
+
+#[test]
+fn run_relays_the_terminal_and_restores_it() {
+    let _leaks = Leaks::watch();
+    let script = "tty; stty size; read line; echo got $line; trap 'stty size' WINCH; \
+        trap 'echo interrupted; exit 5' INT; echo ready; while :; do sleep 0.02; done";
+    let bundle = with_terminal("run-t", script);
+    let mut terminal = Terminal::new();
+    let before = terminal.attributes();
+    terminal.start(&mut bundle.command(["run", "one"]));
+    terminal.expect("/dev/pts/0\r\n33 77\r\n");
+    assert!(terminal.is_raw());
+    terminal.send("hello\r");
+    terminal.expect("got hello\r\nready\r\n");
+    terminal.resize(44, 88);
+    terminal.expect("44 88\r\n");
+    // The key means the container's terminal, and the signal its program.
+    terminal.send(CTRL_C);
+    terminal.expect("interrupted\r\n");
+    assert_eq!(terminal.code(), 5);
+    assert_eq!(terminal.attributes(), before);
+    assert_eq!(bundle.entries(), [""; 0]);
+}
+
+#[test]
+fn exec_relays_a_terminal_of_its_own() {
+    let _leaks = Leaks::watch();
+    let bundle = Bundle::new("exec-t", "exec sleep 600").rootless();
+    assert_eq!(bundle.leave("run -d one").code(), 0);
+    let mut terminal = Terminal::new();
+    let before = terminal.attributes();
+    let script = "tty; stty size; read line; echo got $line; exit 6";
+    terminal.start(&mut bundle.command(["exec", "-t", "one", "/bin/sh", "-c", script]));
+    terminal.expect("/dev/pts/0\r\n33 77\r\n");
+    terminal.send("hello\r");
+    terminal.expect("got hello\r\n");
+    assert_eq!(terminal.code(), 6);
+    assert_eq!(terminal.attributes(), before);
+    assert_eq!(bundle.status("one"), "running");
+}
+
+/// It is said before anything is done, and not by a program that has run already.
+#[test]
+fn without_a_terminal_to_relay_nothing_is_started() {
+    let _leaks = Leaks::watch();
+    let mut bundle = with_terminal("no-t", "echo started > /tmp/x; echo started");
+    let run = bundle.run("run one");
+    assert_eq!((run.code(), run.stdout.as_str()), (1, ""));
+    let expected = "process.terminal: standard input is no terminal";
+    assert!(run.stderr.contains(expected), "{run:?}");
+    assert_eq!(bundle.entries(), [""; 0]);
+    bundle.config["process"]["terminal"] = json!(false);
+    bundle.script("exec sleep 600");
+    assert_eq!(bundle.leave("run -d one").code(), 0);
+    let exec = bundle.run("exec -t one echo started");
+    assert_eq!((exec.code(), exec.stdout.as_str()), (255, ""));
+    assert!(exec.stderr.contains(expected), "{exec:?}");
+    assert_eq!(bundle.status("one"), "running");
+}
