@@ -92,7 +92,7 @@ pub mod spec;
 mod state;
 mod sys;
 
-pub use container::{Container, Creation, Execution};
+pub use container::{CgroupManager, Container, Creation, Execution};
 pub use crabcan_cgroups as cgroups;
 pub use crabcan_cgroups::{Events, IoStatistics, Statistics};
 pub use crabcan_ns::ExitStatus;

@@ -112,7 +112,7 @@ impl Plan {
     ///
     /// `container` is the configuration that it was made from, and `joined` names the namespaces in
     /// which its first process is and the caller is not: they are joined all at once by that
-    /// process' pidfd. Its cgroup is entered by the clone. What the process is to be stands in
+    /// process' pidfd. Its cgroup is entered by the clone, and those of v1 by the first step. What the process is to be stands in
     /// `process` alone, but for what the configuration says of everything in the container: the
     /// filter of system calls, the personality and the memory policy.
     ///

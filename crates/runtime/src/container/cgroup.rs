@@ -1,52 +1,18 @@
 //! The container's cgroup: made before its first process, found again by its record.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use crabcan_cgroups::{Cgroup, CgroupPath, Events, Hierarchy, Place, Resources, Statistics};
+use crabcan_cgroups::{Cgroup, CgroupPath, Events, Hierarchy, Place, Statistics};
 
 use super::Container;
+use crate::Error;
 use crate::plan;
 use crate::spec;
 use crate::state::{Record, Status};
-use crate::{Error, Id};
 
 /// How long processes may take to stand still or to end.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Makes the cgroup at the path that the configuration names, or below the caller's own.
-///
-/// # Errors
-/// [`Error::Cgroup`]. Nothing that was made remains.
-pub(super) fn make(path: Option<&str>, id: &Id, resources: &Resources) -> Result<Cgroup, Error> {
-    let path = match path.filter(|path| !path.is_empty()) {
-        Some(path) => CgroupPath::new(path),
-        None => CgroupPath::new(format!("crabcan-{id}")),
-    };
-    let make = || {
-        let hierarchy = Hierarchy::of_this_process()?;
-        let place = hierarchy.place(&path?)?;
-        let cgroup = Cgroup::create(&hierarchy, &place, resources.controllers())?;
-        cgroup.apply(resources)?;
-        Ok(cgroup)
-    };
-    make().map_err(failed("make the container's cgroup"))
-}
-
-/// Moves init into the trees of v1; in that of v2 it is born.
-pub(super) fn join_legacy(cgroup: &Cgroup, pid: i32) -> Result<(), Error> {
-    const DOING: &str = "put init into the container's cgroup";
-    for file in cgroup.task_files().map_err(failed(DOING))? {
-        let written = File::from(file).write_all(pid.to_string().as_bytes());
-        written.map_err(|source| Error::Wait {
-            doing: DOING,
-            source,
-        })?;
-    }
-    Ok(())
-}
 
 /// The place of a cgroup below another one, in each tree.
 pub(super) fn below(place: &str, name: &Path) -> Result<String, Error> {
@@ -58,8 +24,30 @@ pub(super) fn below(place: &str, name: &Path) -> Result<String, Error> {
         .collect())
 }
 
-/// Opens the cgroup of a record; `None` when there is none any more.
+/// Opens the cgroup of a record; `None` when there is none of the container's own.
 pub(super) fn open(record: &Record) -> Result<Option<Cgroup>, Error> {
+    match record.cgroup_made {
+        true => open_place(record),
+        false => Ok(None),
+    }
+}
+
+/// Removes what a maker that was killed half way has made. It may have found a cgroup of somebody
+/// else's instead: one with processes stays, and nobody in it is killed.
+pub(super) fn remove_half_made(record: &Record) -> Result<(), Error> {
+    const DOING: &str = "remove the container's cgroup";
+    if record.cgroup_made {
+        return Ok(());
+    }
+    match open_place(record)? {
+        Some(cgroup) if !cgroup.is_populated().map_err(failed(DOING))? => {
+            cgroup.remove(PATIENCE).map_err(failed(DOING))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn open_place(record: &Record) -> Result<Option<Cgroup>, Error> {
     let Some(place) = &record.cgroup else {
         return Ok(None);
     };

@@ -124,6 +124,7 @@ impl Container {
             let removed = cgroup.remove(cgroup::PATIENCE);
             removed.map_err(cgroup::failed("remove the container's cgroup"))?;
         }
+        cgroup::remove_half_made(&self.record)?;
         let made = self.record.resctrl.clone();
         Resctrl { made }.remove()?;
         self.entry.remove()

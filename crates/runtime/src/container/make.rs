@@ -7,10 +7,11 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crabcan_cgroups::{Cgroup, Resources};
+use crabcan_cgroups::Cgroup;
 use crabcan_ns::{Child, Namespace};
 
-use super::{Creation, cgroup, run_hooks, state_of};
+use super::placement::{self, Placement};
+use super::{Creation, run_hooks, state_of};
 use crate::handover::{Receiver, write_pid_file};
 use crate::launch::Surroundings;
 use crate::process::Process;
@@ -24,6 +25,7 @@ pub(super) struct Draft {
     configuration: Vec<u8>,
     spec: Spec,
     pub(super) plan: Plan,
+    placement: Placement,
     bundle: PathBuf,
     console: Option<Receiver>,
     pidfd: Option<Receiver>,
@@ -78,7 +80,8 @@ impl Creation {
         }
         self.check_terminal(&spec, mode)?;
         let host = Host::current()?;
-        let mut plan = Plan::new(&spec, &host)?;
+        let (placement, mut plan) =
+            placement::decide(self.cgroup_manager, &mut spec, &host, &self.id)?;
         for warning in plan.warnings() {
             // Engines send such things always, and show their users all of standard error.
             log::debug!("{warning}");
@@ -93,6 +96,7 @@ impl Creation {
             configuration,
             spec,
             plan,
+            placement,
             bundle,
         })
     }
@@ -159,15 +163,11 @@ impl Creation {
     ) -> Result<Prepared<'plan>, Error> {
         let mut record = self.record(draft, mode);
         entry.keep_configuration(&draft.configuration)?;
-        let cgroup = self.make_cgroup(draft)?;
-        record.cgroup = cgroup.as_ref().map(|cgroup| cgroup.place().to_string());
+        let cgroup = self.make_cgroup(entry, draft, &mut record)?;
         entry.write(&record)?;
         let mut process = self.launch(entry, draft, mode, cgroup.as_ref())?;
         let pid = process.pid().as_raw();
         record.init = Some(Identity::of(pid, process.pidfd())?);
-        if let Some(cgroup) = &cgroup {
-            cgroup::join_legacy(cgroup, pid)?;
-        }
         entry.write(&record)?;
         if let Some(wanted) = draft.plan.intel_rdt() {
             let groups = Resctrl::join(&resctrl::mounted()?, wanted, self.id.as_str(), pid)?;
@@ -175,7 +175,7 @@ impl Creation {
             entry.write(&record)?;
         }
         let hooks = &draft.spec.hooks;
-        process.prepare(&mut |_| {
+        process.prepare(cgroup.as_ref(), &mut |_| {
             let state = state_of(&record, Status::Creating);
             run_hooks("prestart", &hooks.prestart, &state)?;
             run_hooks("createRuntime", &hooks.create_runtime, &state)
@@ -217,22 +217,25 @@ impl Creation {
         Process::launch(&draft.plan, &surroundings)
     }
 
-    /// An ordinary user to whom nothing is delegated has a container without a cgroup, unless one
-    /// or a limit was asked for.
-    fn make_cgroup(&self, draft: &Draft) -> Result<Option<Cgroup>, Error> {
-        let path = draft.spec.linux.cgroups_path.as_deref();
+    /// Where it will be is written down before: nobody else would find it after a crash.
+    fn make_cgroup(
+        &self,
+        entry: &Entry,
+        draft: &Draft,
+        record: &mut Record,
+    ) -> Result<Option<Cgroup>, Error> {
         let resources = draft.plan.resources();
-        match cgroup::make(path, &self.id, resources) {
-            Ok(cgroup) => Ok(Some(cgroup)),
-            Err(error)
-                if path.is_none()
-                    && *resources == Resources::default()
-                    && !draft.plan.host().privileged =>
-            {
+        draft.placement.note(record);
+        entry.write(record)?;
+        let made = draft.placement.make(resources);
+        record.cgroup_made = made.as_ref().is_ok_and(Option::is_some);
+        match made {
+            Err(error) if placement::is_optional(&draft.spec, draft.plan.host(), resources) => {
                 log::debug!("no cgroup: {error}");
+                record.cgroup = None;
                 Ok(None)
             }
-            Err(error) => Err(error),
+            made => made,
         }
     }
 
@@ -278,6 +281,7 @@ impl Creation {
             complete: false,
             init: None,
             cgroup: None,
+            cgroup_made: false,
             resctrl: Vec::new(),
             manager: self.manager.clone(),
             new_keyring: self.new_keyring,

@@ -5,6 +5,7 @@ mod create;
 mod delete;
 mod exec;
 mod make;
+mod placement;
 mod start;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,6 +22,7 @@ use crate::{Error, Id, State, StateRoot};
 
 pub use create::Creation;
 pub use exec::Execution;
+pub use placement::CgroupManager;
 
 /// A container that is known to the state directory.
 ///

@@ -37,6 +37,8 @@ pub(crate) struct Record {
     pub(crate) init: Option<Identity>,
     /// Its cgroup in each tree, as `/proc/PID/cgroup` has it.
     pub(crate) cgroup: Option<String>,
+    /// Whether that was made. Before, whatever is there may be somebody else's.
+    pub(crate) cgroup_made: bool,
     /// The groups of caches and memory bandwidth that were made for it, outermost first.
     pub(crate) resctrl: Vec<PathBuf>,
     /// The socket of the service manager that is to know when the program is ready.

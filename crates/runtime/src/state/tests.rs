@@ -48,6 +48,7 @@ fn record(name: &str) -> Record {
         complete: false,
         init: None,
         cgroup: None,
+        cgroup_made: false,
         resctrl: Vec::new(),
         manager: None,
         new_keyring: true,

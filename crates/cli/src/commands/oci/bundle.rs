@@ -95,7 +95,7 @@ fn creation(global: &Global, options: &Options) -> anyhow::Result<Creation> {
     let mut creation = Creation::new(&global.state_root()?, &id, &options.bundle)
         .new_keyring(!options.no_new_keyring)
         .no_pivot(options.no_pivot)
-        .cgroup(cgroup(global.cgroup_manager)?)
+        .cgroup_manager(cgroup_manager(global.cgroup_manager)?)
         .descriptors(descriptors, listen);
     if let Some(path) = &options.config {
         creation = creation.configuration(path);
@@ -115,11 +115,10 @@ fn creation(global: &Global, options: &Options) -> anyhow::Result<Creation> {
     Ok(creation)
 }
 
-/// Whether there is to be a cgroup.
-fn cgroup(manager: CgroupManager) -> anyhow::Result<bool> {
+fn cgroup_manager(manager: CgroupManager) -> anyhow::Result<crabcan_runtime::CgroupManager> {
     match manager {
-        CgroupManager::Cgroupfs => Ok(true),
-        CgroupManager::Disabled => Ok(false),
+        CgroupManager::Cgroupfs => Ok(crabcan_runtime::CgroupManager::Cgroupfs),
+        CgroupManager::Disabled => Ok(crabcan_runtime::CgroupManager::Disabled),
         CgroupManager::Systemd => bail!("--systemd-cgroup: this build has no systemd driver"),
     }
 }

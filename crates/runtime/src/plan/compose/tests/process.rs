@@ -176,7 +176,7 @@ fn hooks_are_run_at_their_points() {
     in_order(
         &spec,
         true,
-        &["Pivot", "Ready", "AwaitStart", "Hook", "Session"],
+        &["Pivot", "Session", "Ready", "AwaitStart", "Hook", "Exec"],
     );
     let hooks = find(&spec, true, |step| match *step {
         Step::Hook {
@@ -249,9 +249,9 @@ fn a_container_of_create_waits_at_its_fifo() {
     let order = [
         "Capabilities",
         "FindProgram",
+        "Session",
         "Ready",
         "AwaitStart",
-        "Session",
         "PreserveDescriptors",
         "Exec",
     ];
