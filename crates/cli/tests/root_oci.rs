@@ -127,6 +127,25 @@ fn cgroups_that_are_disabled_are_not_made() {
     assert_eq!(refused.code(), 1);
 }
 
+/// Scopes are in cgroup v2 alone: another host has none, and nothing is made there.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn systemd_is_refused_where_it_does_not_rule() {
+    let _leaks = Leaks::watch();
+    let mut bundle = Bundle::new("noscope", "true");
+    if Path::new("/run/systemd/system").is_dir() {
+        return;
+    }
+    bundle.before.push("--systemd-cgroup".into());
+    let refused = bundle.run("run one");
+    assert_eq!(refused.code(), 1, "{refused:?}");
+    assert!(refused.stderr.contains("--systemd-cgroup"), "{refused:?}");
+    assert_eq!(bundle.entries(), [""; 0]);
+    bundle.config["linux"]["cgroupsPath"] = json!("/no/scope");
+    let refused = bundle.run("run one");
+    assert!(refused.stderr.contains("linux.cgroupsPath"), "{refused:?}");
+}
+
 /// Without a pid namespace the end of the first process is not the end of the others.
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]

@@ -69,6 +69,8 @@ pub(crate) enum Provision {
     IdMaps(IdMaps),
     /// The files of a cgroup of v1 that init writes itself into.
     TaskFiles,
+    /// Init was moved into the cgroup, and is told so.
+    Moved,
     /// A namespace that is there already.
     Namespace { kind: Namespace, path: PathBuf },
     /// The container that is joined: its first process' pidfd.

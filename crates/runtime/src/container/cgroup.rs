@@ -107,7 +107,11 @@ impl Container {
         if let status @ Status::Stopped = self.status()? {
             return Err(self.refused("container not running", status));
         }
-        let applied = self.cgroup()?.apply(&resources);
+        let cgroup = self.cgroup()?;
+        let applied = match &self.record.scope {
+            Some(scope) => super::scope::update(scope, &cgroup, &resources),
+            None => cgroup.apply(&resources),
+        };
         applied.map_err(failed("limit the container's resources"))
     }
 

@@ -11,7 +11,7 @@ use crabcan_cgroups::Cgroup;
 use crabcan_ns::{Child, Namespace};
 
 use super::placement::{self, Placement};
-use super::{Creation, run_hooks, state_of};
+use super::{Creation, run_hooks, scope, state_of};
 use crate::handover::{Receiver, write_pid_file};
 use crate::launch::Surroundings;
 use crate::process::Process;
@@ -163,12 +163,19 @@ impl Creation {
     ) -> Result<Prepared<'plan>, Error> {
         let mut record = self.record(draft, mode);
         entry.keep_configuration(&draft.configuration)?;
-        let cgroup = self.make_cgroup(entry, draft, &mut record)?;
+        let mut cgroup = self.make_cgroup(entry, draft, &mut record)?;
         entry.write(&record)?;
         let mut process = self.launch(entry, draft, mode, cgroup.as_ref())?;
         let pid = process.pid().as_raw();
         record.init = Some(Identity::of(pid, process.pidfd())?);
         entry.write(&record)?;
+        if let Placement::Scope(scope) = &draft.placement {
+            let made = scope.start(pid, draft.plan.resources())?;
+            record.cgroup = Some(made.place().to_string());
+            record.cgroup_made = true;
+            entry.write(&record)?;
+            cgroup = Some(made);
+        }
         if let Some(wanted) = draft.plan.intel_rdt() {
             let groups = Resctrl::join(&resctrl::mounted()?, wanted, self.id.as_str(), pid)?;
             record.resctrl = groups.made;
@@ -282,6 +289,7 @@ impl Creation {
             init: None,
             cgroup: None,
             cgroup_made: false,
+            scope: None,
             resctrl: Vec::new(),
             manager: self.manager.clone(),
             new_keyring: self.new_keyring,
@@ -301,9 +309,12 @@ impl Creation {
             // It may not have been written yet.
             let _ = std::fs::remove_file(path);
         }
-        let groups = entry.read().map(|record| record.resctrl);
-        let groups = groups.map_or(Ok(()), |made| Resctrl { made }.remove());
-        if let Err(unclean) = groups.and_then(|()| entry.remove()) {
+        let left = entry.read().map_or(Ok(()), |record| {
+            scope::stop(&record)?;
+            let made = record.resctrl;
+            Resctrl { made }.remove()
+        });
+        if let Err(unclean) = left.and_then(|()| entry.remove()) {
             log::warn!("clean up after an error: {unclean}");
         }
         drop(lock);

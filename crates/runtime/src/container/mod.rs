@@ -6,6 +6,7 @@ mod delete;
 mod exec;
 mod make;
 mod placement;
+mod scope;
 mod start;
 
 use std::os::fd::{AsFd, OwnedFd};

@@ -4,6 +4,7 @@
 use crabcan_cgroups::{Cgroup, CgroupPath, Hierarchy, Place, Resources};
 
 use super::cgroup::failed;
+use super::scope::Scope;
 use crate::plan::Plan;
 use crate::spec::Spec;
 use crate::state::Record;
@@ -18,6 +19,9 @@ pub enum CgroupManager {
     /// crabcan, which makes a directory.
     #[default]
     Cgroupfs,
+    /// systemd, which makes a scope: on cgroup v2 alone. It is the system's for root, and a
+    /// user's own for everybody else.
+    Systemd,
     /// Nobody: a container stays in the cgroup of its maker, and nothing can be limited.
     Disabled,
 }
@@ -29,13 +33,19 @@ pub(super) enum Placement {
     Inherited,
     /// A directory in each tree.
     Directory { hierarchy: Hierarchy, place: Place },
+    /// A scope, once there is a process to be in it.
+    Scope(Scope),
 }
 
 impl Placement {
     /// At the path that the configuration names, or below the caller's own cgroup.
-    pub(super) fn of(manager: CgroupManager, spec: &Spec, id: &Id) -> Result<Self, Error> {
-        if manager == CgroupManager::Disabled {
-            return Ok(Self::Inherited);
+    fn of(manager: CgroupManager, spec: &Spec, host: &Host, id: &Id) -> Result<Self, Error> {
+        match manager {
+            CgroupManager::Disabled => return Ok(Self::Inherited),
+            CgroupManager::Systemd => {
+                return Scope::of(wanted_path(spec), spec, host, id).map(Self::Scope);
+            }
+            CgroupManager::Cgroupfs => {}
         }
         let path = match wanted_path(spec) {
             Some(path) => CgroupPath::new(path),
@@ -52,15 +62,17 @@ impl Placement {
     /// How many files of v1 init writes itself into.
     pub(super) fn task_files(&self) -> usize {
         match self {
-            Self::Inherited => 0,
+            Self::Inherited | Self::Scope(_) => 0,
             Self::Directory { place, .. } => place.legacy_trees(),
         }
     }
 
     /// Writes down where it will be.
     pub(super) fn note(&self, record: &mut Record) {
-        if let Self::Directory { place, .. } = self {
-            record.cgroup = Some(place.to_string());
+        match self {
+            Self::Inherited => {}
+            Self::Directory { place, .. } => record.cgroup = Some(place.to_string()),
+            Self::Scope(scope) => record.scope = Some(scope.record().clone()),
         }
     }
 
@@ -103,7 +115,8 @@ pub(super) fn decide(
     host: &Host,
     id: &Id,
 ) -> Result<(Placement, Plan), Error> {
-    let placement = Placement::of(manager, spec, id);
+    let placement = Placement::of(manager, spec, host, id);
+    spec.extension.await_cgroup = matches!(placement, Ok(Placement::Scope(_)));
     spec.extension.task_files = placement.as_ref().map_or(0, Placement::task_files);
     let plan = Plan::new(spec, host)?;
     let optional = is_optional(spec, host, plan.resources());
@@ -113,7 +126,7 @@ pub(super) fn decide(
             spec.extension.task_files = 0;
             Ok((Placement::Inherited, Plan::new(spec, host)?))
         }
-        Err(error) if optional => {
+        Err(error) if optional && manager == CgroupManager::Cgroupfs => {
             log::debug!("no cgroup: {error}");
             Ok((Placement::Inherited, plan))
         }

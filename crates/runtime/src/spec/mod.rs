@@ -119,6 +119,8 @@ pub struct Extension {
     /// How many files of a cgroup of v1 init writes itself into, where that is made from the
     /// specification's words: see [`Place::legacy_trees`](crabcan_cgroups::Place::legacy_trees).
     pub task_files: usize,
+    /// Somebody else, such as systemd, moves init into its cgroup, and init waits for that.
+    pub await_cgroup: bool,
     /// The container's cgroup, in crabcan's own words.
     pub limits: Option<Limits>,
     /// Bit N is set when the terminal becomes descriptor N; all three when 0.

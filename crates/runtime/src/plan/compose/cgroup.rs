@@ -24,6 +24,11 @@ impl Composer<'_> {
     /// The step alone, since what joins a container joins its namespace too; whether it is needed.
     pub(super) fn write_into_cgroup(&mut self) -> Result<bool, Error> {
         let extension = &self.spec.extension;
+        if extension.await_cgroup {
+            self.push(&Step::AwaitCgroup {})?;
+            self.provisions.push(Provision::Moved);
+            return Ok(true);
+        }
         let limits = extension.limits.as_ref();
         match limits.map_or(extension.task_files, Limits::task_files) {
             0 => Ok(false),
