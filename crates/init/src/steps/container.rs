@@ -21,6 +21,8 @@ impl Context {
                 self.say(Message::Hooks)?;
                 self.await_proceed()
             }
+            Step::JoinCgroup { count } => self.join_cgroup(count),
+            Step::AwaitCgroup {} => self.await_proceed(),
             Step::Hook { .. } => return self.hook(step),
             Step::Domainname { name } => sys::setdomainname(name),
             Step::Sysctl { key, value } => self.write_procfs(c"sys", key, value),

@@ -197,8 +197,6 @@ impl Context {
             Step::ParentDeathSignal { signal } => {
                 process::parent_death_signal(signal, self.channel)
             }
-            Step::JoinCgroup { count } => self.join_cgroup(count),
-            Step::AwaitCgroup {} => self.await_proceed(),
             Step::Ready {} => self.ready(),
             Step::Reaper {} => Err(Errno::EINVAL),
             Step::Session {} => console::session(self.console.take()),
