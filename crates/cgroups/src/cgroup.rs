@@ -125,6 +125,12 @@ impl Cgroup {
         member.map(|member| member.directory.as_fd())
     }
 
+    /// In how many trees of v1 it is there.
+    #[must_use]
+    pub fn legacy_trees(&self) -> usize {
+        self.members.iter().filter(|member| !member.v2).count()
+    }
+
     /// Its files `tasks` in the trees of v1, open for writing: a process that has one thread writes
     /// `0` to each, which is far quicker than another process writing its pid.
     ///

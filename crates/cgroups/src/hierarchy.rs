@@ -320,6 +320,14 @@ impl Place {
         self
     }
 
+    /// In how many trees of v1 it is: so many files [`Cgroup::task_files`](crate::Cgroup::task_files)
+    /// has.
+    #[must_use]
+    pub fn legacy_trees(&self) -> usize {
+        let legacy = self.parts.iter().filter(|part| part.legacy.is_some());
+        legacy.count()
+    }
+
     /// Its path in the tree of v2.
     #[must_use]
     pub fn unified_path(&self) -> Option<&Path> {

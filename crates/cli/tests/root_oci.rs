@@ -90,6 +90,62 @@ fn a_container_is_paused_counted_limited_and_gone() {
     assert_eq!(cgroups(&name), [""; 0]);
 }
 
+/// The root of a cgroup namespace is where its maker was: init makes it when it is in its cgroup.
+/// Who is executed in the container is there too.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_cgroup_namespace_begins_with_the_containers_cgroup() {
+    let _leaks = Leaks::watch();
+    let mut bundle = Bundle::new("cgroupns", "cat /proc/self/cgroup; sleep 600");
+    let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.push(json!({"type": "cgroup"}));
+    assert_eq!(bundle.leave("run -d one").code(), 0);
+    let seen = bundle.run("exec one cat /proc/self/cgroup").success();
+    let output = bundle.directory.path().join("stdout");
+    until("it has told", || {
+        fs::read_to_string(&output).unwrap() == seen
+    });
+    assert!(!seen.is_empty());
+    for line in seen.lines() {
+        assert_eq!(line.splitn(3, ':').nth(2), Some("/"), "{seen}");
+    }
+    bundle.run("delete --force one").success();
+}
+
+/// A container without a cgroup of its own is in its maker's, and can't be limited.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn cgroups_that_are_disabled_are_not_made() {
+    let _leaks = Leaks::watch();
+    let mut bundle = Bundle::new("nocgroup", "cat /proc/self/cgroup");
+    bundle.before.push("--cgroup-manager=disabled".into());
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+    assert_eq!(bundle.run("run one").success(), own);
+    bundle.config["linux"]["resources"] = json!({"memory": {"limit": 64 << 20}});
+    let refused = bundle.run("run one");
+    assert!(refused.stderr.contains("linux.resources"), "{refused:?}");
+    assert_eq!(refused.code(), 1);
+}
+
+/// Scopes are in cgroup v2 alone: another host has none, and nothing is made there.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn systemd_is_refused_where_it_does_not_rule() {
+    let _leaks = Leaks::watch();
+    let mut bundle = Bundle::new("noscope", "true");
+    if Path::new("/run/systemd/system").is_dir() {
+        return;
+    }
+    bundle.before.push("--systemd-cgroup".into());
+    let refused = bundle.run("run one");
+    assert_eq!(refused.code(), 1, "{refused:?}");
+    assert!(refused.stderr.contains("--systemd-cgroup"), "{refused:?}");
+    assert_eq!(bundle.entries(), [""; 0]);
+    bundle.config["linux"]["cgroupsPath"] = json!("/no/scope");
+    let refused = bundle.run("run one");
+    assert!(refused.stderr.contains("linux.cgroupsPath"), "{refused:?}");
+}
+
 /// Without a pid namespace the end of the first process is not the end of the others.
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]

@@ -40,6 +40,7 @@ const LIMITS: [&str; 16] = [
 impl Display for Step<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match *self {
+            Self::AwaitCgroup {} => f.write_str("wait to be in the cgroup"),
             Self::AwaitIdMaps {} => f.write_str("wait for the id maps"),
             Self::NotDumpable {} => f.write_str("make init untraceable (not dumpable)"),
             Self::SetIds {

@@ -2,7 +2,7 @@
 //! walks them.
 //!
 //! A plan is a list of [`Step`]s. [`PlanWriter`] makes one block of bytes of it, which a runtime puts
-//! into a sealed memory file beside [`PROGRAM`], a static executable of some 28 KB. The program is
+//! into a sealed memory file beside [`PROGRAM`], a static executable of some 32 KB. The program is
 //! the first process of the container: it maps the plan, checks it whole, and does step after step
 //! with raw system calls, down to the one that executes the command. It has no heap, no libc, no
 //! locks and no writable memory but its stack, and nothing of the host's is mapped in it.

@@ -210,6 +210,7 @@ fn program() -> Samples {
             Step::JoinCgroup { count: 3 },
             "enter the cgroup (3 files received from the parent)",
         ),
+        (Step::AwaitCgroup {}, "wait to be in the cgroup"),
         (Step::Session {}, "start a new session"),
         (
             Step::Seccomp {

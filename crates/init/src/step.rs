@@ -226,6 +226,8 @@ with_mount_steps! {
         /// How many it sends.
         count: u32,
     }
+    /// Wait until the parent has had this process moved into its cgroup, and says so.
+    AwaitCgroup = 46 {}
     /// Become the leader of a new session, with the console as its terminal if there is one.
     Session = 26 {}
     /// Install a system call filter (seccomp(2)): from here on init's own calls are filtered too.

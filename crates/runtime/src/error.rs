@@ -240,6 +240,9 @@ pub enum Error {
         #[source]
         source: crabcan_cgroups::Error,
     },
+    /// The container's scope went before the container was made: its first process was killed.
+    #[error("the container's scope of systemd is gone: its first process has ended")]
+    ScopeGone,
     /// What was asked for is done with a cgroup, and the container has none.
     #[error("container {id} has no cgroup")]
     NoCgroup {

@@ -237,8 +237,8 @@ fn linux(host: &Host) -> Linux {
         cgroup: Cgroup {
             v1: true,
             v2: true,
-            systemd: false,
-            systemd_user: false,
+            systemd: true,
+            systemd_user: true,
             rdma: true,
         },
         seccomp: seccomp(host),
@@ -330,6 +330,9 @@ mod tests {
         assert_eq!(at("/linux/mountExtensions/idmap/enabled"), true);
         assert_eq!(at("/linux/intelRdt/monitoring"), true);
         assert_eq!(at("/linux/netDevices/enabled"), true);
+        for way in ["v1", "v2", "systemd", "systemdUser"] {
+            assert_eq!(at(&format!("/linux/cgroup/{way}")), true, "{way}");
+        }
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub mod spec;
 mod state;
 mod sys;
 
-pub use container::{Abandoned, Container, Creation, Execution};
+pub use container::{Abandoned, CgroupManager, Container, Creation, Execution};
 pub use crabcan_caps::{Capability, CapabilitySet};
 pub use crabcan_cgroups as cgroups;
 pub use crabcan_cgroups::{Events, IoStatistics, Statistics};

@@ -71,6 +71,8 @@ pub(crate) enum Provision {
     IdMaps(IdMaps),
     /// The files of a cgroup of v1 that init writes itself into.
     TaskFiles,
+    /// Init was moved into the cgroup, and is told so.
+    Moved,
     /// A namespace that is there already.
     Namespace { kind: Namespace, path: PathBuf },
     /// The container that is joined: its first process' pidfd.
@@ -116,7 +118,7 @@ impl Plan {
     ///
     /// `container` is the configuration that it was made from, and `joined` names the namespaces in
     /// which its first process is and the caller is not: they are joined all at once by that
-    /// process' pidfd. Its cgroup is entered by the clone. What the process is to be stands in
+    /// process' pidfd. Its cgroup is entered by the clone, and those of v1 by the first step. What the process is to be stands in
     /// `process` alone, but for what the configuration says of everything in the container: the
     /// filter of system calls, the personality and the memory policy.
     ///

@@ -59,9 +59,9 @@ impl<'plan> Process<'plan> {
             ..Surroundings::default()
         };
         let mut container = Self::launch(plan, &surroundings)?;
-        container.cgroup = cgroup;
         container.unenforced = [plan.unenforced(), &unenforced.unwrap_or_default()].concat();
-        container.prepare(&mut |_| Ok(()))?;
+        container.prepare(cgroup.as_ref(), &mut |_| Ok(()))?;
+        container.cgroup = cgroup;
         log::debug!("Creation finished");
         log::debug!("Container child PID: {:?}", Some(container.pid()));
         Ok(container)
@@ -221,13 +221,14 @@ impl<'plan> Process<'plan> {
     }
 
     /// Writes the id maps, lets init go on, sends what it waits for, gives network devices and runs
-    /// the hooks when it asks for that, and hears that it is ready.
+    /// the hooks when it asks for that, and hears that it is ready. `cgroup` is the one that it
+    /// enters.
     pub(crate) fn prepare(
         &mut self,
+        cgroup: Option<&Cgroup>,
         hooks: &mut dyn FnMut(Pid) -> Result<(), Error>,
     ) -> Result<(), Error> {
         const DOING: &str = "preparing the container";
-        let cgroup = self.cgroup.as_ref();
         let provided = provide::provide(self.plan, &self.child, &self.protocol, cgroup);
         if let Err(error) = provided {
             return Err(self.not_provided(error, DOING));

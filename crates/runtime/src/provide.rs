@@ -38,6 +38,7 @@ pub(crate) fn provide(
                     protocol.send_descriptor(file.as_fd()).map_err(sent)?;
                 }
             }
+            Provision::Moved => protocol.proceed().map_err(sent)?,
             Provision::Namespace { kind, path } => {
                 let namespace = NamespaceFd::open_path(path, *kind)
                     .map_err(failed("open a namespace to be joined"))?;

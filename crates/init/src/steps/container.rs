@@ -22,6 +22,7 @@ impl Context {
                 self.say(Message::Hooks)?;
                 self.await_proceed()
             }
+            Step::AwaitCgroup {} => self.await_proceed(),
             Step::Hook { .. } => return self.hook(step),
             Step::Domainname { name } => sys::setdomainname(name),
             Step::Sysctl { key, value } => self.write_procfs(c"sys", key, value),

@@ -1,66 +1,18 @@
 //! The container's cgroup: made before its first process, found again by its record.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use crabcan_cgroups::{Cgroup, CgroupPath, Events, Hierarchy, Place, Resources, Statistics};
+use crabcan_cgroups::{Cgroup, CgroupPath, Events, Hierarchy, Place, Statistics};
 
 use super::Container;
+use crate::Error;
 use crate::plan;
 use crate::spec;
 use crate::state::{Record, Status};
-use crate::{Error, Id};
 
 /// How long processes may take to stand still or to end.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-
-const MAKING: &str = "make the container's cgroup";
-
-/// Where the cgroup will be: at the path that the configuration names, or below the caller's own.
-pub(super) fn place(path: Option<&str>, id: &Id) -> Result<(Hierarchy, Place), Error> {
-    let path = match path.filter(|path| !path.is_empty()) {
-        Some(path) => CgroupPath::new(path),
-        None => CgroupPath::new(format!("crabcan-{id}")),
-    };
-    let place = || {
-        let hierarchy = Hierarchy::of_this_process()?;
-        let place = hierarchy.place(&path?)?;
-        Ok((hierarchy, place))
-    };
-    place().map_err(failed(MAKING))
-}
-
-/// Makes the cgroup with its limits.
-///
-/// # Errors
-/// [`Error::Cgroup`]. Nothing that was made remains.
-pub(super) fn make(
-    hierarchy: &Hierarchy,
-    place: &Place,
-    resources: &Resources,
-) -> Result<Cgroup, Error> {
-    let make = || {
-        let cgroup = Cgroup::create(hierarchy, place, resources.controllers())?;
-        cgroup.apply(resources)?;
-        Ok(cgroup)
-    };
-    make().map_err(failed(MAKING))
-}
-
-/// Moves init into the trees of v1; in that of v2 it is born.
-pub(super) fn join_legacy(cgroup: &Cgroup, pid: i32) -> Result<(), Error> {
-    const DOING: &str = "put init into the container's cgroup";
-    for file in cgroup.task_files().map_err(failed(DOING))? {
-        let written = File::from(file).write_all(pid.to_string().as_bytes());
-        written.map_err(|source| Error::Wait {
-            doing: DOING,
-            source,
-        })?;
-    }
-    Ok(())
-}
 
 /// The place of a cgroup below another one, in each tree.
 pub(super) fn below(place: &str, name: &Path) -> Result<String, Error> {
@@ -155,7 +107,11 @@ impl Container {
         if let status @ Status::Stopped = self.status()? {
             return Err(self.refused("container not running", status));
         }
-        let applied = self.cgroup()?.apply(&resources);
+        let cgroup = self.cgroup()?;
+        let applied = match &self.record.scope {
+            Some(scope) => super::scope::update(scope, &cgroup, &resources),
+            None => cgroup.apply(&resources),
+        };
         applied.map_err(failed("limit the container's resources"))
     }
 

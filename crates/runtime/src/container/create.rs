@@ -8,6 +8,7 @@ use crabcan_ns::ExitStatus;
 
 use super::Container;
 use super::make::{Mode, Prepared};
+use super::placement::CgroupManager;
 use crate::console::Relay;
 use crate::notify;
 use crate::signals::Signals;
@@ -31,7 +32,7 @@ pub struct Creation {
     pub(super) listen: u32,
     pub(super) new_keyring: bool,
     pub(super) no_pivot: bool,
-    pub(super) own_cgroup: bool,
+    pub(super) cgroup_manager: CgroupManager,
     pub(super) keep: bool,
     pub(super) manager: Option<PathBuf>,
     pub(super) fault: Option<(u32, i32)>,
@@ -52,7 +53,7 @@ impl Creation {
             listen: 0,
             new_keyring: true,
             no_pivot: false,
-            own_cgroup: true,
+            cgroup_manager: CgroupManager::default(),
             keep: false,
             manager: None,
             fault: None,
@@ -103,9 +104,9 @@ impl Creation {
         self
     }
 
-    /// Whether the container gets a cgroup of its own, as by default.
-    pub fn cgroup(mut self, yes: bool) -> Self {
-        self.own_cgroup = yes;
+    /// Who makes its cgroup: crabcan itself by default.
+    pub fn cgroup_manager(mut self, manager: CgroupManager) -> Self {
+        self.cgroup_manager = manager;
         self
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::{Container, cgroup, run_hooks};
+use super::{Container, cgroup, run_hooks, scope};
 use crate::console::poll_failed;
 use crate::resctrl::Resctrl;
 use crate::spec::Hook;
@@ -115,6 +115,10 @@ impl Container {
     }
 
     fn remove(&mut self) -> Result<(), Error> {
+        if self.record.scope.is_some() {
+            self.kill_rest_of_scope()?;
+            scope::stop(&self.record)?;
+        }
         let cgroup = match self.cgroup.take() {
             Some(cgroup) => Some(cgroup),
             None => cgroup::open(&self.record)?,
@@ -132,6 +136,13 @@ impl Container {
         let made = self.record.resctrl.clone();
         Resctrl { made }.remove()?;
         self.entry.remove()
+    }
+
+    /// systemd would ask it to end first, and wait.
+    fn kill_rest_of_scope(&self) -> Result<(), Error> {
+        let killed = cgroup::open(&self.record)?.map(|cgroup| cgroup.kill(cgroup::PATIENCE));
+        let killed = killed.unwrap_or(Ok(()));
+        killed.map_err(cgroup::failed("kill the container"))
     }
 
     /// Those of the configuration, which goes with the entry.

@@ -113,8 +113,9 @@ impl<'a> Execution<'a> {
     /// [`Error::Step`] when the process can't be executed. The container is as it was then.
     pub fn run(mut self, signals: Option<&Signals>) -> Result<ExitStatus, Error> {
         let init = self.running()?;
-        let plan = self.plan(&init, true)?;
-        let mut process = self.start(&plan)?;
+        let cgroup = self.own_cgroup()?;
+        let plan = self.plan(&init, cgroup.as_ref(), true)?;
+        let mut process = self.start(&plan, cgroup.as_ref())?;
         let mut relay = process.take_console().map(Relay::new).transpose()?;
         let status = foreground::wait(&mut process, signals, relay.as_mut());
         drop(relay);
@@ -127,8 +128,9 @@ impl<'a> Execution<'a> {
     /// As [`run`](Self::run).
     pub fn run_detached(mut self) -> Result<i32, Error> {
         let init = self.running()?;
-        let plan = self.plan(&init, false)?;
-        let process = self.start(&plan)?;
+        let cgroup = self.own_cgroup()?;
+        let plan = self.plan(&init, cgroup.as_ref(), false)?;
+        let process = self.start(&plan, cgroup.as_ref())?;
         let pid = process.pid().as_raw();
         process.let_go().keep();
         Ok(pid)
@@ -150,12 +152,18 @@ impl<'a> Execution<'a> {
         }
     }
 
-    fn plan(&mut self, init: &OwnedFd, foreground: bool) -> Result<Plan, Error> {
+    fn plan(
+        &mut self,
+        init: &OwnedFd,
+        cgroup: Option<&Cgroup>,
+        foreground: bool,
+    ) -> Result<Plan, Error> {
         let mut spec = self.container.spec()?;
         let mut process = std::mem::take(&mut self.process);
         spec.extension.session_keyring = self.container.record.new_keyring;
         spec.extension.preserved_descriptors =
             u32::try_from(self.inherited.len()).unwrap_or(u32::MAX);
+        spec.extension.task_files = cgroup.map_or(0, Cgroup::legacy_trees);
         if self.listen > 0 {
             let count = format!("LISTEN_FDS={}", self.listen);
             process.env.push(count.into());
@@ -177,19 +185,19 @@ impl<'a> Execution<'a> {
         Ok(plan)
     }
 
-    fn start<'plan>(&self, plan: &'plan Plan) -> Result<Process<'plan>, Error> {
+    fn start<'plan>(
+        &self,
+        plan: &'plan Plan,
+        cgroup: Option<&Cgroup>,
+    ) -> Result<Process<'plan>, Error> {
         let connect = |path: &Option<PathBuf>| path.as_deref().map(Receiver::connect).transpose();
         let (console, pidfd) = (connect(&self.console_socket)?, connect(&self.pidfd_socket)?);
-        let cgroup = self.own_cgroup()?;
         let surroundings = Surroundings {
             descriptors: self.inherited.iter().map(AsFd::as_fd).collect(),
-            cgroup: cgroup.as_ref().and_then(Cgroup::unified),
+            cgroup: cgroup.and_then(Cgroup::unified),
         };
         let mut process = Process::launch(plan, &surroundings)?;
-        if let Some(cgroup) = &cgroup {
-            cgroup::join_legacy(cgroup, process.pid().as_raw())?;
-        }
-        process.prepare(&mut |_| Ok(()))?;
+        process.prepare(cgroup, &mut |_| Ok(()))?;
         if let Some(receiver) = &console
             && let Some(master) = process.take_console()
         {

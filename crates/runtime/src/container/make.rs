@@ -7,10 +7,11 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crabcan_cgroups::{Cgroup, Resources};
+use crabcan_cgroups::Cgroup;
 use crabcan_ns::{Child, Namespace};
 
-use super::{Creation, cgroup, run_hooks, state_of};
+use super::placement::{self, Placement};
+use super::{Creation, run_hooks, scope, state_of};
 use crate::handover::{Receiver, write_pid_file};
 use crate::launch::Surroundings;
 use crate::process::Process;
@@ -24,6 +25,7 @@ pub(super) struct Draft {
     configuration: Vec<u8>,
     spec: Spec,
     pub(super) plan: Plan,
+    placement: Placement,
     bundle: PathBuf,
     console: Option<Receiver>,
     pidfd: Option<Receiver>,
@@ -83,7 +85,8 @@ impl Creation {
             foreground,
         )?;
         let host = Host::current()?;
-        let mut plan = Plan::new(&spec, &host)?;
+        let (placement, mut plan) =
+            placement::decide(self.cgroup_manager, &mut spec, &host, &self.id)?;
         for warning in plan.warnings() {
             // Engines send such things always, and show their users all of standard error.
             log::debug!("{warning}");
@@ -98,6 +101,7 @@ impl Creation {
             configuration,
             spec,
             plan,
+            placement,
             bundle,
         })
     }
@@ -145,22 +149,26 @@ impl Creation {
     ) -> Result<Prepared<'plan>, Error> {
         let mut record = self.record(draft, mode);
         entry.keep_configuration(&draft.configuration)?;
-        let cgroup = self.make_cgroup(entry, draft, &mut record)?;
+        let mut cgroup = self.make_cgroup(entry, draft, &mut record)?;
         entry.write(&record)?;
         let mut process = self.launch(entry, draft, mode, cgroup.as_ref())?;
         let pid = process.pid().as_raw();
         record.init = Some(Identity::of(pid, process.pidfd())?);
-        if let Some(cgroup) = &cgroup {
-            cgroup::join_legacy(cgroup, pid)?;
-        }
         entry.write(&record)?;
+        if let Placement::Scope(scope) = &draft.placement {
+            let made = scope.start(pid, draft.plan.resources())?;
+            record.cgroup = Some(made.place().to_string());
+            record.cgroup_made = true;
+            entry.write(&record)?;
+            cgroup = Some(made);
+        }
         if let Some(wanted) = draft.plan.intel_rdt() {
             let groups = Resctrl::join(&resctrl::mounted()?, wanted, self.id.as_str(), pid)?;
             record.resctrl = groups.made;
             entry.write(&record)?;
         }
         let hooks = &draft.spec.hooks;
-        process.prepare(&mut |_| {
+        process.prepare(cgroup.as_ref(), &mut |_| {
             let state = state_of(&record, Status::Creating);
             run_hooks("prestart", &hooks.prestart, &state)?;
             run_hooks("createRuntime", &hooks.create_runtime, &state)
@@ -202,9 +210,6 @@ impl Creation {
         Process::launch(&draft.plan, &surroundings)
     }
 
-    /// An ordinary user to whom nothing is delegated has a container without a cgroup, unless one
-    /// or a limit was asked for.
-    ///
     /// Where it will be is written down before: nobody else would find it after a crash.
     fn make_cgroup(
         &self,
@@ -212,33 +217,18 @@ impl Creation {
         draft: &Draft,
         record: &mut Record,
     ) -> Result<Option<Cgroup>, Error> {
-        let path = draft.spec.linux.cgroups_path.as_deref();
         let resources = draft.plan.resources();
-        if !self.own_cgroup {
-            if *resources == Resources::default() {
-                return Ok(None);
-            }
-            let reason = "limits need a cgroup, and --cgroup-manager is disabled";
-            return Err(Error::invalid("linux.resources", reason));
-        }
-        let made = cgroup::place(path, &self.id).and_then(|(hierarchy, place)| {
-            record.cgroup = Some(place.to_string());
-            entry.write(record)?;
-            cgroup::make(&hierarchy, &place, resources)
-        });
-        record.cgroup_made = made.is_ok();
+        draft.placement.note(record);
+        entry.write(record)?;
+        let made = draft.placement.make(resources);
+        record.cgroup_made = made.as_ref().is_ok_and(Option::is_some);
         match made {
-            Ok(cgroup) => Ok(Some(cgroup)),
-            Err(error)
-                if path.is_none()
-                    && *resources == Resources::default()
-                    && !draft.plan.host().privileged =>
-            {
+            Err(error) if placement::is_optional(&draft.spec, draft.plan.host(), resources) => {
                 log::debug!("no cgroup: {error}");
                 record.cgroup = None;
                 Ok(None)
             }
-            Err(error) => Err(error),
+            made => made,
         }
     }
 
@@ -285,6 +275,7 @@ impl Creation {
             init: None,
             cgroup: None,
             cgroup_made: false,
+            scope: None,
             resctrl: Vec::new(),
             manager: self.manager.clone(),
             new_keyring: self.new_keyring,
@@ -304,9 +295,12 @@ impl Creation {
             // It may not have been written yet.
             let _ = std::fs::remove_file(path);
         }
-        let groups = entry.read().map(|record| record.resctrl);
-        let groups = groups.map_or(Ok(()), |made| Resctrl { made }.remove());
-        if let Err(unclean) = groups.and_then(|()| entry.remove()) {
+        let left = entry.read().map_or(Ok(()), |record| {
+            scope::stop(&record)?;
+            let made = record.resctrl;
+            Resctrl { made }.remove()
+        });
+        if let Err(unclean) = left.and_then(|()| entry.remove()) {
             log::warn!("clean up after an error: {unclean}");
         }
         drop(lock);

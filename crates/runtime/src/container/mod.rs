@@ -6,6 +6,8 @@ mod delete;
 mod exec;
 mod gc;
 mod make;
+mod placement;
+mod scope;
 mod start;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -24,6 +26,7 @@ use crate::{Error, Id, State, StateRoot};
 pub use create::Creation;
 pub use exec::Execution;
 pub use gc::Abandoned;
+pub use placement::CgroupManager;
 
 /// A container that is known to the state directory.
 ///

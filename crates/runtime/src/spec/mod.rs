@@ -139,6 +139,11 @@ pub struct Extension {
     pub preserved_descriptors: u32,
     /// The kernel kills the program when the thread that made the container ends.
     pub parent_death_signal: Option<i32>,
+    /// How many files of a cgroup of v1 init writes itself into, where that is made from the
+    /// specification's words: see [`Place::legacy_trees`](crabcan_cgroups::Place::legacy_trees).
+    pub task_files: usize,
+    /// Somebody else, such as systemd, moves init into its cgroup, and init waits for that.
+    pub await_cgroup: bool,
     /// The container's cgroup, in crabcan's own words.
     pub limits: Option<Limits>,
     /// Bit N is set when the terminal becomes descriptor N; all three when 0.

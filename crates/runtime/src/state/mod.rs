@@ -31,7 +31,7 @@ use crate::{Error, Host};
 pub(crate) use entry::{Entry, Lock};
 pub use id::Id;
 pub(crate) use identity::{Identity, has_ended, hold};
-pub(crate) use record::{Record, VERSION, timestamp};
+pub(crate) use record::{Record, ScopeRecord, VERSION, timestamp};
 pub use status::{State, Status};
 
 const DIRECTORY: OFlags = OFlags::DIRECTORY

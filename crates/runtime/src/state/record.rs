@@ -39,6 +39,8 @@ pub(crate) struct Record {
     pub(crate) cgroup: Option<String>,
     /// Whether that was made. Before, whatever is there may be somebody else's.
     pub(crate) cgroup_made: bool,
+    /// The scope of systemd's that its cgroup is.
+    pub(crate) scope: Option<ScopeRecord>,
     /// The groups of caches and memory bandwidth that were made for it, outermost first.
     pub(crate) resctrl: Vec<PathBuf>,
     /// The socket of the service manager that is to know when the program is ready.
@@ -52,6 +54,16 @@ pub(crate) struct Record {
     pub(crate) poststop_hooks: bool,
     /// What init does after the word of `start`, for its errors.
     pub(crate) late: LateSteps,
+}
+
+/// A scope of systemd's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScopeRecord {
+    /// As `slice:prefix:name`.
+    pub(crate) path: String,
+    /// Whether it is one of a user's manager.
+    pub(crate) of_user: bool,
 }
 
 /// What a record of any version has.

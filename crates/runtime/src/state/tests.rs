@@ -49,6 +49,7 @@ fn record(name: &str) -> Record {
         init: None,
         cgroup: None,
         cgroup_made: false,
+        scope: None,
         resctrl: Vec::new(),
         manager: None,
         new_keyring: true,

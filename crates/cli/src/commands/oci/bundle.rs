@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
 use clap::{Args, Parser};
 use crabcan_runtime::signals::Signals;
 use crabcan_runtime::{Creation, Id, inherited};
@@ -95,7 +94,7 @@ fn creation(global: &Global, options: &Options) -> anyhow::Result<Creation> {
     let mut creation = Creation::new(&global.state_root()?, &id, &options.bundle)
         .new_keyring(!options.no_new_keyring)
         .no_pivot(options.no_pivot)
-        .cgroup(cgroup(global.cgroup_manager)?)
+        .cgroup_manager(cgroup_manager(global.cgroup_manager))
         .descriptors(descriptors, listen);
     if let Some(path) = &options.config {
         creation = creation.configuration(path);
@@ -115,12 +114,11 @@ fn creation(global: &Global, options: &Options) -> anyhow::Result<Creation> {
     Ok(creation)
 }
 
-/// Whether there is to be a cgroup.
-fn cgroup(manager: CgroupManager) -> anyhow::Result<bool> {
+fn cgroup_manager(manager: CgroupManager) -> crabcan_runtime::CgroupManager {
     match manager {
-        CgroupManager::Cgroupfs => Ok(true),
-        CgroupManager::Disabled => Ok(false),
-        CgroupManager::Systemd => bail!("--systemd-cgroup: this build has no systemd driver"),
+        CgroupManager::Cgroupfs => crabcan_runtime::CgroupManager::Cgroupfs,
+        CgroupManager::Systemd => crabcan_runtime::CgroupManager::Systemd,
+        CgroupManager::Disabled => crabcan_runtime::CgroupManager::Disabled,
     }
 }
 

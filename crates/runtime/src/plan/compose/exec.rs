@@ -25,6 +25,7 @@ pub(in crate::plan) fn exec(
     spec.extension.await_start = false;
     let mut composer = Composer::new(&spec, host)?;
     composer.check_user()?;
+    composer.write_into_cgroup()?;
     composer.enter(joined)?;
     composer.privileges()?;
     composer.joined_program(joined.contains(&Namespace::Pid))?;

@@ -184,7 +184,7 @@ fn hooks_are_run_at_their_points() {
     in_order(
         &spec,
         true,
-        &["Pivot", "Session", "Ready", "AwaitStart", "Hook"],
+        &["Pivot", "Session", "Ready", "AwaitStart", "Hook", "Exec"],
     );
     let hooks = find(&spec, true, |step| match *step {
         Step::Hook {
