@@ -19,9 +19,12 @@ use libseccomp::{Condition, Library};
 use plain::Random;
 use serde_json::Value;
 
-/// podman's, from the package golang-github-containers-common; docker's is built into dockerd, and
-/// of the same descent.
+/// podman's, from the package golang-github-containers-common.
 const PODMAN: &str = "/usr/share/containers/seccomp.json";
+
+/// More of them, as `PATH` has directories. docker's is built into dockerd; Debian has it as a file in
+/// golang-github-docker-docker-dev only, which brings 245 other packages.
+const MORE: &str = "CRABCAN_TEST_PROFILES";
 
 /// Our name of an architecture, the library's token, and the token's meaning to the kernel.
 const X86: [(Architecture, u32); 3] = [
@@ -33,6 +36,25 @@ const ARM: [(Architecture, u32); 2] = [
     (Architecture::Aarch64, 0xc000_00b7),
     (Architecture::Arm, 0x4000_0028),
 ];
+
+/// What a profile comes to on one machine: the engines' word for it, and its architectures. Those of
+/// the other byte order are left out: libseccomp writes programs in the byte order that they are for,
+/// and ours are for the machine that compiles them. So are those of MIPS, a known difference: where a
+/// profile has an errno by name, ours is MIPS' own number (ENOSYS is 89), and the engines' 38.
+const MACHINES: [(&str, &[(Architecture, u32)]); 4] = [
+    ("amd64", &X86),
+    ("arm64", &ARM),
+    ("ppc64le", &[(Architecture::Ppc64le, 0xc000_0015)]),
+    ("riscv64", &[(Architecture::Riscv64, 0xc000_00f3)]),
+];
+
+/// The first number of an architecture's calls.
+fn first(architecture: Architecture) -> u32 {
+    match architecture {
+        Architecture::X32 => 0x4000_0000,
+        _ => 0,
+    }
+}
 
 const LOWER: u64 = 0xffff_ffff;
 
@@ -59,8 +81,7 @@ fn theirs(
     lines: &[Line],
     level: u32,
 ) -> (Vec<Instruction>, BTreeSet<String>) {
-    let filter = library.filter(default.to_return());
-    tokens.iter().for_each(|token| filter.architecture(*token));
+    let filter = library.filter(default.to_return(), tokens);
     filter.optimize(level);
     let mut newer = BTreeSet::new();
     // As runc and crun do: what the default action does needs no rule.
@@ -87,12 +108,8 @@ fn compare(
     let mut compared = 0;
     for (architecture, token) in architectures {
         let known = |name: &str| library.number(*token, name).is_some();
-        let x32 = if *architecture == Architecture::X32 {
-            0x4000_0000
-        } else {
-            0
-        };
-        for number in (0..600).map(|number| number | x32) {
+        let first = first(*architecture);
+        for number in first..first + 600 {
             let name = syscalls::name(*architecture, number);
             // What one of the two does not know, it can't be asked about.
             if name.is_some_and(|name| pair.newer.contains(name) || !known(name)) {
@@ -150,7 +167,8 @@ fn arguments(name: Option<&str>, lines: &[Line], architecture: Architecture) -> 
     // Known difference: with a 32-bit architecture libseccomp looks at the lower halves alone, of
     // arguments and of constants. An argument there has no upper half, but for x32, whose registers
     // have 64 bits: there ours is the stricter answer.
-    if architecture != Architecture::X86_64 && architecture != Architecture::Aarch64 {
+    let narrow = [Architecture::X86, Architecture::X32, Architecture::Arm];
+    if narrow.contains(&architecture) {
         for one in all.iter_mut().flatten() {
             *one &= LOWER;
         }
@@ -180,7 +198,7 @@ fn number(value: &Value) -> u64 {
 }
 
 /// Whether a rule of the file is for a container without these: read without our own reader.
-fn is_for(entry: &Value, capabilities: &[&str]) -> bool {
+fn is_for(entry: &Value, machine: &str, capabilities: &[&str]) -> bool {
     let has = |list: &Value| -> Vec<bool> {
         let words = list.as_array().into_iter().flatten();
         words
@@ -194,7 +212,7 @@ fn is_for(entry: &Value, capabilities: &[&str]) -> bool {
             .flatten()
             .filter_map(Value::as_str)
             .collect();
-        (!words.is_empty()).then(|| words.contains(&"amd64"))
+        (!words.is_empty()).then(|| words.contains(&machine))
     };
     let (includes, excludes) = (&entry["includes"], &entry["excludes"]);
     has(&includes["caps"]).iter().all(|has| *has)
@@ -204,7 +222,7 @@ fn is_for(entry: &Value, capabilities: &[&str]) -> bool {
 }
 
 /// The rules of a file of the engines' format, with their default action.
-fn lines_of(document: &Value, capabilities: &[&str]) -> (Action, Vec<Line>) {
+fn lines_of(document: &Value, machine: &str, capabilities: &[&str]) -> (Action, Vec<Line>) {
     let action = |entry: &Value, field: &str, errno: &str| {
         let action: Action = word(&entry[field]);
         let errno = entry[errno].as_u64().map(|errno| errno as u32);
@@ -215,7 +233,10 @@ fn lines_of(document: &Value, capabilities: &[&str]) -> (Action, Vec<Line>) {
     let default = action(document, "defaultAction", "defaultErrnoRet");
     let mut lines = Vec::new();
     let entries = document["syscalls"].as_array().unwrap();
-    for entry in entries.iter().filter(|entry| is_for(entry, capabilities)) {
+    let entries = entries
+        .iter()
+        .filter(|entry| is_for(entry, machine, capabilities));
+    for entry in entries {
         let conditions: Vec<(u32, Comparison)> = entry["args"]
             .as_array()
             .into_iter()
@@ -265,51 +286,68 @@ fn average(program: &[Instruction]) -> f64 {
 
 #[test]
 #[ignore = "needs packages: libseccomp2, golang-github-containers-common"]
-fn podmans_profile() {
+fn the_engines_profiles() {
     let Some(library) = library() else { return };
-    let text = std::fs::read(PODMAN).unwrap();
-    let document: Value = serde_json::from_slice(&text).unwrap();
-    for capabilities in [&[][..], &["CAP_SYS_ADMIN", "CAP_SYS_PTRACE"]] {
-        let (default, lines) = lines_of(&document, capabilities);
-        let target = Target {
-            architecture: Architecture::X86_64,
-            capabilities: capabilities.iter().map(|&word| word.to_owned()).collect(),
-            kernel: (6, 18),
-        };
-        let start = Instant::now();
-        let resolved = EngineProfile::from_json(&text)
-            .unwrap()
-            .resolve(&target)
-            .unwrap();
-        let read = start.elapsed();
-        // The library itself knows nothing of calls that are newer than a profile.
-        let profile = resolved.profile.enosys_for_newer(false);
-        let start = Instant::now();
-        let ours = profile.compile().unwrap().instructions().to_vec();
-        let compiled = start.elapsed();
-        println!(
-            "ours: {} instructions, {:.1} executed, {compiled:?} (and {read:?} for the JSON)",
-            ours.len(),
-            average(&ours)
-        );
-        let tokens = X86.map(|(_, token)| token);
-        for level in [1, 2] {
-            let start = Instant::now();
-            let (theirs, newer) = theirs(&library, default, &tokens, &lines, level);
-            println!(
-                "libseccomp, optimization {level}: {} instructions, {:.1} executed, {:?}; it knows not {newer:?}",
-                theirs.len(),
-                average(&theirs),
-                start.elapsed()
-            );
-            let pair = Pair {
-                ours: ours.clone(),
-                theirs,
-                newer,
-            };
-            let compared = compare(&library, &pair, &X86, &lines);
-            println!("{compared} calls compared");
+    let more = std::env::var_os(MORE).unwrap_or_default();
+    let files = std::env::split_paths(&more).filter(|path| !path.as_os_str().is_empty());
+    for file in std::iter::once(PODMAN.into()).chain(files) {
+        println!("{}", file.display());
+        let text = std::fs::read(&file).unwrap();
+        for (machine, architectures) in MACHINES {
+            for capabilities in [&[][..], &["CAP_SYS_ADMIN", "CAP_SYS_PTRACE"]] {
+                engines_profile(&library, &text, (machine, architectures), capabilities);
+            }
         }
+    }
+}
+
+/// Compares what a profile comes to on a machine.
+fn engines_profile(
+    library: &Library,
+    text: &[u8],
+    (machine, architectures): (&str, &[(Architecture, u32)]),
+    capabilities: &[&str],
+) {
+    let document: Value = serde_json::from_slice(text).unwrap();
+    let (default, lines) = lines_of(&document, machine, capabilities);
+    let target = Target {
+        architecture: architectures[0].0,
+        capabilities: capabilities.iter().map(|&word| word.to_owned()).collect(),
+        kernel: (6, 18),
+    };
+    let start = Instant::now();
+    let profile = EngineProfile::from_json(text).unwrap();
+    let resolved = profile.resolve(&target).unwrap();
+    let read = start.elapsed();
+    // The library itself knows nothing of calls that are newer than a profile.
+    let profile = resolved.profile.enosys_for_newer(false);
+    let start = Instant::now();
+    let ours = profile.compile().unwrap().instructions().to_vec();
+    let compiled = start.elapsed();
+    println!(
+        "{machine}: ours {} instructions, {compiled:?} (and {read:?} for the JSON)",
+        ours.len()
+    );
+    let tokens: Vec<u32> = architectures.iter().map(|(_, token)| *token).collect();
+    for level in [1, 2] {
+        let start = Instant::now();
+        let (theirs, newer) = theirs(library, default, &tokens, &lines, level);
+        let took = start.elapsed();
+        println!(
+            "  libseccomp, optimization {level}: {} instructions, {took:?}; it knows not {newer:?}",
+            theirs.len(),
+        );
+        if machine == "amd64" {
+            let (our, their) = (average(&ours), average(&theirs));
+            println!("  executed by frequent calls: {our:.1}, there {their:.1}");
+        }
+        let pair = Pair {
+            ours: ours.clone(),
+            theirs,
+            newer,
+        };
+        let compared = compare(library, &pair, architectures, &lines);
+        println!("  {compared} calls compared");
     }
 }
 

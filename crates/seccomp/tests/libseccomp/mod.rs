@@ -54,6 +54,7 @@ pub(crate) struct Library {
     init: Init,
     release: Release,
     architecture: ArchAdd,
+    without: ArchAdd,
     rule: RuleAddArray,
     attribute: AttrSet,
     export: ExportBpf,
@@ -84,6 +85,7 @@ impl Library {
             init: function!(c"seccomp_init", Init),
             release: function!(c"seccomp_release", Release),
             architecture: function!(c"seccomp_arch_add", ArchAdd),
+            without: function!(c"seccomp_arch_remove", ArchAdd),
             rule: function!(c"seccomp_rule_add_array", RuleAddArray),
             attribute: function!(c"seccomp_attr_set", AttrSet),
             export: function!(c"seccomp_export_bpf", ExportBpf),
@@ -100,17 +102,31 @@ impl Library {
         u32::try_from(number).ok()
     }
 
-    /// A filter with this default action; the native architecture is in it.
-    pub(crate) fn filter(&self, default: u32) -> Builder<'_> {
+    /// A filter with this default action for no architecture but these.
+    pub(crate) fn filter(&self, default: u32, tokens: &[u32]) -> Builder<'_> {
         // SAFETY: the library checks the number.
         let context = unsafe { (self.init)(default) };
         assert!(!context.is_null(), "seccomp_init({default:#x})");
-        Builder {
+        let builder = Builder {
             library: self,
             context,
+        };
+        tokens.iter().for_each(|token| builder.architecture(*token));
+        if !tokens.contains(&NATIVE) {
+            // SAFETY: the context is a live one of the library's.
+            let answer = unsafe { (self.without)(builder.context, NATIVE) };
+            assert_eq!(answer, 0, "remove the native architecture");
         }
+        builder
     }
 }
+
+/// What a new filter is for. The test programs run on other machines as well, but compare there with
+/// the same filters.
+#[cfg(target_arch = "x86_64")]
+const NATIVE: u32 = 0xc000_003e;
+#[cfg(not(target_arch = "x86_64"))]
+const NATIVE: u32 = 0xc000_00b7;
 
 /// A filter that is being made.
 pub(crate) struct Builder<'l> {
@@ -120,7 +136,7 @@ pub(crate) struct Builder<'l> {
 
 impl Builder<'_> {
     /// Adds an architecture by the library's token; one that is there already is no error.
-    pub(crate) fn architecture(&self, token: u32) {
+    fn architecture(&self, token: u32) {
         // SAFETY: the context is a live one of the library's.
         let answer = unsafe { (self.library.architecture)(self.context, token) };
         assert!(
