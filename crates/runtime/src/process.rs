@@ -120,8 +120,8 @@ impl<'plan> Process<'plan> {
         self.console.take()
     }
 
-    /// The listener of the filter of system calls, once: after [`Container::create`] without a
-    /// reaper, after [`Container::start`] with one. [`listener::send`](crate::listener::send) hands
+    /// The listener of the filter of system calls, once: after [`Process::create`] without a
+    /// reaper, after [`Process::start`] with one. [`listener::send`](crate::listener::send) hands
     /// it on.
     pub fn take_listener(&mut self) -> Option<OwnedFd> {
         self.listener.take()

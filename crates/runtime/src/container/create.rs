@@ -123,7 +123,7 @@ impl Creation {
         self
     }
 
-    /// As [`Plan::fail_at`], for tests.
+    /// As [`Plan::fail_at`](crate::Plan::fail_at), for tests.
     pub fn fail_at(mut self, step: u32, errno: i32) -> Self {
         self.fault = Some((step, errno));
         self
@@ -133,7 +133,7 @@ impl Creation {
     ///
     /// # Errors
     /// [`Error::Invalid`] names what is wrong with the configuration; [`Error::AlreadyExists`];
-    /// [`Error::Socket`], [`Error::Hook`], [`Error::Step`] and all that [`Process::create`] has.
+    /// [`Error::Socket`], [`Error::Hook`], [`Error::Step`] and all that [`Process::create`](crate::Process::create) has.
     /// Nothing is left of a container that could not be made.
     pub fn create(self) -> Result<Container, Error> {
         let draft = self.draft(Mode::Created)?;

@@ -54,10 +54,10 @@ impl Sandbox {
         self
     }
 
-    /// Limits that are put in force as far as the host can; [`Container::unenforced`] tells what is
+    /// Limits that are put in force as far as the host can; [`Process::unenforced`] tells what is
     /// not. What is required of the same controller goes before it.
     ///
-    /// [`Container::unenforced`]: crate::Container::unenforced
+    /// [`Process::unenforced`]: crate::Process::unenforced
     pub fn limit_if_possible(mut self, resources: Resources) -> Self {
         self.optional = resources;
         self
