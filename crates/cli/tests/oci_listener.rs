@@ -1,0 +1,107 @@
+//! A container whose filter of system calls asks an agent of the engine's: `listenerPath`.
+#![allow(
+    unsafe_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking; a listener is asked by ioctl(2)"
+)]
+
+mod support;
+
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::thread;
+
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use serde_json::{Value, json};
+use support::bundle::Bundle;
+use support::{Leaks, is_root};
+
+/// What an agent is sent over one connection.
+fn receive(agent: &UnixListener) -> (Value, OwnedFd) {
+    let (connection, _) = agent.accept().unwrap();
+    let mut text = [0; 8192];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(&mut text)];
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let received = recvmsg(&connection, &mut parts, &mut control, flags).unwrap();
+    let listener = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    let document = serde_json::from_slice(&text[..received.bytes]).unwrap();
+    (document, listener.unwrap())
+}
+
+/// Answers the next notification with an error number.
+fn answer(listener: &OwnedFd, errno: i32) {
+    const SECCOMP_IOCTL_NOTIF_RECV: libc::c_ulong = 0xc050_2100;
+    const SECCOMP_IOCTL_NOTIF_SEND: libc::c_ulong = 0xc018_2101;
+    // SAFETY: all zeroes is what the kernel wants to be handed.
+    let mut asked: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    let number = listener.as_raw_fd();
+    // SAFETY: the kernel writes one structure of this type.
+    let received = unsafe { libc::ioctl(number, SECCOMP_IOCTL_NOTIF_RECV, &mut asked) };
+    assert_eq!(received, 0, "{}", std::io::Error::last_os_error());
+    let mut response = libc::seccomp_notif_resp {
+        id: asked.id,
+        val: 0,
+        error: -errno,
+        flags: 0,
+    };
+    // SAFETY: the kernel reads one structure of this type.
+    let sent = unsafe { libc::ioctl(number, SECCOMP_IOCTL_NOTIF_SEND, &mut response) };
+    assert_eq!(sent, 0, "{}", std::io::Error::last_os_error());
+}
+
+fn bundle(name: &str) -> Bundle {
+    let bundle = Bundle::new(name, "mkdir /tmp/never");
+    let mut bundle = if is_root() { bundle } else { bundle.rootless() };
+    bundle.config["linux"]["seccomp"] = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "listenerPath": bundle.directory.path().join("agent"),
+        "listenerMetadata": "pod 7",
+        "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY" }],
+    });
+    bundle
+}
+
+#[test]
+fn an_agent_answers_for_the_container() {
+    let _leaks = Leaks::watch();
+    let bundle = bundle("listener");
+    let agent = UnixListener::bind(bundle.directory.path().join("agent")).unwrap();
+    let answering = thread::spawn(move || {
+        let (document, listener) = receive(&agent);
+        answer(&listener, libc::EXDEV);
+        document
+    });
+    let outcome = bundle.run("run c1");
+    assert_eq!(outcome.code(), 1, "{outcome:?}");
+    assert!(
+        outcome.stderr.to_lowercase().contains("cross-device"),
+        "{outcome:?}"
+    );
+    let told = answering.join().unwrap();
+    assert_eq!(told["fds"], json!(["seccompFd"]));
+    assert_eq!(told["metadata"], "pod 7");
+    assert_eq!(told["state"]["id"], "c1");
+    assert_eq!(told["state"]["status"], "creating");
+    assert_eq!(told["pid"], told["state"]["pid"]);
+    assert!(told["pid"].as_i64().is_some_and(|pid| pid > 1), "{told}");
+}
+
+#[test]
+fn without_an_agent_there_is_no_container() {
+    let _leaks = Leaks::watch();
+    let bundle = bundle("nolistener");
+    let outcome = bundle.run("create c1");
+    assert_ne!(outcome.code(), 0);
+    assert!(outcome.stderr.contains("agent"), "{outcome:?}");
+    assert_eq!(bundle.entries(), [""; 0]);
+}
