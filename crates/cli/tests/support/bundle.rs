@@ -85,11 +85,13 @@ impl Bundle {
             nix::unistd::getegid().as_raw(),
         );
         let linux = &mut self.config["linux"];
-        // Nothing may be delegated to this user.
-        linux
-            .as_object_mut()
-            .expect("an object")
-            .remove("cgroupsPath");
+        if uid != 0 {
+            // Nothing may be delegated to this user.
+            linux
+                .as_object_mut()
+                .expect("an object")
+                .remove("cgroupsPath");
+        }
         let map = |id: u32| json!([{"containerID": 0, "hostID": id, "size": 1}]);
         linux["uidMappings"] = map(uid);
         linux["gidMappings"] = map(gid);

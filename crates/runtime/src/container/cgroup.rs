@@ -186,6 +186,12 @@ impl Container {
         match frozen {
             // A host without a freezer has frozen nothing.
             None | Some(Err(crabcan_cgroups::Error::ControllerMissing { .. })) => Ok(false),
+            // Somebody else has removed it since it was opened.
+            Some(Err(crabcan_cgroups::Error::Read { source, .. }))
+                if matches!(source.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) =>
+            {
+                Ok(false)
+            }
             Some(frozen) => frozen.map_err(failed("look at the container's cgroup")),
         }
     }
