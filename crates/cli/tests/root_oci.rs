@@ -137,6 +137,8 @@ fn systemd_is_refused_where_it_does_not_rule() {
         return;
     }
     bundle.before.push("--systemd-cgroup".into());
+    let linux = bundle.config["linux"].as_object_mut().unwrap();
+    linux.remove("cgroupsPath");
     let refused = bundle.run("run one");
     assert_eq!(refused.code(), 1, "{refused:?}");
     assert!(refused.stderr.contains("--systemd-cgroup"), "{refused:?}");
