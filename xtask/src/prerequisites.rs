@@ -12,7 +12,8 @@ use crate::vm::Kernel;
 pub(crate) const APT_LINE: &str = "apt-get install -y --no-install-recommends busybox-static \
     bubblewrap sudo strace libseccomp2 golang-github-containers-common qemu-system-x86 \
     qemu-system-common linux-image-cloud-amd64 e2fsprogs systemd libpam-systemd dbus \
-    dbus-user-session passwd podman buildah containerd docker.io uidmap tini iproute2";
+    dbus-user-session passwd podman buildah containerd docker.io uidmap tini iproute2 \
+    python3-minimal";
 
 /// One thing that a suite needs, and how its absence is told.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub(crate) const SUITES: &[Prerequisite] = &[
     program("bwrap", "bubblewrap", any_program),
     program("sudo", "sudo", any_program),
     program("strace", "strace", any_program),
+    program("python3", "python3-minimal", any_program),
     program("libseccomp.so.2", "libseccomp2", any_program),
     program(
         "containers/seccomp.json",
