@@ -37,13 +37,20 @@ const ARM: [(Architecture, u32); 2] = [
     (Architecture::Arm, 0x4000_0028),
 ];
 
+const MIPS: [(Architecture, u32); 3] = [
+    (Architecture::Mipsel64, 0xc000_0008),
+    (Architecture::Mipsel, 0x4000_0008),
+    (Architecture::Mipsel64N32, 0xe000_0008),
+];
+
 /// What a profile comes to on one machine: the engines' word for it, and its architectures. Those of
 /// the other byte order are left out: libseccomp writes programs in the byte order that they are for,
-/// and ours are for the machine that compiles them. So are those of MIPS, a known difference: where a
-/// profile has an errno by name, ours is MIPS' own number (ENOSYS is 89), and the engines' 38.
-const MACHINES: [(&str, &[(Architecture, u32)]); 4] = [
+/// and ours are for the machine that compiles them; and those that libseccomp 2.5 does not know
+/// (loongarch64, m68k, sh).
+const MACHINES: [(&str, &[(Architecture, u32)]); 5] = [
     ("amd64", &X86),
     ("arm64", &ARM),
+    ("mipsel64", &MIPS),
     ("ppc64le", &[(Architecture::Ppc64le, 0xc000_0015)]),
     ("riscv64", &[(Architecture::Riscv64, 0xc000_00f3)]),
 ];
@@ -52,6 +59,9 @@ const MACHINES: [(&str, &[(Architecture, u32)]); 4] = [
 fn first(architecture: Architecture) -> u32 {
     match architecture {
         Architecture::X32 => 0x4000_0000,
+        Architecture::Mipsel => 4000,
+        Architecture::Mipsel64 => 5000,
+        Architecture::Mipsel64N32 => 6000,
         _ => 0,
     }
 }
@@ -167,7 +177,13 @@ fn arguments(name: Option<&str>, lines: &[Line], architecture: Architecture) -> 
     // Known difference: with a 32-bit architecture libseccomp looks at the lower halves alone, of
     // arguments and of constants. An argument there has no upper half, but for x32, whose registers
     // have 64 bits: there ours is the stricter answer.
-    let narrow = [Architecture::X86, Architecture::X32, Architecture::Arm];
+    let narrow = [
+        Architecture::X86,
+        Architecture::X32,
+        Architecture::Arm,
+        Architecture::Mipsel,
+        Architecture::Mipsel64N32,
+    ];
     if narrow.contains(&architecture) {
         for one in all.iter_mut().flatten() {
             *one &= LOWER;
