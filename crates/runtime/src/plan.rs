@@ -3,7 +3,7 @@
 mod compose;
 mod late;
 
-pub(crate) use compose::{memory_words, resources, tmpfs_options};
+pub(crate) use compose::{check_intel_rdt, memory_words, resources, tmpfs_options};
 
 use std::ffi::{CString, OsString};
 use std::io;
