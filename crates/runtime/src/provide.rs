@@ -14,10 +14,11 @@ use crate::plan::{IdMapping, IdMaps, MountToSend, Provision};
 use crate::protocol::Protocol;
 use crate::{Error, Plan, limits};
 
-/// Provides init with all that its plan takes from the parent, and returns when all is sent.
+/// Provides init with some of what its plan takes from the parent, and returns when all is sent.
 /// `cgroup` is the one that it enters.
 pub(crate) fn provide(
     plan: &Plan,
+    provisions: &[Provision],
     child: &Child,
     protocol: &Protocol,
     cgroup: Option<&Cgroup>,
@@ -26,7 +27,7 @@ pub(crate) fn provide(
         doing: "send init on its way",
         source,
     };
-    for provision in plan.provisions() {
+    for provision in provisions {
         match provision {
             Provision::IdMaps(maps) => {
                 map_ids(child, maps)?;
@@ -38,6 +39,8 @@ pub(crate) fn provide(
                     protocol.send_descriptor(file.as_fd()).map_err(sent)?;
                 }
             }
+            // Waited for by who has the process.
+            Provision::Fork => {}
             Provision::Moved => protocol.proceed().map_err(sent)?,
             Provision::Namespace { kind, path } => {
                 let namespace = NamespaceFd::open_path(path, *kind)
