@@ -156,7 +156,7 @@ impl Creation {
         record.init = Some(Identity::of(pid, process.pidfd())?);
         entry.write(&record)?;
         if let Placement::Scope(scope) = &draft.placement {
-            let made = scope.start(pid, draft.plan.resources())?;
+            let made = scope.start(pid, &draft.spec, &draft.plan)?;
             record.cgroup = Some(made.place().to_string());
             record.cgroup_made = true;
             entry.write(&record)?;
@@ -221,7 +221,7 @@ impl Creation {
         let resources = draft.plan.resources();
         draft.placement.note(record);
         entry.write(record)?;
-        let made = draft.placement.make(resources);
+        let made = draft.placement.make(&draft.spec, &draft.plan);
         record.cgroup_made = made.as_ref().is_ok_and(Option::is_some);
         match made {
             Err(error) if placement::is_optional(&draft.spec, draft.plan.host(), resources) => {
