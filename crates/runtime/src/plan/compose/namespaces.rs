@@ -154,6 +154,29 @@ impl Composer<'_> {
             // joined could trace it from then on.
             self.push(&Step::NotDumpable {})?;
         }
+        self.enter_namespaces(arrangement, makes_time)?;
+        if makes_user {
+            if arrangement.user_is_late() {
+                self.provisions.push(Provision::Fork);
+            }
+            self.push(&Step::AwaitIdMaps {})?;
+            self.provisions
+                .extend(self.id_maps.clone().map(Provision::IdMaps));
+        }
+        self.check_user()?;
+        if self.spec.linux.separates(Namespace::User) {
+            self.take_root()?;
+        }
+        Ok(())
+    }
+
+    /// Joins what is joined, makes what could not be made by the clone, and goes on in a child where
+    /// a pid namespace was joined.
+    fn enter_namespaces(
+        &mut self,
+        arrangement: &Arrangement,
+        makes_time: bool,
+    ) -> Result<(), Error> {
         for (kind, path) in &arrangement.joined {
             self.push(&Step::Join { flags: flag(*kind) })?;
             self.provisions.push(Provision::Namespace {
@@ -176,18 +199,6 @@ impl Composer<'_> {
             if self.writes_to_procfs() {
                 self.push(&Step::Procfs {})?;
             }
-        }
-        if makes_user {
-            if arrangement.user_is_late() {
-                self.provisions.push(Provision::Fork);
-            }
-            self.push(&Step::AwaitIdMaps {})?;
-            self.provisions
-                .extend(self.id_maps.clone().map(Provision::IdMaps));
-        }
-        self.check_user()?;
-        if self.spec.linux.separates(Namespace::User) {
-            self.take_root()?;
         }
         Ok(())
     }
