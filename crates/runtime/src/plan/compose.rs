@@ -59,6 +59,8 @@ struct Composer<'a> {
     writer: PlanWriter,
     forks: bool,
     warnings: Vec<String>,
+    /// Where a tmpfs becomes read-only once everything in it is made.
+    read_only_later: Vec<PathBuf>,
     /// The kinds of namespaces whose names or settings are changed, and by which property.
     changed: Vec<(Namespace, &'static str)>,
     net_devices: Vec<NetDevice>,
@@ -83,6 +85,7 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     composer.operations()?;
     composer.devices()?;
     composer.hooks_before_pivot()?;
+    composer.read_only_at_last()?;
     composer.covers()?;
     composer.console()?;
     composer.privileges()?;
@@ -124,6 +127,7 @@ impl<'a> Composer<'a> {
             writer: PlanWriter::new(),
             forks: false,
             warnings: Vec::new(),
+            read_only_later: Vec::new(),
             changed: Vec::new(),
             net_devices: Vec::new(),
         })
