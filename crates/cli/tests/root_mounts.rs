@@ -126,13 +126,38 @@ fn attributes_are_of_a_tree_or_of_its_top() {
     for (words, prepare, top, below) in [
         (&["ro"][..], prepare, "ro,relatime", "rw,relatime"),
         (&["rro"], prepare, "ro,relatime", "ro,relatime"),
-        (&["rnosuid"], prepare, "rw,nosuid,relatime", "rw,nosuid,relatime"),
-        (&["rnodev"], prepare, "rw,nodev,relatime", "rw,nodev,relatime"),
-        (&["rnoexec"], prepare, "rw,noexec,relatime", "rw,noexec,relatime"),
+        (
+            &["rnosuid"],
+            prepare,
+            "rw,nosuid,relatime",
+            "rw,nosuid,relatime",
+        ),
+        (
+            &["rnodev"],
+            prepare,
+            "rw,nodev,relatime",
+            "rw,nodev,relatime",
+        ),
+        (
+            &["rnoexec"],
+            prepare,
+            "rw,noexec,relatime",
+            "rw,noexec,relatime",
+        ),
         (&["rnoatime"], prepare, "rw,noatime", "rw,noatime"),
-        (&["rnodiratime"], prepare, "rw,nodiratime,relatime", "rw,nodiratime,relatime"),
+        (
+            &["rnodiratime"],
+            prepare,
+            "rw,nodiratime,relatime",
+            "rw,nodiratime,relatime",
+        ),
         (&["rstrictatime"], prepare, "rw", "rw"),
-        (&["rnosymfollow"], prepare, "rw,relatime,nosymfollow", "rw,relatime,nosymfollow"),
+        (
+            &["rnosymfollow"],
+            prepare,
+            "rw,relatime,nosymfollow",
+            "rw,relatime,nosymfollow",
+        ),
         (&["rro", "rw"], prepare, "rw,relatime", "ro,relatime"),
         (
             &["rrw", "rsuid", "rdev", "rexec", "rrelatime", "rdiratime"],
@@ -191,8 +216,10 @@ fn every_word_of_a_new_mount_is_seen() {
     let script = "for i in /w*; do grep \" $i \" /proc/self/mountinfo; done";
     let lines = seen("words", script, |bundle| {
         for (index, (word, ..)) in words.iter().enumerate() {
-            bundle.mount(json!({"destination": format!("/w{index:02}"), "type": "tmpfs",
-                "source": "tmpfs", "options": [word]}));
+            bundle.mount(
+                json!({"destination": format!("/w{index:02}"), "type": "tmpfs",
+                "source": "tmpfs", "options": [word]}),
+            );
         }
     });
     assert_eq!(lines.len(), words.len(), "{lines:#?}");
@@ -216,7 +243,9 @@ fn a_read_only_tmpfs_has_mounts_below_it() {
         bundle.directory.file("data", b"content\n", 0o644);
         bundle.mount(json!({"destination": "/dev/data", "source": "data", "options": ["bind"]}));
         let mounts = bundle.config["mounts"].as_array_mut().unwrap();
-        let dev = mounts.iter_mut().find(|mount| mount["destination"] == "/dev");
+        let dev = mounts
+            .iter_mut()
+            .find(|mount| mount["destination"] == "/dev");
         dev.unwrap()["options"] = json!(["nosuid", "ro", "mode=755"]);
     });
     let expected = ["/dev/null", "/dev/pts/ptmx", "content", "Read-only", "ro"];
@@ -232,8 +261,10 @@ fn a_disk_is_mounted_read_only() {
         touch /disk/x 2>&1 | grep -o 'Read-only'";
     let mut bundle = Bundle::new("disk", script);
     bundle.directory.file("image", &[], 0o600);
-    bundle.mount(json!({"destination": "/disk", "type": "ext4", "source": "DEVICE",
-        "options": ["ro", "noatime"]}));
+    bundle.mount(
+        json!({"destination": "/disk", "type": "ext4", "source": "DEVICE",
+        "options": ["ro", "noatime"]}),
+    );
     let prepare = "truncate -s 2M image; mkfs.ext4 -q image; d=$(losetup -r -f --show image); \
         trap 'losetup -d $d' EXIT; sed -i \"s,DEVICE,$d,\" config.json; \
         c run --no-new-keyring one";
@@ -306,8 +337,10 @@ fn a_tmpfs_takes_along_what_it_covers() {
     fs::set_permissions(seed.join("deep"), fs::Permissions::from_mode(0o750)).unwrap();
     std::os::unix::fs::chown(seed.join("file"), Some(3), Some(4)).unwrap();
     symlink("/etc/shadow", seed.join("link")).unwrap();
-    bundle.mount(json!({"destination": "/seed", "type": "tmpfs", "source": "t",
-        "options": ["tmpcopyup"]}));
+    bundle.mount(
+        json!({"destination": "/seed", "type": "tmpfs", "source": "t",
+        "options": ["tmpcopyup"]}),
+    );
     // Root without capabilities writes to its own files only.
     bundle.config["process"]["user"] = json!({"uid": 3, "gid": 4});
     bundle.config["process"]["capabilities"] = json!({});
@@ -387,10 +420,14 @@ fn cgroups_are_shown_as_the_machine_has_them() {
         mkdir new 2>/dev/null || echo closed; cut -d: -f3 /proc/self/cgroup | sort -u";
     let mut bundle = Bundle::new("cgroups", script);
     bundle.directory.directory("rootfs/sys");
-    bundle.mount(json!({"destination": "/sys", "type": "sysfs", "source": "sysfs",
-        "options": ["ro"]}));
-    bundle.mount(json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
-        "options": ["nosuid", "noexec", "nodev", "ro"]}));
+    bundle.mount(
+        json!({"destination": "/sys", "type": "sysfs", "source": "sysfs",
+        "options": ["ro"]}),
+    );
+    bundle.mount(
+        json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+        "options": ["nosuid", "noexec", "nodev", "ro"]}),
+    );
     let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
     namespaces.push(json!({"type": "cgroup"}));
     let lines = bundle.lines();

@@ -22,40 +22,61 @@ pub(crate) fn provide(
     protocol: &Protocol,
     cgroup: Option<&Cgroup>,
 ) -> Result<(), Error> {
+    for (index, provision) in plan.provisions().iter().enumerate() {
+        one(plan, child, protocol, cgroup, provision).map_err(|error| {
+            match plan.provided_for(index) {
+                // Init has failed, and will say why.
+                "" => error,
+                _ if matches!(error, Error::Channel { .. } | Error::Invalid { .. }) => error,
+                property => Error::Provide {
+                    property: property.to_owned(),
+                    source: Box::new(error),
+                },
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn one(
+    plan: &Plan,
+    child: &Child,
+    protocol: &Protocol,
+    cgroup: Option<&Cgroup>,
+    provision: &Provision,
+) -> Result<(), Error> {
     let sent = |source| Error::Channel {
         doing: "send init on its way",
         source,
     };
-    for provision in plan.provisions() {
-        match provision {
-            Provision::IdMaps(maps) => {
-                map_ids(child, maps)?;
-                protocol.proceed().map_err(sent)?;
+    match provision {
+        Provision::IdMaps(maps) => {
+            map_ids(child, maps)?;
+            protocol.proceed().map_err(sent)?;
+        }
+        Provision::TaskFiles => {
+            let files = cgroup.map(Cgroup::task_files).transpose();
+            for file in files.map_err(limits::failed)?.into_iter().flatten() {
+                protocol.send_descriptor(file.as_fd()).map_err(sent)?;
             }
-            Provision::TaskFiles => {
-                let files = cgroup.map(Cgroup::task_files).transpose();
-                for file in files.map_err(limits::failed)?.into_iter().flatten() {
-                    protocol.send_descriptor(file.as_fd()).map_err(sent)?;
-                }
-            }
-            Provision::Moved => protocol.proceed().map_err(sent)?,
-            Provision::Namespace { kind, path } => {
-                let namespace = NamespaceFd::open_path(path, *kind)
-                    .map_err(failed("open a namespace to be joined"))?;
-                refuse_own(plan, *kind, &namespace)?;
-                protocol.send_descriptor(namespace.as_fd()).map_err(sent)?;
-            }
-            Provision::Descriptor(descriptor) => {
-                protocol.send_descriptor(descriptor.as_fd()).map_err(sent)?;
-            }
-            Provision::Container => {
-                let container = plan.container().ok_or(Error::NoContainer)?;
-                protocol.send_descriptor(container).map_err(sent)?;
-            }
-            Provision::Mount(mount) => {
-                let tree = tree(plan, child, mount)?;
-                protocol.send_descriptor(tree.as_fd()).map_err(sent)?;
-            }
+        }
+        Provision::Moved => protocol.proceed().map_err(sent)?,
+        Provision::Namespace { kind, path } => {
+            let namespace = NamespaceFd::open_path(path, *kind)
+                .map_err(failed("open a namespace to be joined"))?;
+            refuse_own(plan, *kind, &namespace)?;
+            protocol.send_descriptor(namespace.as_fd()).map_err(sent)?;
+        }
+        Provision::Descriptor(descriptor) => {
+            protocol.send_descriptor(descriptor.as_fd()).map_err(sent)?;
+        }
+        Provision::Container => {
+            let container = plan.container().ok_or(Error::NoContainer)?;
+            protocol.send_descriptor(container).map_err(sent)?;
+        }
+        Provision::Mount(mount) => {
+            let tree = tree(plan, child, mount)?;
+            protocol.send_descriptor(tree.as_fd()).map_err(sent)?;
         }
     }
     Ok(())

@@ -113,7 +113,7 @@ impl Bundle {
     }
 
     pub(crate) fn state_directory(&self) -> PathBuf {
-        PathBuf::from(&self.before[1])
+        self.directory.path().join("state")
     }
 
     /// A command of this state directory; the bundle's configuration is written before.

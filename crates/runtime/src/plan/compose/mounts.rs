@@ -44,6 +44,7 @@ impl Composer<'_> {
         let mounts = &self.spec.mounts;
         let mut prepared = 0;
         for (index, mount) in mounts.iter().enumerate() {
+            self.about(format!("mounts[{index}]"));
             if index >= prepared {
                 prepared = index + self.mount_points(mounts.get(index..).unwrap_or_default())?;
             }
@@ -179,6 +180,7 @@ impl Composer<'_> {
                 directory: false,
             })?;
         }
+        self.about("mounts");
         for place in std::mem::take(&mut self.read_only_later) {
             let remount = Remount::read_only(place);
             remount.push(&mut self.writer).map_err(rootfs("mounts"))?;
