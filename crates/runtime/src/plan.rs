@@ -4,7 +4,7 @@ mod compose;
 mod late;
 mod properties;
 
-pub(crate) use compose::{memory_words, resources, tmpfs_options};
+pub(crate) use compose::{check_intel_rdt, memory_words, resources, tmpfs_options};
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -72,6 +72,8 @@ pub(crate) struct IdMaps {
 pub(crate) enum Provision {
     /// The id maps are written, and init is told so.
     IdMaps(IdMaps),
+    /// Nothing before init goes on in a child: what follows is for that one.
+    Fork,
     /// The files of a cgroup of v1 that init writes itself into.
     TaskFiles,
     /// Init was moved into the cgroup, and is told so.

@@ -14,36 +14,42 @@ use crate::plan::{IdMapping, IdMaps, MountToSend, Provision};
 use crate::protocol::Protocol;
 use crate::{Error, Plan, limits};
 
-/// Provides init with all that its plan takes from the parent, and returns when all is sent.
-/// `cgroup` is the one that it enters.
+/// Provides init with some of what its plan takes from the parent, and returns when all is sent.
+/// `first` is the number of the first of them, `cgroup` is the one that it enters.
 pub(crate) fn provide(
     plan: &Plan,
+    first: usize,
+    provisions: &[Provision],
     child: &Child,
     protocol: &Protocol,
     cgroup: Option<&Cgroup>,
 ) -> Result<(), Error> {
-    for (index, provision) in plan.provisions().iter().enumerate() {
-        one(plan, child, protocol, cgroup, provision).map_err(|error| {
-            match plan.provided_for(index) {
-                // Init has failed, and will say why.
-                "" => error,
-                _ if matches!(error, Error::Channel { .. } | Error::Invalid { .. }) => error,
-                property => Error::Provide {
-                    property: property.to_owned(),
-                    source: Box::new(error),
-                },
-            }
-        })?;
+    for (index, provision) in (first..).zip(provisions) {
+        one(plan, provision, child, protocol, cgroup)
+            .map_err(|error| named(plan.provided_for(index), error))?;
     }
     Ok(())
 }
 
+/// What could not be had, behind the property that wants it.
+fn named(property: &str, error: Error) -> Error {
+    match error {
+        // Init has failed, and will say why; or it is named already.
+        Error::Channel { .. } | Error::Invalid { .. } => error,
+        error if property.is_empty() => error,
+        error => Error::Provide {
+            property: property.to_owned(),
+            source: Box::new(error),
+        },
+    }
+}
+
 fn one(
     plan: &Plan,
+    provision: &Provision,
     child: &Child,
     protocol: &Protocol,
     cgroup: Option<&Cgroup>,
-    provision: &Provision,
 ) -> Result<(), Error> {
     let sent = |source| Error::Channel {
         doing: "send init on its way",
@@ -60,6 +66,8 @@ fn one(
                 protocol.send_descriptor(file.as_fd()).map_err(sent)?;
             }
         }
+        // Waited for by who has the process.
+        Provision::Fork => {}
         Provision::Moved => protocol.proceed().map_err(sent)?,
         Provision::Namespace { kind, path } => {
             let namespace = NamespaceFd::open_path(path, *kind)

@@ -35,6 +35,7 @@ use self::filter::Filter;
 use self::namespaces::{Arrangement, id_maps};
 pub(crate) use self::operations::tmpfs_options;
 use self::program::strings;
+pub(crate) use self::rdt::check as check_intel_rdt;
 pub(crate) use self::resources::resources;
 pub(crate) use self::schedule::memory_words;
 use super::{IdMapping, IdMaps, MountToSend, Plan, Properties, Provision};
