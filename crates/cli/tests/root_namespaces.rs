@@ -314,6 +314,83 @@ fn limits_are_in_the_files_of_the_cgroup() {
     bundle.run("delete --force one").success();
 }
 
+/// What the two versions of cgroups do not have alike.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn limits_of_each_version_are_in_its_files() {
+    let _leaks = Leaks::watch();
+    let is_unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    let disk = fs::read_to_string("/sys/block/vda/dev");
+    let Ok(disk) = disk.as_deref().map(str::trim) else {
+        return support::lacks("disk /dev/vda");
+    };
+    let (major, minor) = disk.split_once(':').unwrap();
+    let device = |rate: u64| {
+        json!([{"major": major.parse::<u32>().unwrap(), "minor": minor.parse::<u32>().unwrap(),
+            "rate": rate}])
+    };
+    let mut wanted = json!({
+        "memory": {"limit": 67_108_864, "swap": 134_217_728},
+        "cpu": {"idle": 1},
+        "blockIO": {
+            "throttleReadBpsDevice": device(1_000_001), "throttleWriteBpsDevice": device(1_000_002),
+            "throttleReadIOPSDevice": device(1003), "throttleWriteIOPSDevice": device(1004),
+        },
+        "hugepageLimits": [{"pageSize": "2MB", "limit": 4_194_304}],
+    });
+    if is_unified {
+        wanted["unified"] = json!({"memory.high": "50331648"});
+    } else {
+        wanted["memory"]["swappiness"] = json!(17);
+        wanted["memory"]["disableOOMKiller"] = json!(true);
+        wanted["memory"]["kernelTCP"] = json!(8_388_608);
+    }
+    let mut bundle = Bundle::new("versions", "exec sleep 600");
+    bundle.config["linux"]["resources"] = wanted;
+    let outcome = bundle.leave("run -d one");
+    assert_eq!(outcome.code(), 0, "{outcome:?}");
+    let seen = limits(
+        &bundle.state("one")["pid"],
+        &[
+            ("cpu", "cpu.idle", "cpu.idle"),
+            ("memory", "memory.memsw.limit_in_bytes", "memory.swap.max"),
+            ("memory", "memory.swappiness", "memory.high"),
+            ("memory", "memory.oom_control", "hugetlb.2MB.max"),
+            (
+                "memory",
+                "memory.kmem.tcp.limit_in_bytes",
+                "hugetlb.2MB.max",
+            ),
+            ("blkio", "blkio.throttle.read_bps_device", "io.max"),
+            ("blkio", "blkio.throttle.write_bps_device", "io.max"),
+            ("blkio", "blkio.throttle.read_iops_device", "io.max"),
+            ("blkio", "blkio.throttle.write_iops_device", "io.max"),
+        ],
+    );
+    let expected = match is_unified {
+        true => {
+            let all = format!("{disk} rbps=1000001 wbps=1000002 riops=1003 wiops=1004");
+            let of_memory = ["1", "67108864", "50331648", "4194304", "4194304"];
+            let mut expected = of_memory.map(str::to_owned).to_vec();
+            expected.extend(vec![all; 4]);
+            expected
+        }
+        false => {
+            let oom = seen[3].lines().next().unwrap().to_owned();
+            let mut expected = ["1", "134217728", "17", &oom, "8388608"]
+                .map(str::to_owned)
+                .to_vec();
+            assert_eq!(oom, "oom_kill_disable 1");
+            expected[3] = seen[3].clone();
+            let rates = ["1000001", "1000002", "1003", "1004"];
+            expected.extend(rates.map(|rate| format!("{disk} {rate}")));
+            expected
+        }
+    };
+    assert_eq!(seen, expected);
+    bundle.run("delete --force one").success();
+}
+
 /// What a rule denies can't be opened by the container's own root, and what it allows can.
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]
