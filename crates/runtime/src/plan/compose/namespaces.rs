@@ -137,18 +137,22 @@ impl Composer<'_> {
                 "needs a new time namespace",
             ));
         }
+        self.about("");
         let score = self.oom_score()?;
         if score.is_some() || makes_time || self.writes_to_procfs() && !arrangement.forks() {
             self.push(&Step::Procfs {})?;
         }
         // These files belong to somebody else once init can't be traced.
         if let Some(score) = score {
+            self.about("process.oomScoreAdj");
             self.push(&Step::OomScoreAdj { score })?;
         }
+        self.about("linux.timeOffsets");
         if makes_time && !self.joins_user() {
             self.unshare(&[Namespace::Time])?;
             self.clocks()?;
         }
+        self.about("linux.namespaces");
         if !makes_user || self.host.privileged {
             // An ordinary user's own init must stay dumpable until its maps are written. What is
             // joined could trace it from then on.
@@ -159,10 +163,12 @@ impl Composer<'_> {
             if arrangement.user_is_late() {
                 self.provisions.push(Provision::Fork);
             }
+            self.about("linux.uidMappings, linux.gidMappings");
             self.push(&Step::AwaitIdMaps {})?;
             self.provisions
                 .extend(self.id_maps.clone().map(Provision::IdMaps));
         }
+        self.about("linux.namespaces");
         self.check_user()?;
         if self.spec.linux.separates(Namespace::User) {
             self.take_root()?;
@@ -192,7 +198,9 @@ impl Composer<'_> {
                 .collect::<Vec<_>>(),
         )?;
         if makes_time && self.joins_user() {
+            self.about("linux.timeOffsets");
             self.clocks()?;
+            self.about("linux.namespaces");
         }
         if arrangement.forks() {
             self.push(&Step::Fork {})?;
