@@ -41,7 +41,7 @@ fn isolation() -> Samples {
         (Step::NotDumpable {}, "make init untraceable (not dumpable)"),
         (
             Step::LeaveGroups {},
-            "leave the supplementary groups, where the user namespace allows it",
+            "leave the groups, where that is allowed",
         ),
         (
             Step::SetIds {

@@ -1,7 +1,7 @@
 //! The steps that make a process a container's by the runtime specification's measure, beside
 //! those that a sandbox needs: each by what it acts on.
 
-use super::{Context, Failure, sandbox, start};
+use super::{Context, Failure, process, sandbox, start};
 use crate::errno::Errno;
 use crate::message::Message;
 use crate::step::Step;
@@ -14,6 +14,7 @@ impl Context {
             Step::Join { flags } => self.join(flags),
             Step::JoinCgroup { count } => self.join_cgroup(count),
             Step::Unshare { flags } => sys::unshare(flags),
+            Step::LeaveGroups {} => process::leave_groups(),
             Step::TimeOffsets { offsets } => self.time_offsets(offsets),
             Step::Fork {} => self.fork(),
             Step::AwaitStart { descriptor } => self.await_start(descriptor as i32),
