@@ -96,9 +96,9 @@ pub(super) fn tests(tree: &Tree) -> Vec<Finding> {
         };
         if found.is_empty() {
             finding("no test is named".into());
-        } else if kinds.contains(&"native") && !found.iter().any(|file| is_outside(file)) {
+        } else if kinds.contains(&"native") && !found.iter().any(is_outside) {
             finding("native, and no test looks from outside".into());
-        } else if kinds.contains(&"VM") && !found.iter().any(|file| is_of_machine(file)) {
+        } else if kinds.contains(&"VM") && !found.iter().any(is_of_machine) {
             finding("VM, and no test is run there".into());
         }
     }
