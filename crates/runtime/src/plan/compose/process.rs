@@ -177,12 +177,21 @@ impl Composer<'_> {
                 "an ordinary user can't set groups",
             ));
         }
+        // Only init will see whether a user namespace that was joined denies setgroups(2).
+        let unknown = !denied
+            && !self.host.privileged
+            && self.spec.linux.separates(Namespace::User)
+            && !self.spec.linux.makes(Namespace::User);
+        let leaves = unknown && user.additional_gids.is_empty();
+        if leaves {
+            self.push(&Step::LeaveGroups {})?;
+        }
         let gids = user.additional_gids.iter();
         let groups: Vec<u8> = gids.flat_map(|gid| gid.to_ne_bytes()).collect();
         self.push(&Step::SetIds {
             uid: user.uid,
             gid: user.gid,
-            set_groups: !denied,
+            set_groups: !denied && !leaves,
             groups: Groups::new(&groups).ok_or(Error::PlanTooLong)?,
         })
     }
