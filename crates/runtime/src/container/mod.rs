@@ -2,6 +2,7 @@
 
 mod cgroup;
 mod create;
+mod delegation;
 mod delete;
 mod exec;
 mod gc;
