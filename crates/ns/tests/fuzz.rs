@@ -40,6 +40,7 @@ fn idmap() {
             for id in [range.inside, range.inside + (range.count - 1)] {
                 let outside = map.outside(id).unwrap();
                 assert_eq!(outside - range.outside, id - range.inside);
+                assert!(id < u32::MAX && outside < u32::MAX, "-1 is no id");
             }
         }
         ranges.len() as u64

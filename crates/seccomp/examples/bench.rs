@@ -1,21 +1,32 @@
 //! How long a container engine's profile takes to compile, how large it becomes, and how many
-//! instructions frequent calls execute.
+//! instructions frequent calls execute: ours beside libseccomp's, as runc and crun use it.
 //!
 //! ```text
-//! cargo run --release -p crabcan-seccomp --features json --example bench -- [FILE]
+//! cargo run --release -p crabcan-seccomp --features json --example bench
 //! ```
 //!
-//! Without a file, the one that podman's packages install is taken.
-#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+//! The profiles are podman's and docker's, from Debian's packages; without libseccomp.so.2 its
+//! columns are missing.
+#![allow(
+    unreachable_pub,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "an example shows what it does"
+)]
 
 #[path = "../tests/interpreter/mod.rs"]
 mod interpreter;
+#[path = "../tests/libseccomp/mod.rs"]
+mod libseccomp;
 
 use std::time::{Duration, Instant};
 
 use crabcan_seccomp::json::{EngineProfile, Target};
-use crabcan_seccomp::{Architecture, Error, Filter, Profile, builtin, syscalls};
+use crabcan_seccomp::{Architecture, Error, Instruction, Profile, builtin, syscalls};
 use interpreter::{Call, run};
+use libseccomp::Library;
+use libseccomp::beside::Theirs;
+use libseccomp::files::{lines_of, profiles};
 
 const FREQUENT: [&str; 10] = [
     "read",
@@ -34,65 +45,83 @@ const FREQUENT: [&str; 10] = [
 const CAPABILITIES: &str = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_FSETID CAP_KILL \
     CAP_NET_BIND_SERVICE CAP_SETFCAP CAP_SETGID CAP_SETPCAP CAP_SETUID CAP_SYS_CHROOT";
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let file = std::env::args_os().nth(1);
-    let file = file.unwrap_or_else(|| "/usr/share/containers/seccomp.json".into());
-    let text = std::fs::read(&file)?;
-    let target = Target {
-        architecture: Architecture::native().ok_or(Error::Native)?,
-        capabilities: CAPABILITIES.split_whitespace().map(str::to_owned).collect(),
-        kernel: (6, 1),
-    };
-    let read = || EngineProfile::from_json(&text)?.resolve(&target);
-    let profile = read()?.profile;
-    println!(
-        "{}: {} us to read",
-        file.display(),
-        micros(|| read().map(drop))?
-    );
-    show(&profile)?;
-    println!("built-in sandbox:");
-    show(&builtin::sandbox())
+/// What the profiles come to on the machine that they are measured for.
+const MACHINE: (&str, [Architecture; 3]) = (
+    "amd64",
+    [Architecture::X86_64, Architecture::X86, Architecture::X32],
+);
+
+fn main() -> Result<(), Error> {
+    let library = Library::load();
+    for (name, text) in profiles() {
+        println!("{name}");
+        engines(library.as_ref(), &text)?;
+    }
+    println!("built-in sandbox");
+    ours("crabcan", &builtin::sandbox())
 }
 
-fn show(profile: &Profile) -> Result<(), Box<dyn std::error::Error>> {
-    let filter = profile.compile()?;
-    println!(
-        "  {} us to compile",
-        micros(|| profile.compile().map(drop))?
-    );
-    println!("  {} instructions", filter.instructions().len());
-    let mut sum = 0;
-    for name in FREQUENT {
-        let steps = steps(&filter, name)?;
-        println!("  {steps:3} executed for {name}");
-        sum += steps;
+/// One profile, by us and by the library in its two ways.
+fn engines(library: Option<&Library>, text: &[u8]) -> Result<(), Error> {
+    let capabilities: Vec<&str> = CAPABILITIES.split_whitespace().collect();
+    let target = Target {
+        architecture: MACHINE.1[0],
+        capabilities: capabilities.iter().map(|&word| word.to_owned()).collect(),
+        kernel: (6, 1),
+    };
+    let read = || EngineProfile::from_json(text)?.resolve(&target);
+    let profile = read()?.profile;
+    println!("  JSON read and resolved in {}", micros(501, read));
+    ours("crabcan", &profile)?;
+    let Some(library) = library else {
+        return Ok(());
+    };
+    let (default, lines) = lines_of(text, MACHINE.0, &capabilities);
+    for (level, label) in [(1, "libseccomp"), (2, "libseccomp, its tree")] {
+        let make = || Theirs::of(library, default, &MACHINE.1, &lines, level);
+        row(label, &micros(51, make), &make().program);
     }
-    println!("  {}.{} on average", sum / 10, sum % 10);
     Ok(())
 }
 
-/// The median of many rounds, in microseconds.
-fn micros(mut work: impl FnMut() -> Result<(), Error>) -> Result<u128, Error> {
-    let mut times: Vec<Duration> = Vec::new();
-    for _ in 0..501 {
-        let start = Instant::now();
-        work()?;
-        times.push(start.elapsed());
-    }
-    times.sort_unstable();
-    Ok(times[times.len() / 2].as_micros())
+fn ours(label: &str, profile: &Profile) -> Result<(), Error> {
+    let filter = profile.compile()?;
+    row(
+        label,
+        &micros(501, || profile.compile()),
+        filter.instructions(),
+    );
+    Ok(())
 }
 
-/// How many instructions a native call executes.
-fn steps(filter: &Filter, name: &str) -> Result<usize, Error> {
-    let native = Architecture::native().ok_or(Error::Native)?;
+fn row(label: &str, time: &str, program: &[Instruction]) {
+    let steps = FREQUENT.map(|name| steps(program, name));
+    let average = steps.iter().sum::<usize>() as f64 / FREQUENT.len() as f64;
+    println!(
+        "  {label:28} {time:>12}  {:5} instructions  {average:6.1} executed, on average of {steps:?}",
+        program.len()
+    );
+}
+
+/// The median of many rounds.
+fn micros<T>(rounds: usize, mut work: impl FnMut() -> T) -> String {
+    let mut times: Vec<Duration> = Vec::new();
+    for _ in 0..rounds {
+        let start = Instant::now();
+        let made = work();
+        times.push(start.elapsed());
+        drop(made);
+    }
+    times.sort_unstable();
+    format!("{} us", times[times.len() / 2].as_micros())
+}
+
+/// How many instructions a call of x86_64 executes.
+fn steps(program: &[Instruction], name: &str) -> usize {
     let call = Call {
-        // Some of them are not there on newer architectures: any number does then.
-        number: syscalls::number(native, name).unwrap_or_default(),
-        audit: native.audit(),
+        number: syscalls::number(MACHINE.1[0], name).unwrap_or_default(),
+        audit: MACHINE.1[0].audit(),
         arguments: [0; 6],
     };
-    let little_endian = cfg!(target_endian = "little");
-    Ok(run(filter.instructions(), &call, little_endian).1)
+    run(program, &call, true).1
 }

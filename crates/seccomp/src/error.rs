@@ -39,7 +39,7 @@ pub enum Error {
     #[cfg(feature = "json")]
     #[error("{field}")]
     Json {
-        /// Where: `syscalls[12].args[0].value`, or `.` for the whole.
+        /// Where: `syscalls[12].args[0].value`, or `the document`.
         field: String,
         /// What is wrong with it.
         source: serde_json::Error,

@@ -188,10 +188,12 @@ fn each_bad_field_of_the_specification_is_named() {
 #[test]
 fn a_wrong_type_is_named_with_its_field() {
     let bad = [
-        ("7", "."),
-        (r#"{""x"#, "."),
-        ("{", "."),
-        ("{} {}", "."),
+        ("7", "the document"),
+        ("", "the document"),
+        (r#" ["SCMP_ACT_ALLOW"]"#, "the document"),
+        (r#"{""x"#, "the document"),
+        ("{", "the document"),
+        ("{} {}", "the document"),
         (r#"{"defaultErrnoRet":-1}"#, "defaultErrnoRet"),
         (r#"{"architectures":[1]}"#, "architectures[0]"),
         (
@@ -328,6 +330,10 @@ fn each_bad_field_of_the_engines_is_named() {
         (
             rule(r#","excludes":{"minKernel":"5"}"#),
             "syscalls[0].excludes.minKernel: \"5\" is no version such as 4.8",
+        ),
+        (
+            rule(r#","includes":{"caps":["CAP_CHOWN","SYS_ADMIN"]}"#),
+            "syscalls[0].includes.caps[1]: a capability is called as in CAP_SYS_ADMIN",
         ),
         (
             whole(r#","defaultErrno":"EWHAT""#),

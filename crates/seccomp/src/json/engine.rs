@@ -261,6 +261,12 @@ impl Facts {
     fn of(selector: Option<&Selector>, target: &Target, field: &str) -> Result<Self, Error> {
         let has = |name: &String| target.capabilities.contains(name);
         let caps = selector.and_then(|one| one.caps.as_ref());
+        // No target has such a capability, so the rule would be there never, or always.
+        let wrong = |name: &String| !name.starts_with("CAP_");
+        if let Some(at) = caps.and_then(|caps| caps.iter().position(wrong)) {
+            let reason = "a capability is called as in CAP_SYS_ADMIN";
+            return Err(Error::field(format!("{field}.caps[{at}]"), reason));
+        }
         let arches = selector.and_then(|one| one.arches.as_deref());
         let own = engine_word(target.architecture);
         let kernel = match selector.and_then(|one| one.min_kernel.as_deref()) {

@@ -101,12 +101,17 @@ pub enum UnknownKind {
 
 /// Reads a document and names the field that is wrong.
 fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Error> {
-    let whole = || ".".to_owned();
+    let whole = || "the document".to_owned();
+    // Structures may be written as arrays of their fields' values, as nobody means a profile.
+    if text.trim_ascii_start().first() == Some(&b'[') {
+        let (field, source) = (whole(), serde::de::Error::custom("an array, and no object"));
+        return Err(Error::Json { field, source });
+    }
     let mut reader = serde_json::Deserializer::from_slice(text);
     let document = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        // So a path is where no value came, or the key is empty.
+        // So a path is of the whole, where no value came, or where the key is empty.
         let field = error.path().to_string();
-        let field = if matches!(&*field, "?" | "") {
+        let field = if matches!(&*field, "?" | "" | ".") {
             whole()
         } else {
             field
