@@ -23,6 +23,7 @@ use crate::profiles;
 #[command(override_usage = "crabcan [OPTIONS] -- CMD [ARG]...\n       \
     crabcan [OPTIONS] --command 'CMD [ARG]...'\n       \
     crabcan explain [OPTIONS] -- CMD [ARG]...\n       \
+    crabcan doctor\n       \
     crabcan seccomp explain|compile PROFILE\n       \
     crabcan [GLOBAL OPTIONS] COMMAND [OPTIONS] [ID]")]
 #[command(after_help = AFTER_HELP)]
