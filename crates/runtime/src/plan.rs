@@ -2,6 +2,7 @@
 
 mod compose;
 mod late;
+mod properties;
 
 pub(crate) use compose::{check_intel_rdt, memory_words, resources, tmpfs_options};
 
@@ -27,6 +28,7 @@ use crate::spec::{self, Descriptor, IntelRdt, Spec};
 use crate::{Error, Host};
 
 pub(crate) use late::LateSteps;
+pub(crate) use properties::Properties;
 
 /// The validated list of everything that makes a container: immutable, and free of side effects.
 #[derive(Debug)]
@@ -49,6 +51,7 @@ pub struct Plan {
     changed: Vec<(Namespace, &'static str)>,
     net_devices: Vec<NetDevice>,
     warnings: Vec<String>,
+    properties: Properties,
     /// Whether system calls are filtered, and who answers for those that ask.
     filtered: bool,
     listener: Option<Listener>,
@@ -260,6 +263,7 @@ impl Plan {
             changed: Vec::new(),
             net_devices: Vec::new(),
             warnings: Vec::new(),
+            properties: Properties::default(),
             fault: None,
             container: None,
             ids: None,
@@ -292,6 +296,11 @@ impl Plan {
         &self.provisions
     }
 
+    /// Which property the parent hands something to init for; empty where none asks for it.
+    pub(crate) fn provided_for(&self, index: usize) -> &str {
+        self.properties.of_provision(index)
+    }
+
     pub(crate) fn forks(&self) -> bool {
         self.forks
     }
@@ -321,6 +330,7 @@ impl Plan {
         match step {
             Some((step, None)) => Error::Step {
                 index,
+                property: self.properties.of_step(index).to_owned(),
                 step,
                 source: late::reason(detail, source),
             },

@@ -251,13 +251,15 @@ impl<'plan> Process<'plan> {
             .plan
             .provisions()
             .split(|it| matches!(it, Provision::Fork));
-        for (index, provisions) in parts.enumerate() {
-            if index > 0 {
+        let mut first = 0;
+        for provisions in parts {
+            if first > 0 {
                 forked = true;
                 self.await_fork(DOING)?;
             }
             let (plan, child) = (self.plan, &self.child);
-            let provided = provide::provide(plan, provisions, child, &self.protocol, cgroup);
+            let provided = provide::provide(plan, first, provisions, child, &self.protocol, cgroup);
+            first += provisions.len() + 1;
             if let Err(error) = provided {
                 return Err(self.not_provided(error, DOING));
             }

@@ -137,23 +137,52 @@ impl Composer<'_> {
                 "needs a new time namespace",
             ));
         }
+        self.about("");
         let score = self.oom_score()?;
         if score.is_some() || makes_time || self.writes_to_procfs() && !arrangement.forks() {
             self.push(&Step::Procfs {})?;
         }
         // These files belong to somebody else once init can't be traced.
         if let Some(score) = score {
+            self.about("process.oomScoreAdj");
             self.push(&Step::OomScoreAdj { score })?;
         }
+        self.about("linux.timeOffsets");
         if makes_time && !self.joins_user() {
             self.unshare(&[Namespace::Time])?;
             self.clocks()?;
         }
+        self.about("linux.namespaces");
         if !makes_user || self.host.privileged {
             // An ordinary user's own init must stay dumpable until its maps are written. What is
             // joined could trace it from then on.
             self.push(&Step::NotDumpable {})?;
         }
+        self.enter_namespaces(arrangement, makes_time)?;
+        if makes_user {
+            if arrangement.user_is_late() {
+                self.provisions.push(Provision::Fork);
+            }
+            self.about("linux.uidMappings, linux.gidMappings");
+            self.push(&Step::AwaitIdMaps {})?;
+            self.provisions
+                .extend(self.id_maps.clone().map(Provision::IdMaps));
+        }
+        self.about("linux.namespaces");
+        self.check_user()?;
+        if self.spec.linux.separates(Namespace::User) {
+            self.take_root()?;
+        }
+        Ok(())
+    }
+
+    /// Joins what is joined, makes what could not be made by the clone, and goes on in a child where
+    /// a pid namespace was joined.
+    fn enter_namespaces(
+        &mut self,
+        arrangement: &Arrangement,
+        makes_time: bool,
+    ) -> Result<(), Error> {
         for (kind, path) in &arrangement.joined {
             self.push(&Step::Join { flags: flag(*kind) })?;
             self.provisions.push(Provision::Namespace {
@@ -169,25 +198,15 @@ impl Composer<'_> {
                 .collect::<Vec<_>>(),
         )?;
         if makes_time && self.joins_user() {
+            self.about("linux.timeOffsets");
             self.clocks()?;
+            self.about("linux.namespaces");
         }
         if arrangement.forks() {
             self.push(&Step::Fork {})?;
             if self.writes_to_procfs() {
                 self.push(&Step::Procfs {})?;
             }
-        }
-        if makes_user {
-            if arrangement.user_is_late() {
-                self.provisions.push(Provision::Fork);
-            }
-            self.push(&Step::AwaitIdMaps {})?;
-            self.provisions
-                .extend(self.id_maps.clone().map(Provision::IdMaps));
-        }
-        self.check_user()?;
-        if self.spec.linux.separates(Namespace::User) {
-            self.take_root()?;
         }
         Ok(())
     }
