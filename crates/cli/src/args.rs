@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
-use crabcan_runtime::Sandbox;
+use crabcan_runtime::{ExitStatus, Sandbox};
 use log::LevelFilter;
 
 use crate::VERSION;
@@ -23,6 +23,7 @@ use crate::profiles;
 #[command(override_usage = "crabcan [OPTIONS] -- CMD [ARG]...\n       \
     crabcan [OPTIONS] --command 'CMD [ARG]...'\n       \
     crabcan explain [OPTIONS] -- CMD [ARG]...\n       \
+    crabcan doctor\n       \
     crabcan seccomp explain|compile PROFILE\n       \
     crabcan [GLOBAL OPTIONS] COMMAND [OPTIONS] [ID]")]
 #[command(after_help = AFTER_HELP)]
@@ -140,6 +141,8 @@ Examples:
   crabcan --tmpfs / --ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/lib /lib \
     --symlink usr/lib64 /lib64 --dir /tmp -- /bin/sh
                                               a root of pieces, and nothing else
+  crabcan --memory 1G --pids 200 --time 10m --rlimit nofile=256 -- make
+                                              no more than that
   crabcan --share net --ro-bind-data 3 /etc/resolv.conf -- curl … 3<resolv.conf
                                               the host's network, with a file from a descriptor
 
@@ -217,6 +220,11 @@ impl Args {
         let sandbox = self.environment.apply(self.options.apply(sandbox)?);
         let sandbox = self.pieces.apply(sandbox)?;
         self.limits.apply(sandbox, self.command.is_some())
+    }
+
+    /// Says which limit of a process has ended the command.
+    pub(crate) fn tell_what_ended(&self, status: ExitStatus) {
+        self.limits.tell_what_ended(status);
     }
 
     /// What the caller wants to be told by descriptors.

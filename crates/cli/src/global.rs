@@ -15,7 +15,7 @@ use crate::pieces::WORDS;
 
 /// The options of the sandbox and the OCI commands that take a value as the next argument. Anything
 /// that does not begin with a dash behind one of them is that value, and no command.
-const WITH_VALUE: [&str; 33] = [
+const WITH_VALUE: [&str; 36] = [
     "--command",
     "--uid",
     "--mount",
@@ -28,6 +28,9 @@ const WITH_VALUE: [&str; 33] = [
     "--io-weight",
     "--cpuset",
     "--limits",
+    "--time",
+    "--cpu-time",
+    "--rlimit",
     "--userns",
     "--seccomp",
     "--root",

@@ -101,7 +101,7 @@ fn usage_in_one_line(error: &clap::Error) -> String {
 }
 
 /// What to do about it: the one table of hints.
-fn hint(error: &anyhow::Error) -> Option<String> {
+pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
     if error.is::<clap::Error>() {
         return Some("crabcan --help lists the options; a command goes behind \"--\"".into());
     }

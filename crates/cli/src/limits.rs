@@ -5,10 +5,10 @@ use std::fmt;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use crabcan_runtime::cgroups::{Events, Limit, Resources};
-use crabcan_runtime::{Plan, Process, Sandbox};
+use crabcan_runtime::{ExitStatus, Plan, Process, Sandbox};
 
-/// `RLIMIT_NOFILE`, the number of open files.
-const RLIMIT_NOFILE: u32 = 7;
+use crate::rlimits::{self, RLIMIT_CPU, RLIMIT_NOFILE};
+
 /// The period that a number of processors is counted in.
 const PERIOD_US: u64 = 100_000;
 /// The kernel takes no quota below a millisecond.
@@ -36,6 +36,16 @@ pub(crate) struct Limits {
     /// Which processors, such as 0-3,7
     #[arg(long, value_name = "LIST")]
     cpuset: Option<String>,
+    /// How long the command may run: seconds, or with ms, s, m, h; then everything is killed
+    #[arg(long, value_name = "TIME")]
+    time: Option<String>,
+    /// How many seconds of processor time each process may use; then SIGXCPU ends it
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    cpu_time: Option<u64>,
+    /// A resource limit of each process: as, core, cpu, data, fsize, memlock, msgqueue, nice, nofile,
+    /// nproc, rtprio, rttime, sigpending, stack; a number, with K, M, G, or unlimited
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    rlimit: Vec<String>,
     /// What happens when a limit can't be enforced: required, an error, or best-effort, a warning
     #[arg(
         long,
@@ -60,6 +70,7 @@ impl Limits {
             ("memory", &self.memory),
             ("cpus", &self.cpus),
             ("cpuset", &self.cpuset),
+            ("time", &self.time),
         ] {
             if let Some(value) = value {
                 args.field(name, value);
@@ -68,11 +79,15 @@ impl Limits {
         for (name, value) in [
             ("pids", self.pids),
             ("cpu_weight", self.cpu_weight),
+            ("cpu_time", self.cpu_time),
             ("io_weight", self.io_weight.map(u64::from)),
         ] {
             if let Some(value) = value {
                 args.field(name, &value);
             }
+        }
+        if !self.rlimit.is_empty() {
+            args.field("rlimit", &self.rlimit);
         }
         if self.limits != Enforcement::Required {
             args.field("limits", &self.limits);
@@ -105,6 +120,7 @@ impl Limits {
         if tutorial {
             sandbox = sandbox.resource_limit(RLIMIT_NOFILE, 64, 64);
         }
+        sandbox = self.each_process(sandbox)?;
         match self.limits {
             Enforcement::Required => {
                 sandbox = sandbox.limit(given);
@@ -117,6 +133,49 @@ impl Limits {
         Ok(sandbox.limit_if_possible(optional))
     }
 }
+
+impl Limits {
+    /// The limits that need no cgroup.
+    fn each_process(&self, mut sandbox: Sandbox) -> anyhow::Result<Sandbox> {
+        if let Some(text) = &self.time {
+            let time = rlimits::duration(text).with_context(|| format!("--time {text}"))?;
+            sandbox = sandbox.time_limit(time);
+        }
+        if let Some(seconds) = self.cpu_time {
+            // The soft limit's signal can be told from others; the hard one ends who ignores it.
+            let hard = seconds.saturating_add(1);
+            sandbox = sandbox.resource_limit(RLIMIT_CPU, seconds, hard);
+        }
+        for text in &self.rlimit {
+            let limit = rlimits::read(text).with_context(|| format!("--rlimit {text}"))?;
+            let (resource, soft, hard) = limit;
+            sandbox = sandbox.resource_limit(resource, soft, hard);
+        }
+        Ok(sandbox)
+    }
+
+    /// Says which limit of a process has ended the command, or a process whose end it told of as
+    /// its own, as a shell does.
+    pub(crate) fn tell_what_ended(&self, status: ExitStatus) {
+        let limited = |name: &str| {
+            let mut given = self.rlimit.iter();
+            given.any(|text| text.to_ascii_lowercase().starts_with(name))
+        };
+        match status.shell_code() - 128 {
+            SIGXCPU if self.cpu_time.is_some() || limited("cpu=") => {
+                log::warn!("the limit of processor time was reached: SIGXCPU (--cpu-time)");
+            }
+            SIGXFSZ if limited("fsize=") => {
+                log::warn!("the limit of a file's size was reached: SIGXFSZ (--rlimit fsize)");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What who reaches `RLIMIT_CPU` and `RLIMIT_FSIZE` is ended by, see setrlimit(2).
+const SIGXCPU: i32 = 24;
+const SIGXFSZ: i32 = 25;
 
 /// The limits of the tutorial: 1 GiB of memory, 64 processes, a quarter of everybody's processor
 /// time, half of everybody's share of block devices.
@@ -133,6 +192,13 @@ fn tutorial_limits() -> Resources {
 pub(crate) fn warn_of_unenforced(container: &Process<'_>) {
     for unenforced in container.unenforced() {
         log::warn!("{unenforced}");
+    }
+}
+
+/// Says that the time is over.
+pub(crate) fn tell_of_time(container: &Process<'_>, plan: &Plan) {
+    if let (true, Some(limit)) = (container.ran_out_of_time(), plan.time_limit()) {
+        log::warn!("the time limit of {limit:?} was reached: everything was killed");
     }
 }
 

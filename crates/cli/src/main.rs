@@ -14,6 +14,7 @@ mod logging;
 mod options;
 mod pieces;
 mod profiles;
+mod rlimits;
 mod sys;
 
 use std::ffi::OsString;

@@ -1,7 +1,7 @@
 //! Waiting for a container in the foreground: its end, the caller's signals, the two terminals.
 
 use crabcan_ns::ExitStatus;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::console::{Relay, SIGWINCH, poll_failed};
@@ -9,7 +9,7 @@ use crate::signals::Signals;
 use crate::{Error, Process};
 
 /// Waits until the container has ended, hands on the signals that arrive meanwhile, and relays its
-/// terminal to the last byte.
+/// terminal to the last byte. When the time that it may run is over, it is killed.
 ///
 /// # Errors
 /// [`Error::Wait`], [`Error::Terminal`] and [`Error::Namespaces`] when the kernel refuses to wait.
@@ -20,6 +20,9 @@ pub fn wait(
 ) -> Result<ExitStatus, Error> {
     let mut listening = true;
     loop {
+        if container.time_left().is_some_and(|left| left.is_zero()) {
+            container.end_in_time()?;
+        }
         let ready = ready(container, listening, signals, relay.as_deref())?;
         if let Some(relay) = relay.as_deref_mut() {
             relay.carry(ready.typed)?;
@@ -82,7 +85,10 @@ fn ready(
     let reads_input = relay.is_some_and(Relay::reads_input);
     fds.extend(reads_input.then(|| PollFd::from_borrowed_fd(stdin, PollFlags::IN)));
     fds.extend(relay.into_iter().flat_map(Relay::waits_for));
-    match poll(&mut fds, None) {
+    // More than the kernel can count is as good as no limit.
+    let left = container.time_left();
+    let left = left.and_then(|left| Timespec::try_from(left).ok());
+    match poll(&mut fds, left.as_ref()) {
         Ok(_) | Err(Errno::INTR) => {}
         Err(errno) => return Err(poll_failed(errno)),
     }
@@ -98,7 +104,7 @@ fn ready(
 
 fn is_readable(container: &Process<'_>) -> Result<bool, Error> {
     let mut fds = [PollFd::from_borrowed_fd(container.channel(), PollFlags::IN)];
-    let at_once = rustix::event::Timespec {
+    let at_once = Timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };

@@ -11,6 +11,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crabcan_cgroups::Resources;
 use crabcan_init::format::{Change, Fault, FlatPlan};
@@ -41,6 +42,8 @@ pub struct Plan {
     reaper: bool,
     limits: Option<Limits>,
     unenforced: Vec<Unenforced>,
+    /// How long the program may run.
+    time_limit: Option<Duration>,
     /// Whether init goes on in a child, which is the parent's own.
     forks: bool,
     resources: Resources,
@@ -210,6 +213,17 @@ impl Plan {
         self
     }
 
+    pub(crate) fn with_time_limit(mut self, limit: Option<Duration>) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// How long the program may run, from its start on.
+    #[must_use]
+    pub fn time_limit(&self) -> Option<Duration> {
+        self.time_limit
+    }
+
     /// The container's cgroup, if it gets one.
     #[must_use]
     pub fn limits(&self) -> Option<&Limits> {
@@ -240,6 +254,7 @@ impl Plan {
             reaper: false,
             limits: None,
             unenforced: Vec::new(),
+            time_limit: None,
             forks: false,
             filtered: false,
             listener: None,

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use crabcan_cgroups::{Cgroup, Events};
 use crabcan_init::message::{End, Message};
-use crabcan_ns::{Child, ExitStatus};
+use crabcan_ns::{Child, ExitStatus, Namespace};
 use nix::unistd::Pid;
+use rustix::net::{Shutdown, shutdown};
 
 use crate::launch::{self, Surroundings};
 use crate::limits::{self, Limits, Unenforced};
@@ -36,6 +38,9 @@ pub struct Process<'plan> {
     listener: Option<OwnedFd>,
     end: Option<ExitStatus>,
     start_tried: bool,
+    /// When the program has run for as long as it may; absent for no limit, or one beyond all times.
+    deadline: Option<Instant>,
+    ran_out_of_time: bool,
 }
 
 impl<'plan> Process<'plan> {
@@ -95,6 +100,8 @@ impl<'plan> Process<'plan> {
             listener: None,
             end: None,
             start_tried: false,
+            deadline: None,
+            ran_out_of_time: false,
         })
     }
 
@@ -114,6 +121,12 @@ impl<'plan> Process<'plan> {
     #[must_use]
     pub fn limit_events(&self) -> Events {
         self.events
+    }
+
+    /// Whether it was killed because it had run for as long as it may.
+    #[must_use]
+    pub fn ran_out_of_time(&self) -> bool {
+        self.ran_out_of_time
     }
 
     /// The master side of the container's terminal, once.
@@ -140,6 +153,8 @@ impl<'plan> Process<'plan> {
         let started = self.execute();
         if started.is_ok() {
             self.net_devices.keep();
+            let limit = self.plan.time_limit();
+            self.deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         } else if let Err(error) = self.kill() {
             log::warn!("end what could not be started: {error}");
         }
@@ -335,6 +350,25 @@ impl<'plan> Process<'plan> {
         }
     }
 
+    /// How long it may still run; absent for as long as it likes.
+    pub(crate) fn time_left(&self) -> Option<Duration> {
+        let deadline = self.deadline.filter(|_| !self.ran_out_of_time)?;
+        Some(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Ends everything in the container, whose time is over. Where it shares a pid namespace, only
+    /// its reaper can find the command: the end of the channel tells it to.
+    pub(crate) fn end_in_time(&mut self) -> Result<(), Error> {
+        self.ran_out_of_time = true;
+        if self.plan.has_reaper() && !self.plan.namespaces().makes(Namespace::Pid) {
+            return shutdown(self.channel(), Shutdown::Write).map_err(|errno| Error::Wait {
+                doing: "end the container, whose time is over",
+                source: errno.into(),
+            });
+        }
+        self.signal(SIGKILL)
+    }
+
     pub(crate) fn child(&self) -> &Child {
         &self.child
     }
@@ -371,6 +405,8 @@ impl<'plan> Process<'plan> {
         let reaped = self.child.wait();
         let status = match (self.end, reaped) {
             (Some(end), _) => end,
+            // The reaper that was told to end everything ends by itself.
+            (None, Ok(_)) if self.ran_out_of_time => ExitStatus::Signaled(SIGKILL),
             // A reaper that ends by itself says how the program did: without that it has failed.
             (None, Ok(status @ ExitStatus::Exited(_))) if self.plan.has_reaper() => {
                 return Err(Error::InitEnded {

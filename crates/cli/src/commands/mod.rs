@@ -1,6 +1,7 @@
 //! The commands: each builds its own parser and no other.
 
 mod bwrap;
+mod doctor;
 mod explain;
 mod oci;
 mod sandbox;
@@ -30,6 +31,7 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> anyhow::Result<u8> {
     let name = arguments.remove(position);
     match name.to_str() {
         Some("bwrap") => Ok(bwrap::run(arguments.get(position..).unwrap_or_default())),
+        Some("doctor") => doctor::run(&arguments),
         Some("explain") => explain::run(&arguments),
         Some("seccomp") => seccomp::run(&arguments),
         Some(name) if oci::NAMES.contains(&name) => {

@@ -29,6 +29,7 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
             "The command was ended by SIGSYS: the filter of system calls does that (--seccomp)"
         );
     }
+    args.tell_what_ended(status);
     match status {
         ExitStatus::Exited(0) => log::debug!("Exit without any error, returning 0"),
         other => log::debug!(
@@ -63,6 +64,7 @@ pub(super) fn foreground(
     let status = crabcan_runtime::wait(&mut container, Some(signals), relay.as_mut())?;
     drop(relay);
     log::debug!("Finished, cleaning & exit");
+    limits::tell_of_time(&container, plan);
     let events = container.limit_events();
     container.remove()?;
     descriptors.ended(status)?;

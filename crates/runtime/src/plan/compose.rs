@@ -154,6 +154,7 @@ impl<'a> Composer<'a> {
             forks: self.forks,
             limits: spec.extension.limits.clone(),
             unenforced: Vec::new(),
+            time_limit: None,
             resources,
             intel_rdt: spec.linux.intel_rdt.clone(),
             changed: self.changed,

@@ -1,12 +1,35 @@
 //! What a sandbox may use.
 
+use std::time::Duration;
+
 use crabcan_cgroups::{Hierarchy, Limit, Resources};
 
 use super::Sandbox;
 use crate::limits::{Limits, Unenforced};
+use crate::spec::ResourceLimit;
 use crate::{Error, limits};
 
 impl Sandbox {
+    /// Limits a resource of each process, see setrlimit(2): `RLIMIT_*`, the soft and the hard limit.
+    /// What was said of the same resource before counts no more.
+    pub fn resource_limit(mut self, resource: u32, soft: u64, hard: u64) -> Self {
+        let limit = ResourceLimit::of(resource, soft, hard);
+        self.rlimits.retain(|before| before.kind != limit.kind);
+        self.rlimits.push(limit);
+        self
+    }
+
+    /// Limits how long the command may run: then everything in the sandbox is killed, by whoever
+    /// waits for it with [`Process::wait`] or [`wait`](crate::wait()), and
+    /// [`Process::ran_out_of_time`] says so.
+    ///
+    /// [`Process::wait`]: crate::Process::wait
+    /// [`Process::ran_out_of_time`]: crate::Process::ran_out_of_time
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = Some(limit);
+        self
+    }
+
     /// Limits memory: who needs more is killed (`memory.max`). Swap is not used instead, where that
     /// can be forbidden.
     ///

@@ -9,6 +9,7 @@ mod seccomp;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crabcan_caps::CapabilitySet;
 use crabcan_cgroups::Resources;
@@ -35,6 +36,7 @@ pub struct Sandbox {
     added: Vec<(PathBuf, PathBuf)>,
     hostname: Option<String>,
     rlimits: Vec<ResourceLimit>,
+    time_limit: Option<Duration>,
     terminal: Option<Terminal>,
     as_pid_1: bool,
     kinds: Vec<Namespace>,
@@ -66,6 +68,7 @@ impl Sandbox {
             added: Vec::new(),
             hostname: None,
             rlimits: Vec::new(),
+            time_limit: None,
             terminal: None,
             as_pid_1: false,
             kinds: ISOLATED.to_vec(),
@@ -126,12 +129,6 @@ impl Sandbox {
         self
     }
 
-    /// Limits a resource of the command, see setrlimit(2): `RLIMIT_*`, the soft and the hard limit.
-    pub fn resource_limit(mut self, resource: u32, soft: u64, hard: u64) -> Self {
-        self.rlimits.push(ResourceLimit::of(resource, soft, hard));
-        self
-    }
-
     /// Gives the command a terminal of its own; [`crate::Process::take_console`] hands out its master.
     pub fn terminal(mut self, terminal: Option<Terminal>) -> Self {
         self.terminal = terminal;
@@ -180,7 +177,8 @@ impl Sandbox {
         let (limits, unenforced) = self.limits()?;
         spec.extension.limits = limits;
         let plan = Plan::new(&spec, &host)?;
-        Ok(plan.with_ids(ids).with_unenforced(unenforced))
+        let plan = plan.with_ids(ids).with_unenforced(unenforced);
+        Ok(plan.with_time_limit(self.time_limit))
     }
 
     /// Runs the command to its end.

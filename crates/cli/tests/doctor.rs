@@ -1,0 +1,88 @@
+//! What `crabcan doctor` says of hosts that were made to lack something.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says what it can't test"
+)]
+
+mod support;
+
+use std::process::Command;
+
+use support::{Leaks, Outcome, crabcan, program, run};
+
+/// The doctor on a host that a script has changed, with the rights of root over namespaces alone.
+fn doctor_after(change: &str) -> Outcome {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "--pid", "--fork"]);
+    command.args(["--mount-proc", "sh", "-c"]);
+    command.arg(format!("{change}\nexec \"$0\" doctor"));
+    run(command.arg(program()))
+}
+
+/// The line about something, and what is to be done.
+fn about<'a>(outcome: &'a Outcome, subject: &str) -> (&'a str, Option<&'a str>) {
+    let mut lines = outcome.stdout.lines();
+    let line = lines
+        .by_ref()
+        .find(|line| line.contains(subject))
+        .unwrap_or_else(|| panic!("nothing about {subject}: {outcome:?}"));
+    let advice = lines
+        .next()
+        .and_then(|next| next.trim_start().strip_prefix("do: "));
+    (line, advice)
+}
+
+#[test]
+fn a_host_that_works_is_called_so() {
+    let _leaks = Leaks::watch();
+    let outcome = run(&mut crabcan(["doctor"]));
+    assert_eq!(
+        (outcome.code(), outcome.stderr.as_str()),
+        (0, ""),
+        "{outcome:?}"
+    );
+    assert_eq!(about(&outcome, "a sandbox").0, "ok       a sandbox: starts");
+    assert!(about(&outcome, "kernel").0.starts_with("ok "));
+    let help = run(&mut crabcan(["doctor", "--help"])).success();
+    assert!(help.contains("Ends with 0"), "{help}");
+    let wrong = run(&mut crabcan(["doctor", "--cure"]));
+    assert!(wrong.failure(125).contains("--cure"), "{wrong:?}");
+}
+
+#[test]
+fn switches_that_forbid_every_sandbox_are_named() {
+    let _leaks = Leaks::watch();
+    let without = doctor_after("echo 0 >/proc/sys/user/max_user_namespaces");
+    assert_eq!(without.code(), 1, "{without:?}");
+    let (line, advice) = about(&without, "a sandbox");
+    assert!(line.starts_with("missing "), "{line}");
+    let advice = advice.expect("an advice");
+    assert!(
+        advice.contains("sysctl user.max_user_namespaces is 0"),
+        "{advice}"
+    );
+
+    // This one is root's, even in namespaces of one's own.
+    if !nix::unistd::Uid::effective().is_root() {
+        return;
+    }
+    let memory = doctor_after("echo 2 >/proc/sys/vm/memfd_noexec");
+    assert_eq!(memory.code(), 1, "{memory:?}");
+    let advice = about(&memory, "a sandbox").1.expect("an advice");
+    assert!(
+        advice.contains("vm.memfd_noexec must be 0 or 1"),
+        "{advice}"
+    );
+}
+
+/// Limits can be done without: that is no failure.
+#[test]
+fn a_host_without_cgroups_is_limited() {
+    let _leaks = Leaks::watch();
+    let outcome = doctor_after("umount -R /sys/fs/cgroup 2>/dev/null; mount -t tmpfs none /sys");
+    let (line, _) = about(&outcome, "limits");
+    assert!(line.starts_with("limited "), "{outcome:?}");
+}
