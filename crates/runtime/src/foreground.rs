@@ -1,6 +1,8 @@
 //! Waiting for a container in the foreground: its end, the caller's signals, the two terminals.
 
-use crabcan_ns::ExitStatus;
+use std::os::fd::BorrowedFd;
+
+use crabcan_ns::{Child, ExitStatus};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, retry_on_intr};
 
@@ -20,14 +22,23 @@ pub fn wait(
 ) -> Result<ExitStatus, Error> {
     let mut listening = true;
     loop {
-        let ready = ready(container, listening, signals, relay.as_deref())?;
+        let ready = ready(
+            container.pidfd(),
+            listening.then(|| container.channel()),
+            signals,
+            relay.as_deref(),
+        )?;
         if let Some(relay) = relay.as_deref_mut() {
             relay.carry(ready.typed)?;
         }
         if ready.signal
             && let Some(signals) = signals
         {
-            hand_on(container, signals, relay.as_deref())?;
+            hand_on(
+                &|signal| drop(container.signal(signal)),
+                signals,
+                relay.as_deref(),
+            )?;
         }
         if ready.channel {
             listening = container.listen()?;
@@ -47,6 +58,40 @@ pub fn wait(
     Ok(status)
 }
 
+/// The same for a process that is nobody's init: it says nothing but that it has ended.
+pub(crate) fn wait_for(
+    child: &mut Child,
+    signals: Option<&Signals>,
+    mut relay: Option<&mut Relay>,
+) -> Result<ExitStatus, Error> {
+    loop {
+        let ready = ready(child.pidfd(), None, signals, relay.as_deref())?;
+        if let Some(relay) = relay.as_deref_mut() {
+            relay.carry(ready.typed)?;
+        }
+        if ready.signal
+            && let Some(signals) = signals
+        {
+            hand_on(
+                &|signal| drop(child.signal(signal)),
+                signals,
+                relay.as_deref(),
+            )?;
+        }
+        if ready.ended {
+            break;
+        }
+    }
+    let status = child.wait().map_err(|source| Error::Namespaces {
+        doing: "wait for the container",
+        source,
+    })?;
+    if let Some(relay) = relay {
+        relay.drain(signals)?;
+    }
+    Ok(status)
+}
+
 /// What has happened.
 struct Ready {
     ended: bool,
@@ -56,8 +101,8 @@ struct Ready {
 }
 
 fn ready(
-    container: &Process<'_>,
-    listening: bool,
+    pidfd: BorrowedFd<'_>,
+    channel: Option<BorrowedFd<'_>>,
     signals: Option<&Signals>,
     relay: Option<&Relay>,
 ) -> Result<Ready, Error> {
@@ -68,14 +113,10 @@ fn ready(
             PollFlags::empty()
         }
     };
-    let pidfd = container.pidfd();
     let mut fds = vec![PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
     // A closed channel is always ready: it is not asked any more.
-    let channel = if listening {
-        container.channel()
-    } else {
-        pidfd
-    };
+    let listening = channel.is_some();
+    let channel = channel.unwrap_or(pidfd);
     fds.push(PollFd::from_borrowed_fd(channel, input(listening)));
     fds.extend(signals.map(|signals| PollFd::new(signals, PollFlags::IN)));
     let stdin = rustix::stdio::stdin();
@@ -108,12 +149,12 @@ fn is_readable(container: &Process<'_>) -> Result<bool, Error> {
 }
 
 /// Hands every signal that has arrived to the container, the window's size to its terminal.
-fn hand_on(container: &Process<'_>, signals: &Signals, relay: Option<&Relay>) -> Result<(), Error> {
+fn hand_on(send: &dyn Fn(i32), signals: &Signals, relay: Option<&Relay>) -> Result<(), Error> {
     while let Some(signal) = signals.next()? {
         match relay {
             Some(relay) if signal == SIGWINCH => relay.resize(),
             // It may have ended meanwhile: then the wait will say so.
-            _ => drop(container.signal(signal)),
+            _ => send(signal),
         }
     }
     Ok(())

@@ -1,12 +1,14 @@
 //! A container of the state directory: its life from `create` to `delete`, over many programs.
 
 mod cgroup;
+mod checkpoint;
 mod create;
 mod delete;
 mod exec;
 mod gc;
 mod make;
 mod placement;
+mod restore;
 mod scope;
 mod start;
 
@@ -23,10 +25,12 @@ use crate::state::{Entry, Identity, Record, Status};
 use crate::sys::pidfd_send_signal;
 use crate::{Error, Id, State, StateRoot};
 
+pub use checkpoint::{Checkpoint, CriuOptions};
 pub use create::Creation;
 pub use exec::Execution;
 pub use gc::Abandoned;
 pub use placement::CgroupManager;
+pub use restore::Restoration;
 
 /// A container that is known to the state directory.
 ///
