@@ -109,7 +109,8 @@ fn a_container_goes_on_from_its_images() {
         assert!(before > 0);
         let pid_file = counter.images("pid");
         let restore = format!("restore -d --image-path {images} --pid-file {pid_file} one");
-        assert_eq!(bundle.leave(&restore).code(), 0, "round {round}");
+        let restored = bundle.leave(&restore);
+        assert_eq!(restored.code(), 0, "round {round}: {restored:?}");
         assert_eq!(bundle.status("one"), "running");
         let pid = fs::read_to_string(&pid_file).unwrap();
         assert_eq!(bundle.state("one")["pid"].to_string(), pid);

@@ -9,6 +9,7 @@ use crabcan_cgroups::{Hierarchy, Place};
 use crabcan_ns::Namespace;
 use crabcan_rootfs::RootFd;
 
+use super::apart::apart;
 use super::{Container, cgroup};
 use crate::Error;
 use crate::criu::{Criu, Flag, ManageCgroups, Notice, Options, Request, Text};
@@ -75,7 +76,12 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn begin(asked: &CriuOptions, spec: &Spec, log: &str) -> Result<Self, Error> {
+    pub(super) fn begin(
+        asked: &CriuOptions,
+        spec: &Spec,
+        log: &str,
+        yard: Option<PathBuf>,
+    ) -> Result<Self, Error> {
         let images = open_directory(&asked.images)?;
         let work = asked.work.as_deref().map(made_directory).transpose()?;
         let mut options = Options::new(&images, work.as_ref());
@@ -87,6 +93,9 @@ impl Work {
         options.flag(Flag::AutoDedup, asked.auto_dedup);
         options.flag(Flag::LazyPages, asked.lazy_pages);
         options.manage_cgroups(asked.manage_cgroups);
+        if let Some(yard) = yard {
+            options.text(Text::CgroupYard, yard);
+        }
         // Network devices are who made them's to give again.
         options.empty_namespaces(libc::CLONE_NEWNET);
         match spec.annotations.get("org.criu.config").map(String::as_str) {
@@ -162,7 +171,10 @@ impl Container {
         if let Some(parent) = &wanted.parent {
             check_parent(&wanted.criu.images, parent)?;
         }
-        let mut work = Work::begin(&wanted.criu, &spec, "dump.log")?;
+        let (mut work, criu) = apart(self.entry.path(), |yard| {
+            let work = Work::begin(&wanted.criu, &spec, "dump.log", yard)?;
+            Ok((work, Criu::start(Vec::new(), false)?))
+        })?;
         self.describe(&mut work.options, &spec, wanted, pid)?;
         if !wanted.pre_dump {
             external_mounts(&mut work.options, &spec, pid)?;
@@ -172,7 +184,6 @@ impl Container {
             true => Request::PreDump,
             false => Request::Dump,
         };
-        let criu = Criu::start(Vec::new(), false)?;
         criu.ask(request, &work.options, &work.log, &mut |notice| {
             tell(wanted, &notice)
         })?;

@@ -1,5 +1,6 @@
 //! A container of the state directory: its life from `create` to `delete`, over many programs.
 
+mod apart;
 mod cgroup;
 mod checkpoint;
 mod create;

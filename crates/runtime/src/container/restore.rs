@@ -7,9 +7,8 @@ use std::path::Path;
 use crabcan_cgroups::Cgroup;
 use crabcan_ns::{Child, ExitStatus, Namespace};
 use crabcan_rootfs::RootFd;
-use nix::mount::MsFlags;
-use nix::sched::CloneFlags;
 
+use super::apart::{apart, bind};
 use super::checkpoint::{CriuOptions, DESCRIPTORS, OUTSIDE, Work, failed, joined, outside_key};
 use super::make::{Draft, Mode};
 use super::placement::Placement;
@@ -118,7 +117,7 @@ impl Restoration {
         entry.keep_configuration(&draft.configuration)?;
         let mut cgroup = creation.make_cgroup(entry, draft, &mut record)?;
         entry.write(&record)?;
-        let (mut work, criu) = self.start(draft, &record.rootfs)?;
+        let (mut work, criu) = self.start(entry, draft, &record.rootfs)?;
         let criu_pid = criu.pid();
         // What criu forks is where criu is.
         enter(entry, draft, criu_pid, &mut cgroup, &mut record)?;
@@ -155,22 +154,13 @@ impl Restoration {
         }
     }
 
-    /// Starts criu in a mount namespace of its own, in which the root is a mount, as criu wants it,
-    /// and has every mount point. It goes with criu: nothing has to be unmounted.
-    fn start(&self, draft: &Draft, root: &Path) -> Result<(Work, Criu), Error> {
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                prepare(&draft.spec, root)?;
-                // Opened there: criu mounts something in the directory of the images.
-                let mut work = Work::begin(&self.criu, &draft.spec, "restore.log")?;
-                let outside = self.describe(&mut work.options, draft)?;
-                Ok((work, Criu::start(outside, true)?))
-            });
-            let lost = |_| Error::CriuLost {
-                doing: "start",
-                source: std::io::Error::from_raw_os_error(libc::ECHILD),
-            };
-            thread.join().map_err(lost)?
+    /// Starts criu where the root is a mount, as criu wants it, and has every mount point.
+    fn start(&self, entry: &Entry, draft: &Draft, root: &Path) -> Result<(Work, Criu), Error> {
+        apart(entry.path(), |yard| {
+            prepare(&draft.spec, root)?;
+            let mut work = Work::begin(&self.criu, &draft.spec, "restore.log", yard)?;
+            let outside = self.describe(&mut work.options, draft)?;
+            Ok((work, Criu::start(outside, true)?))
         })
     }
 
@@ -216,7 +206,9 @@ impl Restoration {
             options.text(Text::LsmMountContext, context);
         }
         for mount in spec.mounts.iter().filter(|mount| mount.is_bind()) {
+            // criu would mount a link itself.
             let source = draft.bundle.join(&mount.source);
+            let source = source.canonicalize().map_err(failed("find", &source))?;
             options.external_mount(&mount.destination, &source);
         }
         if !spec.linux.masked_paths.is_empty() {
@@ -350,21 +342,9 @@ fn namespaces(options: &mut Options, spec: &Spec) -> Result<Vec<OwnedFd>, Error>
     Ok(descriptors)
 }
 
-/// Leaves the caller's mount namespace, with this thread alone.
+/// Makes the root a mount, and its mount points.
 fn prepare(spec: &Spec, root: &Path) -> Result<(), Error> {
-    let flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS;
-    let done = |done: nix::Result<()>, path: &Path| {
-        done.map_err(|errno| failed("prepare the mount", path)(errno.into()))
-    };
-    done(nix::sched::unshare(flags), root)?;
-    let none = None::<&Path>;
-    let slave = MsFlags::MS_SLAVE | MsFlags::MS_REC;
-    done(
-        nix::mount::mount(none, "/", none, slave, none),
-        Path::new("/"),
-    )?;
-    let bind = MsFlags::MS_BIND | MsFlags::MS_REC;
-    done(nix::mount::mount(Some(root), root, none, bind, none), root)?;
+    bind(root, root)?;
     let rootfs = |source| Error::Rootfs { source };
     let beneath = RootFd::open(root).map_err(rootfs)?;
     for (index, mount) in spec.mounts.iter().enumerate() {
@@ -386,8 +366,7 @@ fn prepare(spec: &Spec, root: &Path) -> Result<(), Error> {
         // Mount points of others may be in what it shows.
         let place = beneath.resolve(&mount.destination).map_err(rootfs)?;
         let target = format!("/proc/self/fd/{}", place.as_raw_fd());
-        let mounted = nix::mount::mount(Some(&mount.source), target.as_str(), none, bind, none);
-        done(mounted, &mount.destination)?;
+        bind(&mount.source, Path::new(&target))?;
     }
     Ok(())
 }

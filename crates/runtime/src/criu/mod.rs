@@ -241,10 +241,13 @@ fn failed(request: Request, log: &Path, errno: i32) -> Error {
 fn first_error(log: &[u8]) -> Option<String> {
     const MOST: usize = 500;
     let log = String::from_utf8_lossy(log);
-    let line = log.lines().find(|line| line.contains("Error ("))?;
-    let (_, behind) = line.split_once("Error (")?;
-    let (_, text) = behind.split_once("): ")?;
-    Some(text.trim().chars().take(MOST).collect())
+    let mut errors = log.lines().filter_map(|line| {
+        let (_, behind) = line.split_once("Error (")?;
+        Some(behind.split_once("): ")?.1.trim())
+    });
+    // It looks first what the kernel has, and takes it for an error that there is no tun.
+    let text = errors.find(|text| !text.starts_with("tun: "))?;
+    Some(text.chars().take(MOST).collect())
 }
 
 #[cfg(test)]
@@ -272,6 +275,7 @@ mod tests {
     #[test]
     fn the_first_error_of_a_log_is_the_cause() {
         let log = b"(00.000001) Version: 3.17\n\
+            (00.000002) Error (criu/tun.c:85): tun: Unable to create tun\n\
             (00.000002) Error (criu/mount.c:1088): mnt: 12:./x has no source\n\
             (00.000003) Error (criu/cr-dump.c:2098): Dumping FAILED.\n";
         assert_eq!(first_error(log).unwrap(), "mnt: 12:./x has no source");

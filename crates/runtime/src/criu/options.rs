@@ -39,6 +39,8 @@ pub(crate) enum Text {
     FreezeCgroup = 44,
     ConfigFile = 51,
     LsmProfile = 53,
+    /// Where cgroups are mounted.
+    CgroupYard = 60,
     LsmMountContext = 63,
 }
 
