@@ -16,6 +16,10 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The place of a cgroup below another one, in each tree.
 pub(super) fn below(place: &str, name: &Path) -> Result<String, Error> {
+    if name == Path::new("/") {
+        // The container's own.
+        return Ok(place.to_owned());
+    }
     let below = CgroupPath::new(name).map_err(failed("name a cgroup below the container's"))?;
     let below = below.below().display().to_string();
     Ok(place
@@ -194,5 +198,20 @@ impl Container {
             }
             Some(frozen) => frozen.map_err(failed("look at the container's cgroup")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_cgroup_below_the_containers_is_in_each_tree() {
+        let below = |name: &str| below("0::/one\n4:cpu:/a/one\n", Path::new(name));
+        assert_eq!(below("sub").unwrap(), "0::/one/sub\n4:cpu:/a/one/sub\n");
+        assert_eq!(below("/").unwrap(), "0::/one\n4:cpu:/a/one\n");
+        assert!(below("../two").is_err());
     }
 }
