@@ -18,6 +18,7 @@ mod parts;
 mod prerequisites;
 mod programs;
 mod scratch;
+mod syscalls;
 mod test;
 mod tidy;
 mod vm;
@@ -49,6 +50,7 @@ usage: cargo xtask TASK
                         and once with systemd as the first process; --full: the ordinary tests too
   test-vm [--systemd] (--shell | --exec COMMAND)
                         a shell there, or a command whose status is the task's
+  syscalls TREE…        the tables of crabcan-seccomp from the kernel's sources, the oldest first
   tidy                  the invariants of the tree that a program can check
   bench [CASE]... [--rounds N] [--spaced] [--with NAME=PROGRAM]... [--write]
                         every command beside crun, runc, bubblewrap and the kernel's own work, as
@@ -85,6 +87,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         ("test-faults", rest) => test::test_hardening("faults", rest),
         ("tidy", []) => tidy::tidy(),
         ("fuzz", rest) => fuzz::fuzz(rest),
+        ("syscalls", rest) => syscalls::syscalls(rest),
         ("bench", rest) => bench::bench(rest),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");

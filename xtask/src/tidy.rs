@@ -4,6 +4,7 @@
 
 mod code;
 mod docs;
+mod evidence;
 mod layers;
 mod source;
 mod tree;
@@ -61,6 +62,8 @@ const RULES: &[(&str, Rule)] = &[
     ("reasons of dependencies", docs::dependency_reasons),
     ("init's build script", docs::init_build),
     ("packages of the tests", docs::apt_line),
+    ("properties in docs/oci.md", evidence::properties),
+    ("evidence in docs/oci.md", evidence::tests),
 ];
 
 pub(crate) fn tidy() -> Result<()> {

@@ -164,35 +164,6 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Gives it to the root of a container, to make cgroups of its own in it: the directory, and
-    /// those of its files that the kernel lists as safe to give away (v2 only).
-    ///
-    /// # Errors
-    /// [`Error::Delegate`], EPERM without CAP_CHOWN.
-    pub fn delegate(&self, uid: u32, gid: u32) -> Result<(), Error> {
-        const LIST: &str = "/sys/kernel/cgroup/delegate";
-        const ALWAYS: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
-        let files = std::fs::read_to_string(LIST).unwrap_or_else(|_| ALWAYS.to_owned());
-        for member in self.members.iter().filter(|member| member.v2) {
-            for file in std::iter::once("").chain(files.lines()) {
-                if file.contains('/') {
-                    continue;
-                }
-                match member.directory.chown(file, uid, gid) {
-                    // The list has files of every controller, enabled or not.
-                    Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
-                    other => other.map_err(|source| Error::Delegate {
-                        path: member.directory.path().join(file),
-                        uid,
-                        gid,
-                        source,
-                    })?,
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Lets go of it: it stays.
     pub fn keep(mut self) {
         self.removed_on_drop = false;

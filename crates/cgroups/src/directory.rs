@@ -183,16 +183,13 @@ impl Directory {
             && self.read("cgroup.procs").is_ok()
     }
 
-    pub(crate) fn chown(&self, file: &str, uid: u32, gid: u32) -> io::Result<()> {
-        let (uid, gid) = (
-            rustix::fs::Uid::from_raw(uid),
-            rustix::fs::Gid::from_raw(gid),
-        );
-        let owner = (Some(uid), Some(gid));
+    /// Gives a file in it to a user, or itself where the name is empty; the group stays.
+    pub(crate) fn chown(&self, file: &str, uid: u32) -> io::Result<()> {
+        let uid = Some(rustix::fs::Uid::from_raw(uid));
         if file.is_empty() {
-            rustix::fs::fchown(&self.fd, owner.0, owner.1)?;
+            rustix::fs::fchown(&self.fd, uid, None)?;
         } else {
-            rustix::fs::chownat(&self.fd, file, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+            rustix::fs::chownat(&self.fd, file, uid, None, AtFlags::SYMLINK_NOFOLLOW)?;
         }
         Ok(())
     }

@@ -212,14 +212,12 @@ pub enum Error {
         source: io::Error,
     },
     /// A cgroup can't be given to another user.
-    #[error("give {} to {uid}:{gid}", .path.display())]
+    #[error("give {} to the user {uid}", .path.display())]
     Delegate {
         /// The directory or file.
         path: PathBuf,
         /// The user.
         uid: u32,
-        /// The group.
-        gid: u32,
         /// EPERM: needs CAP_CHOWN.
         source: io::Error,
     },

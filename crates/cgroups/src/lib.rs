@@ -65,6 +65,7 @@
 
 mod cgroup;
 mod controller;
+mod delegate;
 mod devices;
 mod directory;
 mod error;

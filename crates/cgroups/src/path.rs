@@ -61,18 +61,21 @@ impl CgroupPath {
     /// bits.
     #[must_use]
     pub fn unique() -> Self {
-        let mut bytes = [0u8; 8];
-        // Without randomness, which no kernel of today lacks, the pid and the time are as good: a
-        // name that exists is refused.
-        if getrandom(&mut bytes[..], GetRandomFlags::empty()).is_err() {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            let now = now.map_or(0, |now| now.as_nanos() as u64);
-            bytes = (now ^ u64::from(std::process::id()) << 32).to_ne_bytes();
-        }
         Self {
             absolute: false,
-            below: format!("{UNIQUE}{:016x}", u64::from_ne_bytes(bytes)).into(),
+            below: format!("{UNIQUE}{:016x}", random()).into(),
         }
+    }
+
+    /// The same with a word that says whose it is: `crabcan-WORD-` and 64 random bits. Of a long
+    /// word there is only the beginning, so that it is a name of a directory and of a unit.
+    ///
+    /// # Errors
+    /// [`Error::Path`] for a word that is none.
+    pub fn unique_for(word: &str) -> Result<Self, Error> {
+        const AT_MOST: usize = 200;
+        let beginning: String = word.chars().take(AT_MOST).collect();
+        Self::new(format!("{UNIQUE}{beginning}-{:016x}", random()))
     }
 
     /// Whether it begins below what is mounted.
@@ -86,6 +89,18 @@ impl CgroupPath {
     pub fn below(&self) -> &Path {
         &self.below
     }
+}
+
+fn random() -> u64 {
+    let mut bytes = [0u8; 8];
+    // Without randomness, which no kernel of today lacks, the pid and the time are as good: a name
+    // that exists is refused.
+    if getrandom(&mut bytes[..], GetRandomFlags::empty()).is_err() {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = now.map_or(0, |now| now.as_nanos() as u64);
+        bytes = (now ^ u64::from(std::process::id()) << 32).to_ne_bytes();
+    }
+    u64::from_ne_bytes(bytes)
 }
 
 #[cfg(test)]
@@ -111,5 +126,17 @@ mod tests {
         assert_eq!(path.below(), Path::new("a/b/c"));
         assert!(!CgroupPath::new("a").unwrap().is_absolute());
         assert_ne!(CgroupPath::unique(), CgroupPath::unique());
+    }
+
+    #[test]
+    fn a_unique_name_says_whose_it_is() {
+        let name = |word: &str| CgroupPath::unique_for(word).unwrap();
+        let text = |path: &CgroupPath| path.below().to_str().unwrap().to_owned();
+        let one = name("web");
+        assert!(!one.is_absolute());
+        assert!(text(&one).starts_with("crabcan-web-"), "{one:?}");
+        assert_ne!(one, name("web"));
+        assert_eq!(text(&name(&"x".repeat(1000))).len(), 8 + 200 + 1 + 16);
+        assert!(CgroupPath::unique_for("a/../b").is_err());
     }
 }

@@ -206,8 +206,33 @@ fn step_hint(step: &str, errno: Errno) -> Option<String> {
             "the host's root is read-only and is not changed: choose a destination that is there, \
              or one below /tmp, /run or /mnt"
         }
-        Errno::ELOOP if step.contains("/proc") || step.contains("/dev") => {
+        Errno::ELOOP
+            if ["mount proc", "mount sysfs", "/proc", "/dev"]
+                .iter()
+                .any(|part| step.contains(part)) =>
+        {
             "the root has a symbolic link where a directory must be"
+        }
+        _ if step.starts_with("execute with the label") => {
+            "this kernel has no such security module, or it knows no such label: \
+             /sys/kernel/security/lsm lists those that are on"
+        }
+        Errno::ENODEV if step.starts_with("mount ") => {
+            "this kernel has no file system of that type: /proc/filesystems lists those that it has"
+        }
+        Errno::EINVAL if step.starts_with("mount ") => {
+            "a word that is no option of mounts is the file system's own, and it may know no such word"
+        }
+        Errno::EACCES if step.starts_with("mount ") || step.starts_with("bind ") => {
+            "what the mount is to be on may be missing, and the container's ids may not make it: \
+             make it in the root"
+        }
+        Errno::EPERM if step.starts_with("schedule by") => {
+            "that needs CAP_SYS_NICE, and in a cpu cgroup of v1 a share of real time \
+             (linux.resources.cpu.realtimeRuntime)"
+        }
+        Errno::EPERM if step.starts_with("limit RLIMIT_") => {
+            "a hard limit is raised with CAP_SYS_RESOURCE only"
         }
         Errno::ENOMEM => "there is not enough memory to start (a cgroup's limit?)",
         _ => return None,

@@ -165,7 +165,7 @@ fn counted(count: u64, one: &str, many: &str) -> String {
 }
 
 /// `512M` in bytes.
-fn bytes(text: &str) -> anyhow::Result<u64> {
+pub(crate) fn bytes(text: &str) -> anyhow::Result<u64> {
     let units = [('K', 10), ('M', 20), ('G', 30), ('T', 40)];
     let last = text.chars().last().map(|last| last.to_ascii_uppercase());
     let unit = units.iter().find(|(letter, _)| Some(*letter) == last);

@@ -68,6 +68,31 @@ fn exec_relays_a_terminal_of_its_own() {
     assert_eq!(bundle.status("one"), "running");
 }
 
+/// The terminal is of the container's own devpts, and `/dev/console` is the same, in a `/dev` that
+/// can't be written to as well.
+#[test]
+fn the_terminal_is_the_containers_own() {
+    let _leaks = Leaks::watch();
+    let script = "[ $(stat -c %d /dev/pts/0) = $(stat -L -c %d /proc/self/fd/0) ] && echo same; \
+        stat -L -c %t:%T /dev/console; awk '$5 == \"/dev/console\" { print $4 }' \
+        /proc/self/mountinfo; ls /dev/pts; touch /dev/x || echo closed";
+    for (options, closed) in [("mode=755", ""), ("ro", "closed\r\n")] {
+        let mut bundle = with_terminal("own-t", script);
+        let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+        let dev = mounts
+            .iter_mut()
+            .find(|mount| mount["destination"] == "/dev");
+        dev.unwrap()["options"] = json!(["nosuid", options]);
+        let mut terminal = Terminal::new();
+        terminal.start(&mut bundle.command(["run", "one"]));
+        terminal.expect("same\r\n88:0\r\n/0\r\n0  ptmx\r\n");
+        if !closed.is_empty() {
+            terminal.expect(closed);
+        }
+        assert_eq!(terminal.code(), 0);
+    }
+}
+
 /// It is said before anything is done, and not by a program that has run already.
 #[test]
 fn without_a_terminal_to_relay_nothing_is_started() {

@@ -11,20 +11,13 @@
 mod support;
 
 use serde_json::json;
-use support::bundle::Bundle;
-
-/// Runs a script with a changed configuration and gives what it printed, line by line.
-#[track_caller]
-fn seen(name: &str, script: &str, change: impl FnOnce(&mut Bundle)) -> Vec<String> {
-    let mut bundle = Bundle::new(name, script);
-    change(&mut bundle);
-    let output = bundle.run("run --no-new-keyring c").success();
-    output.lines().map(str::to_owned).collect()
-}
+use support::Leaks;
+use support::bundle::{Bundle, seen};
 
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]
 fn names_settings_and_clocks() {
+    let _leaks = Leaks::watch();
     let script = "hostname; cat /proc/sys/kernel/domainname /proc/sys/net/ipv4/ip_forward \
         /proc/sys/kernel/shmmni /proc/sys/fs/mqueue/msg_max; cut -d. -f1 /proc/uptime; \
         uname -m";
@@ -59,6 +52,7 @@ fn names_settings_and_clocks() {
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]
 fn the_process_is_as_asked_for() {
+    let _leaks = Leaks::watch();
     let script = "id -u; id -g; id -G; umask; pwd; ulimit -Sn; ulimit -Hn; \
         cat /proc/self/oom_score_adj; cut -d' ' -f19,41 /proc/self/stat; \
         grep -E 'Cap(Prm|Eff|Bnd|Amb)|NoNewPrivs' /proc/self/status";
@@ -93,6 +87,7 @@ fn the_process_is_as_asked_for() {
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]
 fn mounts_are_as_their_words_say() {
+    let _leaks = Leaks::watch();
     let script = "grep -E ' /(a|b|copied|masked) ' /proc/self/mountinfo | cut -d' ' -f5,6; \
         cat /copied; ls /masked | wc -l; stat -c %a /a; touch /b/x 2>/dev/null || echo closed";
     let lines = seen("oci-mounts", script, |bundle| {
@@ -132,6 +127,7 @@ fn mounts_are_as_their_words_say() {
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]
 fn devices_are_nodes_of_the_containers_own() {
+    let _leaks = Leaks::watch();
     let script = "stat -c '%n %F %t,%T %a %u:%g' /dev/null /dev/fuse /dev/fifo; \
         readlink /dev/ptmx /dev/fd";
     let lines = seen("oci-devices", script, |bundle| {
@@ -156,6 +152,7 @@ fn devices_are_nodes_of_the_containers_own() {
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]
 fn a_second_container_joins_the_first_ones_namespaces() {
+    let _leaks = Leaks::watch();
     let first = Bundle::new("oci-pod-first", "sleep 60");
     first.leave("run --detach first").success();
     let pid = first.state("first")["pid"].as_i64().unwrap();

@@ -43,6 +43,9 @@ impl Display for Step<'_> {
             Self::AwaitCgroup {} => f.write_str("wait to be in the cgroup"),
             Self::AwaitIdMaps {} => f.write_str("wait for the id maps"),
             Self::NotDumpable {} => f.write_str("make init untraceable (not dumpable)"),
+            Self::LeaveGroups {} => {
+                f.write_str("leave the supplementary groups, where the user namespace allows it")
+            }
             Self::SetIds {
                 uid,
                 gid,

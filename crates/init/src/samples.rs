@@ -40,6 +40,10 @@ fn isolation() -> Samples {
         (Step::AwaitIdMaps {}, "wait for the id maps"),
         (Step::NotDumpable {}, "make init untraceable (not dumpable)"),
         (
+            Step::LeaveGroups {},
+            "leave the supplementary groups, where the user namespace allows it",
+        ),
+        (
             Step::SetIds {
                 uid: 1000,
                 gid: 100,

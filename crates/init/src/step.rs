@@ -60,6 +60,9 @@ with_mount_steps! {
     AwaitIdMaps = 1 {}
     /// Make this process untraceable, and its `/proc/PID` the outer root's (`PR_SET_DUMPABLE`).
     NotDumpable = 2 {}
+    /// Leave the supplementary groups, where a user namespace that was joined allows that:
+    /// setgroups(2) is denied for ever in one whose maps were written without privilege.
+    LeaveGroups = 90 {}
     /// Take ids, keeping the capabilities (setgroups(2), setresgid(2), setresuid(2)).
     SetIds = 3 {
         /// The user id.

@@ -61,6 +61,12 @@ impl PlanWriter {
         Ok(self.steps - 1)
     }
 
+    /// How many steps there are: the index of the next one.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.steps
+    }
+
     /// The finished block of bytes, with a fault to be made on purpose when one is given.
     #[must_use]
     pub fn finish(&self, fault: Option<Fault>) -> Vec<u8> {

@@ -66,7 +66,9 @@ impl MountAttributes {
         Self(self.0 | other.0)
     }
 
-    pub(crate) const fn without(self, other: Self) -> Self {
+    /// Without those of the other.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 }

@@ -190,12 +190,17 @@ impl NewMount {
 
     /// Takes attributes, flags and data from parsed options, in place of what there was.
     ///
-    /// What a new file system can't have is left out: there is nothing to clear or to remount,
+    /// Of a source that is a path, so of a device, not only the mount is read-only but the file
+    /// system itself. What a new file system can't have is left out: there is nothing to clear or to remount,
     /// nothing below it yet, and `silent` and `iversion` have no name in fsconfig(2).
     pub fn parsed(mut self, parsed: &MountOptions) -> Self {
         self.attributes = parsed.attributes.set | parsed.recursive_attributes.set;
         let words = parsed.superblock.words().map(str::to_owned);
         self.options = words.chain(parsed.data.iter().cloned()).collect();
+        if self.attributes.contains(MountAttributes::RDONLY) && self.source.starts_with('/') {
+            // Even a journal would be written to a device otherwise, and what can't be is refused.
+            self.options.push("ro".to_owned());
+        }
         // Nothing is below it, and each word takes back what the one before said.
         self.propagation = parsed
             .propagation

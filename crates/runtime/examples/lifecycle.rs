@@ -9,7 +9,7 @@ use std::fs;
 
 use crabcan_runtime::{Container, Creation, Execution, Host, Id, StateRoot};
 
-fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let scratch = std::env::temp_dir().join(format!("crabcan-lifecycle-{}", std::process::id()));
     let done = life(&scratch);
     fs::remove_dir_all(&scratch)?;

@@ -133,14 +133,25 @@ pub enum Error {
         source: crabcan_ns::Error,
     },
     /// A step of the plan failed.
-    #[error("{step}")]
+    #[error("{}{step}", before(.property))]
     Step {
         /// Its index in the plan.
         index: u32,
+        /// The property of `config.json` that it is for, if there is one.
+        property: String,
         /// The step in words.
         step: String,
         /// The kernel's answer.
         source: io::Error,
+    },
+    /// What the parent hands to init for a property of `config.json` can't be had.
+    #[error("{property}")]
+    Provide {
+        /// Its name, as in `config.json`.
+        property: String,
+        /// What was being done.
+        #[source]
+        source: Box<Error>,
     },
     /// The program could not be executed.
     #[error("execute {}{}", .program.display(), why(.program, *.interpreter, .source))]
@@ -413,6 +424,14 @@ impl Error {
             field: field.into(),
             reason: reason.into(),
         }
+    }
+}
+
+/// A property in front of what is done for it.
+fn before(property: &str) -> String {
+    match property {
+        "" => String::new(),
+        property => format!("{property}: "),
     }
 }
 

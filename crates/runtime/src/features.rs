@@ -11,11 +11,13 @@ use crate::plan::memory_words;
 use crate::spec::{Hooks, NamespaceRequest};
 
 /// The strings that `mounts[].options` knows; every other one is the file system's own.
-const MOUNT_OPTIONS: [&str; 61] = [
+const MOUNT_OPTIONS: [&str; 65] = [
     "async",
     "atime",
     "bind",
+    "copy-symlink",
     "defaults",
+    "dest-nofollow",
     "dev",
     "diratime",
     "dirsync",
@@ -46,6 +48,7 @@ const MOUNT_OPTIONS: [&str; 61] = [
     "rexec",
     "ridmap",
     "rnoatime",
+    "rnodev",
     "rnodiratime",
     "rnoexec",
     "rnorelatime",
@@ -67,6 +70,7 @@ const MOUNT_OPTIONS: [&str; 61] = [
     "shared",
     "silent",
     "slave",
+    "src-nofollow",
     "strictatime",
     "suid",
     "symfollow",
@@ -123,6 +127,10 @@ const ARCHITECTURES: [&str; 23] = [
     "SCMP_ARCH_X86_64",
 ];
 
+/// Annotations of a configuration that change what is done: those that end with a dot, by their
+/// beginnings.
+const UNSAFE_ANNOTATIONS: [&str; 1] = ["org.systemd.property."];
+
 /// The flags of seccomp(2) and the kernels since which there is each.
 const SECCOMP_FLAGS: [(&str, (u32, u32)); 4] = [
     ("SECCOMP_FILTER_FLAG_TSYNC", (3, 17)),
@@ -142,6 +150,7 @@ pub struct Features {
     mount_options: &'static [&'static str],
     linux: Linux,
     annotations: BTreeMap<&'static str, &'static str>,
+    potentially_unsafe_config_annotations: &'static [&'static str],
 }
 
 #[derive(Debug, Serialize)]
@@ -227,6 +236,7 @@ impl Features {
                 ),
             ]
             .into(),
+            potentially_unsafe_config_annotations: &UNSAFE_ANNOTATIONS,
         }
     }
 
@@ -328,7 +338,7 @@ mod tests {
         let at = |path: &str| features.pointer(path).unwrap().clone();
         assert_eq!(at("/ociVersionMax"), "1.3.0");
         assert_eq!(at("/hooks/0"), "prestart");
-        assert_eq!(at("/mountOptions").as_array().unwrap().len(), 61);
+        assert_eq!(at("/mountOptions").as_array().unwrap().len(), 65);
         assert_eq!(at("/linux/namespaces").as_array().unwrap().len(), 8);
         assert!(
             at("/linux/namespaces")

@@ -2,8 +2,9 @@
 
 mod compose;
 mod late;
+mod properties;
 
-pub(crate) use compose::{memory_words, resources, tmpfs_options};
+pub(crate) use compose::{check_intel_rdt, memory_words, resources, tmpfs_options};
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -26,6 +27,7 @@ use crate::spec::{self, Descriptor, IntelRdt, Spec};
 use crate::{Error, Host};
 
 pub(crate) use late::LateSteps;
+pub(crate) use properties::Properties;
 
 /// The validated list of everything that makes a container: immutable, and free of side effects.
 #[derive(Debug)]
@@ -46,6 +48,7 @@ pub struct Plan {
     changed: Vec<(Namespace, &'static str)>,
     net_devices: Vec<NetDevice>,
     warnings: Vec<String>,
+    properties: Properties,
     /// Whether system calls are filtered, and who answers for those that ask.
     filtered: bool,
     listener: Option<Listener>,
@@ -69,6 +72,8 @@ pub(crate) struct IdMaps {
 pub(crate) enum Provision {
     /// The id maps are written, and init is told so.
     IdMaps(IdMaps),
+    /// Nothing before init goes on in a child: what follows is for that one.
+    Fork,
     /// The files of a cgroup of v1 that init writes itself into.
     TaskFiles,
     /// Init was moved into the cgroup, and is told so.
@@ -243,6 +248,7 @@ impl Plan {
             changed: Vec::new(),
             net_devices: Vec::new(),
             warnings: Vec::new(),
+            properties: Properties::default(),
             fault: None,
             container: None,
             ids: None,
@@ -275,6 +281,11 @@ impl Plan {
         &self.provisions
     }
 
+    /// Which property the parent hands something to init for; empty where none asks for it.
+    pub(crate) fn provided_for(&self, index: usize) -> &str {
+        self.properties.of_provision(index)
+    }
+
     pub(crate) fn forks(&self) -> bool {
         self.forks
     }
@@ -304,6 +315,7 @@ impl Plan {
         match step {
             Some((step, None)) => Error::Step {
                 index,
+                property: self.properties.of_step(index).to_owned(),
                 step,
                 source: late::reason(detail, source),
             },

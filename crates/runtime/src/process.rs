@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use crate::launch::{self, Surroundings};
 use crate::limits::{self, Limits, Unenforced};
 use crate::net_devices::NetDevices;
+use crate::plan::Provision;
 use crate::protocol::{Heard, Protocol};
 use crate::{Error, Plan, provide};
 
@@ -226,22 +227,35 @@ impl<'plan> Process<'plan> {
     pub(crate) fn prepare(
         &mut self,
         cgroup: Option<&Cgroup>,
-        hooks: &mut dyn FnMut(Pid) -> Result<(), Error>,
+        hooks: &mut dyn FnMut(&Child) -> Result<(), Error>,
     ) -> Result<(), Error> {
         const DOING: &str = "preparing the container";
-        let provided = provide::provide(self.plan, &self.child, &self.protocol, cgroup);
-        if let Err(error) = provided {
-            return Err(self.not_provided(error, DOING));
-        }
         // The child that goes on may be ready before init has told of it.
         let (mut ready, mut forked) = (false, !self.plan.forks());
+        let parts = self
+            .plan
+            .provisions()
+            .split(|it| matches!(it, Provision::Fork));
+        let mut first = 0;
+        for provisions in parts {
+            if first > 0 {
+                forked = true;
+                self.await_fork(DOING)?;
+            }
+            let (plan, child) = (self.plan, &self.child);
+            let provided = provide::provide(plan, first, provisions, child, &self.protocol, cgroup);
+            first += provisions.len() + 1;
+            if let Err(error) = provided {
+                return Err(self.not_provided(error, DOING));
+            }
+        }
         let mut hooks_due = false;
         while !(ready && forked) {
             // Only who goes on is sure to be in the container's namespaces, and to stay.
             if hooks_due && forked {
                 hooks_due = false;
                 self.net_devices = NetDevices::give(self.plan.net_devices(), self.child.pidfd())?;
-                hooks(self.pid())?;
+                hooks(&self.child)?;
                 self.proceed()?;
             }
             match self.protocol.hear(DOING)? {
@@ -257,6 +271,13 @@ impl<'plan> Process<'plan> {
             }
         }
         Ok(())
+    }
+
+    fn await_fork(&mut self, doing: &'static str) -> Result<(), Error> {
+        match self.protocol.hear(doing)? {
+            Heard::Forked(pidfd) => self.go_on_in(pidfd),
+            heard => Err(self.unexpected(heard, doing)),
+        }
     }
 
     /// Takes the child that goes on in place of the one that was launched. The pid is read from the
@@ -312,6 +333,10 @@ impl<'plan> Process<'plan> {
                 doing,
             },
         }
+    }
+
+    pub(crate) fn child(&self) -> &Child {
+        &self.child
     }
 
     pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {

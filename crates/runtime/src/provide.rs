@@ -14,10 +14,39 @@ use crate::plan::{IdMapping, IdMaps, MountToSend, Provision};
 use crate::protocol::Protocol;
 use crate::{Error, Plan, limits};
 
-/// Provides init with all that its plan takes from the parent, and returns when all is sent.
-/// `cgroup` is the one that it enters.
+/// Provides init with some of what its plan takes from the parent, and returns when all is sent.
+/// `first` is the number of the first of them, `cgroup` is the one that it enters.
 pub(crate) fn provide(
     plan: &Plan,
+    first: usize,
+    provisions: &[Provision],
+    child: &Child,
+    protocol: &Protocol,
+    cgroup: Option<&Cgroup>,
+) -> Result<(), Error> {
+    for (index, provision) in (first..).zip(provisions) {
+        one(plan, provision, child, protocol, cgroup)
+            .map_err(|error| named(plan.provided_for(index), error))?;
+    }
+    Ok(())
+}
+
+/// What could not be had, behind the property that wants it.
+fn named(property: &str, error: Error) -> Error {
+    match error {
+        // Init has failed, and will say why; or it is named already.
+        Error::Channel { .. } | Error::Invalid { .. } => error,
+        error if property.is_empty() => error,
+        error => Error::Provide {
+            property: property.to_owned(),
+            source: Box::new(error),
+        },
+    }
+}
+
+fn one(
+    plan: &Plan,
+    provision: &Provision,
     child: &Child,
     protocol: &Protocol,
     cgroup: Option<&Cgroup>,
@@ -26,36 +55,36 @@ pub(crate) fn provide(
         doing: "send init on its way",
         source,
     };
-    for provision in plan.provisions() {
-        match provision {
-            Provision::IdMaps(maps) => {
-                map_ids(child, maps)?;
-                protocol.proceed().map_err(sent)?;
+    match provision {
+        Provision::IdMaps(maps) => {
+            map_ids(child, maps)?;
+            protocol.proceed().map_err(sent)?;
+        }
+        Provision::TaskFiles => {
+            let files = cgroup.map(Cgroup::task_files).transpose();
+            for file in files.map_err(limits::failed)?.into_iter().flatten() {
+                protocol.send_descriptor(file.as_fd()).map_err(sent)?;
             }
-            Provision::TaskFiles => {
-                let files = cgroup.map(Cgroup::task_files).transpose();
-                for file in files.map_err(limits::failed)?.into_iter().flatten() {
-                    protocol.send_descriptor(file.as_fd()).map_err(sent)?;
-                }
-            }
-            Provision::Moved => protocol.proceed().map_err(sent)?,
-            Provision::Namespace { kind, path } => {
-                let namespace = NamespaceFd::open_path(path, *kind)
-                    .map_err(failed("open a namespace to be joined"))?;
-                refuse_own(plan, *kind, &namespace)?;
-                protocol.send_descriptor(namespace.as_fd()).map_err(sent)?;
-            }
-            Provision::Descriptor(descriptor) => {
-                protocol.send_descriptor(descriptor.as_fd()).map_err(sent)?;
-            }
-            Provision::Container => {
-                let container = plan.container().ok_or(Error::NoContainer)?;
-                protocol.send_descriptor(container).map_err(sent)?;
-            }
-            Provision::Mount(mount) => {
-                let tree = tree(plan, child, mount)?;
-                protocol.send_descriptor(tree.as_fd()).map_err(sent)?;
-            }
+        }
+        // Waited for by who has the process.
+        Provision::Fork => {}
+        Provision::Moved => protocol.proceed().map_err(sent)?,
+        Provision::Namespace { kind, path } => {
+            let namespace = NamespaceFd::open_path(path, *kind)
+                .map_err(failed("open a namespace to be joined"))?;
+            refuse_own(plan, *kind, &namespace)?;
+            protocol.send_descriptor(namespace.as_fd()).map_err(sent)?;
+        }
+        Provision::Descriptor(descriptor) => {
+            protocol.send_descriptor(descriptor.as_fd()).map_err(sent)?;
+        }
+        Provision::Container => {
+            let container = plan.container().ok_or(Error::NoContainer)?;
+            protocol.send_descriptor(container).map_err(sent)?;
+        }
+        Provision::Mount(mount) => {
+            let tree = tree(plan, child, mount)?;
+            protocol.send_descriptor(tree.as_fd()).map_err(sent)?;
         }
     }
     Ok(())

@@ -45,11 +45,7 @@ impl Resctrl {
     }
 
     fn enter(&mut self, root: &Path, wanted: &IntelRdt, id: &str, pid: i32) -> Result<(), Error> {
-        let group = match wanted.clos_id.as_deref() {
-            Some("/") => root.to_owned(),
-            Some(name) => root.join(name),
-            None => root.join(id),
-        };
+        let group = group(root, wanted, id);
         let lines = schemata(wanted);
         let there = group.is_dir();
         if there && wanted.clos_id.is_some() {
@@ -95,6 +91,22 @@ impl Resctrl {
             }
         }
         Ok(())
+    }
+}
+
+/// Changes the share of a container's group, and with it that of everybody in it.
+pub(crate) fn update(root: &Path, wanted: &IntelRdt, id: &str) -> Result<(), Error> {
+    write(
+        &group(root, wanted, id).join("schemata"),
+        &schemata(wanted).concat(),
+    )
+}
+
+fn group(root: &Path, wanted: &IntelRdt, id: &str) -> PathBuf {
+    match wanted.clos_id.as_deref() {
+        Some("/") => root.to_owned(),
+        Some(name) => root.join(name),
+        None => root.join(id),
     }
 }
 
@@ -240,6 +252,28 @@ mod tests {
         rdt.schemata = vec!["L3:0=1".into()];
         tree.join(&rdt).unwrap();
         assert!(tree.read("gold/schemata").starts_with("L3:0=1\n"));
+    }
+
+    #[test]
+    fn an_update_writes_to_the_containers_group() {
+        let tree = Tree::new("update");
+        tree.group("gold");
+        tree.group("c1");
+        let mut rdt = wanted(Some("gold"));
+        rdt.l3_cache_schema = Some("L3:0=7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f".into());
+        update(&tree.0, &rdt, "c1").unwrap();
+        assert_eq!(
+            tree.read("gold/schemata"),
+            "L3:0=7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f\n"
+        );
+        rdt.clos_id = None;
+        rdt.mem_bw_schema = Some("MB:0=20".into());
+        update(&tree.0, &rdt, "c1").unwrap();
+        assert_eq!(
+            tree.read("c1/schemata"),
+            "L3:0=7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f\nMB:0=20\n"
+        );
+        assert!(update(&tree.0, &rdt, "nobody").is_err());
     }
 
     /// A plain file system makes no files in a new directory, so the first write fails: what was

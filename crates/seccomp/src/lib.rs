@@ -53,7 +53,7 @@
 //! Arguments are compared as 64-bit words, on 32-bit architectures as 32-bit words; what a pointer
 //! points to is out of reach. A condition on an argument that the kernel reads as 32 bits wants
 //! [`Comparison::MaskedEq`] with the mask `0xffff_ffff`, else set upper bits slip past it. System
-//! calls are known up to Linux 6.18 ([`Filter::unknown`] tells of the rest). A program has at most
+//! calls are known up to Linux 7.3 ([`Filter::unknown`] tells of the rest). A program has at most
 //! 4096 instructions.
 //!
 //! # Kernel versions and privileges

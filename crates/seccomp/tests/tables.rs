@@ -87,3 +87,32 @@ fn x32_has_its_bit_and_its_own_calls() {
     assert_eq!(number(Architecture::Mips64N32, "read"), Some(6000));
     assert_eq!(number(Architecture::X86_64, "socketcall"), None);
 }
+
+/// Since Linux 5.1 a new call has one number on all architectures, counted from their first.
+#[test]
+fn the_newest_calls_have_one_number() {
+    let newest = [
+        ("open_tree_attr", 467),
+        ("file_getattr", 468),
+        ("file_setattr", 469),
+        ("listns", 470),
+        ("rseq_slice_yield", 471),
+        ("fchroot", 472),
+    ];
+    for architecture in Architecture::all() {
+        let first = match architecture {
+            Architecture::X32 => 0x4000_0000,
+            Architecture::Mips | Architecture::Mipsel => 4000,
+            Architecture::Mips64 | Architecture::Mipsel64 => 5000,
+            Architecture::Mips64N32 | Architecture::Mipsel64N32 => 6000,
+            _ => 0,
+        };
+        for (name, number) in newest {
+            // Linux 6.18 was the last to run 31-bit programs of s390.
+            let gone = architecture == Architecture::S390 && number > 469;
+            let expected = (!gone).then_some(first + number);
+            let found = crabcan_seccomp::syscalls::number(architecture, name);
+            assert_eq!(found, expected, "{architecture} {name}");
+        }
+    }
+}

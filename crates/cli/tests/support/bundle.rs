@@ -10,6 +10,14 @@ use serde_json::{Value, json};
 
 use super::{Outcome, TempDir, crabcan, run};
 
+/// What a container with a changed configuration prints, line by line.
+#[track_caller]
+pub(crate) fn seen(name: &str, script: &str, change: impl FnOnce(&mut Bundle)) -> Vec<String> {
+    let mut bundle = Bundle::new(name, script);
+    change(&mut bundle);
+    bundle.lines()
+}
+
 /// A bundle and the containers that are made from it; both are gone when it is dropped.
 pub(crate) struct Bundle {
     pub(crate) directory: TempDir,
@@ -105,7 +113,7 @@ impl Bundle {
     }
 
     pub(crate) fn state_directory(&self) -> PathBuf {
-        PathBuf::from(&self.before[1])
+        self.directory.path().join("state")
     }
 
     /// A command of this state directory; the bundle's configuration is written before.
@@ -124,6 +132,36 @@ impl Bundle {
     #[track_caller]
     pub(crate) fn run(&self, words: &str) -> Outcome {
         run(&mut self.command(words.split(' ')))
+    }
+
+    /// What a container of this bundle prints, line by line, while its command has nothing to say.
+    #[track_caller]
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let output = self.run("run --no-new-keyring c").success();
+        output.lines().map(str::to_owned).collect()
+    }
+
+    /// Adds a mount behind the others.
+    pub(crate) fn mount(&mut self, mount: Value) {
+        let mounts = self.config["mounts"].as_array_mut().expect("a list");
+        mounts.push(mount);
+    }
+
+    /// A line of shell in a mount namespace of its own, in the bundle's directory: `c WORDS` is a
+    /// command of the state directory.
+    pub(crate) fn among_own_mounts(&self, script: &str) -> Command {
+        // Writes the configuration.
+        let mut program: Vec<String> = Vec::new();
+        let command = self.command(["--"]);
+        program.push(command.get_program().to_string_lossy().into_owned());
+        program.extend(self.before.iter().cloned());
+        let script = format!("c() {{ {} \"$@\"; }}; set -e; {script}", program.join(" "));
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "--propagation", "private", "/bin/sh", "-c"])
+            .arg(script)
+            .current_dir(self.directory.path());
+        command
     }
 
     /// Runs a command whose container outlives it, and keeps what the command was given: its output

@@ -158,6 +158,7 @@ impl Context {
         match *step {
             Step::AwaitIdMaps {} => self.await_proceed(),
             Step::NotDumpable {} => process::not_dumpable(),
+            Step::LeaveGroups {} => process::leave_groups(),
             Step::SetIds {
                 uid,
                 gid,

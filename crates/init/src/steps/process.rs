@@ -20,6 +20,14 @@ pub(super) fn not_dumpable() -> Result<(), Errno> {
     sys::prctl(PR_SET_DUMPABLE, [0; 4]).map(drop)
 }
 
+pub(super) fn leave_groups() -> Result<(), Errno> {
+    match sys::setgroups(&[]) {
+        // What was joined keeps them: see setgroups in user_namespaces(7).
+        Err(Errno::EPERM) => Ok(()),
+        result => result,
+    }
+}
+
 pub(super) fn set_ids(uid: u32, gid: u32, groups: Option<Groups<'_>>) -> Result<(), Errno> {
     const UNCHANGED: u32 = u32::MAX;
     if uid == UNCHANGED || gid == UNCHANGED {

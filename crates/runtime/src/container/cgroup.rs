@@ -8,12 +8,14 @@ use crabcan_cgroups::{Cgroup, CgroupPath, Events, Hierarchy, Place, Statistics};
 use super::Container;
 use crate::Error;
 use crate::plan;
+use crate::resctrl;
 use crate::spec;
 use crate::state::{Record, Status};
 
 /// How long processes may take to stand still or to end.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
+<<<<<<< HEAD
 /// The place of a cgroup below another one, in each tree.
 pub(super) fn below(place: &str, name: &Path) -> Result<String, Error> {
     if name == Path::new("/") {
@@ -26,6 +28,55 @@ pub(super) fn below(place: &str, name: &Path) -> Result<String, Error> {
         .lines()
         .map(|line| format!("{}/{below}\n", line.trim_end_matches('/')))
         .collect())
+=======
+/// The place below another one that `exec --cgroup` asks for: one path in every tree, or
+/// `CONTROLLER,…:PATH` for each tree that is to differ. `/` is the container's own cgroup.
+pub(super) fn below(place: &str, wanted: &[String]) -> Result<String, Error> {
+    let invalid = |reason: String| Error::invalid("--cgroup", reason);
+    let mut parts = Vec::new();
+    for text in wanted {
+        let (controllers, path) = match text.split_once(':') {
+            Some((controllers, path)) => (controllers.split(',').collect(), path),
+            None => (Vec::new(), text.as_str()),
+        };
+        let path = match Path::new(path) == Path::new("/") {
+            true => String::new(),
+            false => {
+                let path = CgroupPath::new(path).map_err(|error| invalid(error.to_string()))?;
+                format!("/{}", path.below().display())
+            }
+        };
+        parts.push((controllers, path));
+    }
+    let of_tree = |line: &str, controller: &str| {
+        let tree = line.split(':').nth(1).unwrap_or_default();
+        !controller.is_empty() && tree.split(',').any(|one| one == controller)
+    };
+    let mut controllers = parts.iter().flat_map(|(controllers, _)| controllers);
+    if let Some(missing) = controllers.find(|it| !place.lines().any(|line| of_tree(line, it))) {
+        let reason = format!("the container has no tree of v1 with controller \"{missing}\"");
+        return Err(invalid(reason));
+    }
+    let mut text = String::new();
+    for line in place.lines() {
+        let is_meant = |controllers: &[&str]| {
+            controllers.is_empty() || controllers.iter().any(|it| of_tree(line, it))
+        };
+        let mut paths = parts
+            .iter()
+            .filter(|(controllers, _)| is_meant(controllers));
+        let path = paths.next().map_or("", |(_, path)| path);
+        if paths.next().is_some() {
+            return Err(invalid(format!("two paths for the tree {line}")));
+        }
+        let line = match path {
+            "" => line,
+            _ => line.trim_end_matches('/'),
+        };
+        text += &format!("{line}{path}\n");
+    }
+    Ok(text)
+>>>>>>> main
 }
 
 /// Opens the cgroup of a record; `None` when there is none of the container's own.
@@ -119,6 +170,34 @@ impl Container {
         applied.map_err(failed("limit the container's resources"))
     }
 
+    /// Changes its share of the L3 cache and of memory bandwidth; what is absent stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a container without such a share (`linux.intelRdt`), a line that is
+    /// none, and a host without resctrl; [`Error::WrongStatus`] when it is stopped; [`Error::Path`]
+    /// with the kernel's answer.
+    pub fn update_intel_rdt(
+        &self,
+        l3_cache_schema: Option<&str>,
+        mem_bw_schema: Option<&str>,
+    ) -> Result<(), Error> {
+        let _lock = self.entry.lock()?;
+        if let status @ Status::Stopped = self.status()? {
+            return Err(self.refused("container not running", status));
+        }
+        let made_with = self.spec()?.linux.intel_rdt.ok_or_else(|| {
+            Error::invalid("linux.intelRdt", "the container was made without a share")
+        })?;
+        let wanted = spec::IntelRdt {
+            clos_id: made_with.clos_id,
+            l3_cache_schema: l3_cache_schema.map(str::to_owned),
+            mem_bw_schema: mem_bw_schema.map(str::to_owned),
+            ..spec::IntelRdt::default()
+        };
+        plan::check_intel_rdt(&wanted)?;
+        resctrl::update(&resctrl::mounted()?, &wanted, self.id().as_str())
+    }
+
     /// The pids of all its processes, as the host sees them.
     ///
     /// # Errors
@@ -207,11 +286,52 @@ mod tests {
 
     use super::*;
 
+<<<<<<< HEAD
     #[test]
     fn a_cgroup_below_the_containers_is_in_each_tree() {
         let below = |name: &str| below("0::/one\n4:cpu:/a/one\n", Path::new(name));
         assert_eq!(below("sub").unwrap(), "0::/one/sub\n4:cpu:/a/one/sub\n");
         assert_eq!(below("/").unwrap(), "0::/one\n4:cpu:/a/one\n");
         assert!(below("../two").is_err());
+=======
+    const PLACE: &str = "1:cpu,cpuacct:/a\n2:memory:/a\n0::/\n";
+
+    fn below_place(wanted: &[&str]) -> Result<String, String> {
+        let wanted: Vec<_> = wanted.iter().map(|it| (*it).to_owned()).collect();
+        below(PLACE, &wanted).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_cgroup_below_is_in_every_tree_or_in_those_of_its_controllers() {
+        let all = "1:cpu,cpuacct:/a/b\n2:memory:/a/b\n0::/b\n";
+        assert_eq!(below_place(&["b"]).unwrap(), all);
+        assert_eq!(below_place(&["/b"]).unwrap(), all);
+        let of_container = "1:cpu,cpuacct:/a\n2:memory:/a\n0::/\n";
+        assert_eq!(below_place(&["/"]).unwrap(), of_container);
+        let some = "1:cpu,cpuacct:/a/b\n2:memory:/a/c/d\n0::/\n";
+        assert_eq!(below_place(&["cpu:b", "memory:c/d"]).unwrap(), some);
+        assert_eq!(
+            below_place(&["cpuacct,memory:b"]).unwrap(),
+            "1:cpu,cpuacct:/a/b\n2:memory:/a/b\n0::/\n"
+        );
+    }
+
+    #[test]
+    fn what_is_no_cgroup_below_is_refused() {
+        for (wanted, word) in [
+            (&["../b"][..], "\"..\""),
+            (&[""], "names no cgroup"),
+            (&["pids:b"], "\"pids\""),
+            (&[":b"], "\"\""),
+            (&["b", "c"], "two paths"),
+            (&["cpu:b", "cpuacct:c"], "two paths"),
+        ] {
+            let error = below_place(wanted).unwrap_err();
+            assert!(
+                error.starts_with("--cgroup: ") && error.contains(word),
+                "{error}"
+            );
+        }
+>>>>>>> main
     }
 }

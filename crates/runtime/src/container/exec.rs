@@ -31,7 +31,7 @@ pub struct Execution<'a> {
     pid_file: Option<PathBuf>,
     inherited: Vec<OwnedFd>,
     listen: u32,
-    cgroup: Option<PathBuf>,
+    cgroups: Vec<String>,
     ignore_paused: bool,
     fault: Option<(u32, i32)>,
 }
@@ -57,7 +57,7 @@ impl<'a> Execution<'a> {
             pid_file: None,
             inherited: Vec::new(),
             listen: 0,
-            cgroup: None,
+            cgroups: Vec::new(),
             ignore_paused: false,
             fault: None,
         }
@@ -88,9 +88,10 @@ impl<'a> Execution<'a> {
         self
     }
 
-    /// A cgroup below the container's.
-    pub fn cgroup(mut self, path: impl Into<PathBuf>) -> Self {
-        self.cgroup = Some(path.into());
+    /// A cgroup below the container's, or `CONTROLLER,…:PATH` for some trees of v1 alone: then it
+    /// may be called several times.
+    pub fn cgroup(mut self, path: impl Into<String>) -> Self {
+        self.cgroups.push(path.into());
         self
     }
 
@@ -221,12 +222,12 @@ impl<'a> Execution<'a> {
 
     /// The container's cgroup, or the one below it that was asked for.
     fn own_cgroup(&self) -> Result<Option<Cgroup>, Error> {
-        let Some(below) = &self.cgroup else {
+        if self.cgroups.is_empty() {
             return cgroup::open(&self.container.record);
-        };
+        }
         let doing = "open the cgroup of the process";
         let place = self.container.record.cgroup.as_deref().unwrap_or_default();
-        let place = cgroup::below(place, below)?;
+        let place = cgroup::below(place, &self.cgroups)?;
         let open = || {
             Cgroup::open(
                 &Hierarchy::of_this_process()?,
@@ -237,7 +238,7 @@ impl<'a> Execution<'a> {
             Some(cgroup) => Ok(Some(cgroup)),
             None => Err(Error::invalid(
                 "--cgroup",
-                format!("{} does not exist", below.display()),
+                format!("{} does not exist", self.cgroups.join(" ")),
             )),
         }
     }

@@ -156,7 +156,7 @@ impl Creation {
         record.init = Some(Identity::of(pid, process.pidfd())?);
         entry.write(&record)?;
         if let Placement::Scope(scope) = &draft.placement {
-            let made = scope.start(pid, draft.plan.resources())?;
+            let made = scope.start(pid, &draft.spec, &draft.plan)?;
             record.cgroup = Some(made.place().to_string());
             record.cgroup_made = true;
             entry.write(&record)?;
@@ -168,15 +168,16 @@ impl Creation {
             entry.write(&record)?;
         }
         let hooks = &draft.spec.hooks;
-        process.prepare(cgroup.as_ref(), &mut |_| {
+        process.prepare(cgroup.as_ref(), &mut |child| {
+            // A hook may ask for the container by its id.
+            if follow(child, &mut record)? {
+                entry.write(&record)?;
+            }
             let state = state_of(&record, Status::Creating);
             run_hooks("prestart", &hooks.prestart, &state)?;
             run_hooks("createRuntime", &hooks.create_runtime, &state)
         })?;
-        if process.pid().as_raw() != pid {
-            // In a pid namespace that was joined it is a child of the first one.
-            record.init = Some(Identity::of(process.pid().as_raw(), process.pidfd())?);
-        }
+        follow(process.child(), &mut record)?;
         self.hand_over(draft, &record, &mut process)?;
         record.complete = true;
         entry.write(&record)?;
@@ -220,7 +221,7 @@ impl Creation {
         let resources = draft.plan.resources();
         draft.placement.note(record);
         entry.write(record)?;
-        let made = draft.placement.make(resources);
+        let made = draft.placement.make(&draft.spec, &draft.plan);
         record.cgroup_made = made.as_ref().is_ok_and(Option::is_some);
         match made {
             Err(error) if placement::is_optional(&draft.spec, draft.plan.host(), resources) => {
@@ -313,4 +314,15 @@ impl Creation {
         }
         error
     }
+}
+
+/// Notes who goes on as the container's first process, if that is another than was launched;
+/// whether it is.
+fn follow(child: &Child, record: &mut Record) -> Result<bool, Error> {
+    let pid = child.pid().as_raw();
+    if record.init.is_some_and(|known| known.pid == pid) {
+        return Ok(false);
+    }
+    record.init = Some(Identity::of(pid, child.pidfd())?);
+    Ok(true)
 }

@@ -4,6 +4,7 @@ mod apart;
 mod cgroup;
 mod checkpoint;
 mod create;
+mod delegation;
 mod delete;
 mod exec;
 mod gc;

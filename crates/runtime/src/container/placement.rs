@@ -4,6 +4,7 @@
 use crabcan_cgroups::{Cgroup, CgroupPath, Hierarchy, Place, Resources};
 
 use super::cgroup::failed;
+use super::delegation::delegate;
 use super::scope::Scope;
 use crate::plan::Plan;
 use crate::spec::Spec;
@@ -49,7 +50,8 @@ impl Placement {
         }
         let path = match wanted_path(spec) {
             Some(path) => CgroupPath::new(path),
-            None => CgroupPath::new(format!("crabcan-{id}")),
+            // Another state directory may have a container of this id as well.
+            None => CgroupPath::unique_for(id.as_str()),
         };
         let place = || {
             let hierarchy = Hierarchy::of_this_process()?;
@@ -76,17 +78,19 @@ impl Placement {
         }
     }
 
-    /// Makes it with its limits.
+    /// Makes it with its limits, and gives it to whom it is for.
     ///
     /// # Errors
     /// [`Error::Cgroup`]. Nothing that was made remains.
-    pub(super) fn make(&self, resources: &Resources) -> Result<Option<Cgroup>, Error> {
+    pub(super) fn make(&self, spec: &Spec, plan: &Plan) -> Result<Option<Cgroup>, Error> {
+        let resources = plan.resources();
         let Self::Directory { hierarchy, place } = self else {
             return Ok(None);
         };
         let make = || {
             let cgroup = Cgroup::create(hierarchy, place, resources.controllers())?;
             cgroup.apply(resources)?;
+            delegate(&cgroup, spec, plan.host())?;
             Ok(cgroup)
         };
         make().map(Some).map_err(failed(MAKING))

@@ -1,9 +1,11 @@
 //! A container in a scope of systemd's, which makes the cgroup around its first process.
 
 use crabcan_cgroups::systemd::{Manager, Property, ScopeName, Systemd};
-use crabcan_cgroups::{Cgroup, Hierarchy, Resources};
+use crabcan_cgroups::{Cgroup, CgroupPath, Hierarchy, Resources};
 
 use super::cgroup::failed;
+use super::delegation::delegate;
+use crate::plan::Plan;
 use crate::spec::Spec;
 use crate::state::{Record, ScopeRecord};
 use crate::{Error, Host, Id};
@@ -20,7 +22,15 @@ impl Scope {
     /// The one that the configuration names, with the properties of its annotations, if there is a
     /// systemd that can be asked for it.
     pub(super) fn of(path: Option<&str>, spec: &Spec, host: &Host, id: &Id) -> Result<Self, Error> {
-        let path = path.map_or_else(|| format!(":crabcan:{id}"), str::to_owned);
+        let path = match path {
+            Some(path) => path.to_owned(),
+            // Another state directory may have a container of this id as well.
+            None => {
+                let unique = CgroupPath::unique_for(id.as_str());
+                let unique = unique.map_err(failed("name the container's scope"))?;
+                format!("::{}", unique.below().display())
+            }
+        };
         let name = ScopeName::parse(&path);
         let name = name.map_err(|error| Error::invalid("linux.cgroupsPath", error.to_string()))?;
         let mut properties = Vec::new();
@@ -46,8 +56,9 @@ impl Scope {
         &self.record
     }
 
-    /// Has it made around a process, with the limits in force.
-    pub(super) fn start(&self, pid: i32, resources: &Resources) -> Result<Cgroup, Error> {
+    /// Has it made around a process, with the limits in force, and gives it to whom it is for.
+    pub(super) fn start(&self, pid: i32, spec: &Spec, plan: &Plan) -> Result<Cgroup, Error> {
+        let resources = plan.resources();
         let start = || {
             let (hierarchy, mut systemd) = connect(&self.record)?;
             let place =
@@ -55,6 +66,7 @@ impl Scope {
             let cgroup = Cgroup::open(&hierarchy, &place)?;
             if let Some(cgroup) = &cgroup {
                 cgroup.apply(resources)?;
+                delegate(cgroup, spec, plan.host())?;
             }
             Ok(cgroup)
         };

@@ -20,6 +20,7 @@ mod resources;
 mod schedule;
 mod sysctl;
 
+use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 
 use crabcan_cgroups::Resources;
@@ -34,9 +35,10 @@ use self::filter::Filter;
 use self::namespaces::{Arrangement, id_maps};
 pub(crate) use self::operations::tmpfs_options;
 use self::program::strings;
+pub(crate) use self::rdt::check as check_intel_rdt;
 pub(crate) use self::resources::resources;
 pub(crate) use self::schedule::memory_words;
-use super::{IdMapping, IdMaps, MountToSend, Plan, Provision};
+use super::{IdMapping, IdMaps, MountToSend, Plan, Properties, Provision};
 use crate::net_devices::NetDevice;
 use crate::spec::Spec;
 use crate::{Error, Host};
@@ -59,6 +61,9 @@ struct Composer<'a> {
     writer: PlanWriter,
     forks: bool,
     warnings: Vec<String>,
+    properties: Properties,
+    /// Where a tmpfs becomes read-only once everything in it is made.
+    read_only_later: Vec<PathBuf>,
     /// The kinds of namespaces whose names or settings are changed, and by which property.
     changed: Vec<(Namespace, &'static str)>,
     net_devices: Vec<NetDevice>,
@@ -75,14 +80,19 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     let mut arrangement = Arrangement::of(spec, host)?;
     let limits = spec.linux.resources.as_ref();
     let resources = resources::of_container(limits, host, &mut composer.warnings)?;
+    composer.about("linux.cgroupsPath");
     composer.enter_cgroup(&mut arrangement)?;
     composer.identity(&arrangement)?;
     composer.isolation()?;
+    composer.about("root.path");
     composer.root()?;
     composer.mounts()?;
     composer.operations()?;
+    composer.about("linux.devices");
     composer.devices()?;
+    composer.about("");
     composer.hooks_before_pivot()?;
+    composer.read_only_at_last()?;
     composer.covers()?;
     composer.console()?;
     composer.privileges()?;
@@ -124,6 +134,8 @@ impl<'a> Composer<'a> {
             writer: PlanWriter::new(),
             forks: false,
             warnings: Vec::new(),
+            properties: Properties::default(),
+            read_only_later: Vec::new(),
             changed: Vec::new(),
             net_devices: Vec::new(),
         })
@@ -147,6 +159,7 @@ impl<'a> Composer<'a> {
             changed: self.changed,
             net_devices: self.net_devices,
             warnings: self.warnings,
+            properties: self.properties,
             filtered: self.filter.is_some(),
             listener: self.filter.and_then(|filter| filter.listener),
             fault: None,
@@ -161,6 +174,14 @@ impl Composer<'_> {
         self.forks |= matches!(step, Step::Fork {});
         self.writer.push(step)?;
         Ok(())
+    }
+
+    /// Says which property of `config.json` the next steps are for; a sandbox has none.
+    fn about(&mut self, property: impl Into<Cow<'static, str>>) {
+        if self.spec.extension.bundle.is_some() {
+            let (step, provision) = (self.writer.count(), self.provisions.len());
+            self.properties.begin(step, provision, property);
+        }
     }
 
     fn root(&mut self) -> Result<(), Error> {
@@ -227,15 +248,19 @@ impl Composer<'_> {
     /// What is hidden or made read-only once everything is mounted, and the pivot.
     fn covers(&mut self) -> Result<(), Error> {
         let linux = &self.spec.linux;
+        self.about("linux.maskedPaths");
         mask::push_masked(&mut self.writer, &linux.masked_paths)
             .map_err(rootfs("linux.maskedPaths"))?;
+        self.about("linux.readonlyPaths");
         mask::push_read_only(&mut self.writer, &linux.readonly_paths)
             .map_err(rootfs("linux.readonlyPaths"))?;
         if self.spec.root.readonly && !self.spec.extension.recursive_root {
+            self.about("root.readonly");
             // Not of what is mounted on it: that has attributes of its own.
             pivot::push_root_attributes(&mut self.writer, MountAttributes::RDONLY)
                 .map_err(rootfs("root.readonly"))?;
         }
+        self.about("root.path");
         if self.spec.extension.no_pivot {
             pivot::push_chroot(&mut self.writer).map_err(rootfs("root.path"))?;
         } else {

@@ -37,7 +37,8 @@ impl Plan {
                     .collect();
             }
             late.hooks |= step.name() == "Hook";
-            late.steps.insert(index, step.to_string());
+            let property = self.properties.of_step(index).to_owned();
+            late.steps.insert(index, (property, step.to_string()));
         }
         late
     }
@@ -46,8 +47,8 @@ impl Plan {
 /// What `start` may have to say of a step that failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LateSteps {
-    /// The steps by their index in the plan.
-    steps: BTreeMap<u32, String>,
+    /// The steps by their index in the plan, each behind the property that it is for.
+    steps: BTreeMap<u32, (String, String)>,
     /// The paths of the last one, in their order.
     candidates: Vec<String>,
     program: String,
@@ -74,8 +75,9 @@ impl LateSteps {
                     source,
                 }
             }
-            Some(step) => Error::Step {
+            Some((property, step)) => Error::Step {
                 index,
+                property: property.clone(),
                 step: step.clone(),
                 source: reason(detail, source),
             },

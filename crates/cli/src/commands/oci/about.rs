@@ -14,6 +14,9 @@ pub(super) struct Spec {
     /// The directory of the bundle [default: the working directory]
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     bundle: PathBuf,
+    /// The file to write, in that directory unless it begins with a slash
+    #[arg(short, long, value_name = "FILE", default_value = "config.json")]
+    file: PathBuf,
     /// For an ordinary user, who is root in the container
     #[arg(long)]
     rootless: bool,
@@ -29,7 +32,7 @@ pub(super) fn spec(args: &Spec) -> anyhow::Result<u8> {
         true => crabcan_runtime::spec::Spec::rootless_example(&Host::current()?),
         false => crabcan_runtime::spec::Spec::example(),
     };
-    let path = args.bundle.join("config.json");
+    let path = args.bundle.join(&args.file);
     let file = OpenOptions::new().write(true).create_new(true).open(&path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
     written.with_context(|| format!("write {}", path.display()))?;

@@ -2,11 +2,14 @@
 
 use std::io::{Write, stdout};
 
+use anyhow::Context;
 use clap::Parser;
-use crabcan_runtime::{Container, Id};
+use crabcan_runtime::{Container, Error, Id};
+use regex_lite::Regex;
 
 use super::{listing, signal};
 use crate::global::Global;
+use crate::hints;
 
 /// Execute the program of a created container
 #[derive(Parser)]
@@ -30,6 +33,10 @@ pub(super) struct Kill {
     /// Send it to all processes of the container
     #[arg(short, long)]
     all: bool,
+    /// ID is a regular expression: every container with a name that it is found in; ^ and $ are the
+    /// ends of a name
+    #[arg(short, long)]
+    regex: bool,
     /// The name of the container
     #[arg(value_name = "ID")]
     id: String,
@@ -60,6 +67,10 @@ pub(super) struct Delete {
     /// Kill it first if it is not stopped; that there is none is no error
     #[arg(short, long)]
     force: bool,
+    /// ID is a regular expression: every container with a name that it is found in; ^ and $ are the
+    /// ends of a name
+    #[arg(short, long)]
+    regex: bool,
     /// The name of the container
     #[arg(value_name = "ID")]
     id: String,
@@ -80,24 +91,57 @@ pub(super) fn state(global: &Global, args: &State) -> anyhow::Result<u8> {
 
 pub(super) fn kill(global: &Global, args: &Kill) -> anyhow::Result<u8> {
     let signal = signal::parse(&args.signal)?;
-    let container = load(global, &args.id)?;
-    if args.all {
-        container.kill_all(signal)?;
-    } else {
-        container.kill(signal)?;
-    }
-    Ok(0)
+    let root = global.state_root()?;
+    of_these("kill", global, &args.id, args.regex, |id| {
+        let container = Container::load(&root, id)?;
+        match args.all {
+            true => container.kill_all(signal),
+            false => container.kill(signal),
+        }
+    })
 }
 
 pub(super) fn delete(global: &Global, args: &Delete) -> anyhow::Result<u8> {
     let root = global.state_root()?;
-    let id = Id::new(&args.id)?;
-    if args.force {
-        Container::delete_by_force(&root, &id)?;
-    } else {
-        Container::load(&root, &id)?.delete()?;
+    of_these("delete", global, &args.id, args.regex, |id| {
+        match args.force {
+            true => Container::delete_by_force(&root, id),
+            false => Container::load(&root, id)?.delete(),
+        }
+    })
+}
+
+/// Does it to the container of this name, or to all that a regular expression is found in. What
+/// fails for one of several is told and is no reason to leave the others alone.
+fn of_these(
+    command: &str,
+    global: &Global,
+    name: &str,
+    is_regex: bool,
+    act: impl Fn(&Id) -> Result<(), Error>,
+) -> anyhow::Result<u8> {
+    if !is_regex {
+        act(&Id::new(name)?)?;
+        return Ok(0);
     }
-    Ok(0)
+    let wanted = Regex::new(name)
+        .with_context(|| format!("invalid regular expression \"{}\"", name.escape_debug()))?;
+    let mut failed = 0;
+    for id in global.state_root()?.ids()? {
+        if !wanted.is_match(id.as_str()) {
+            continue;
+        }
+        match act(&id) {
+            // Deleted meanwhile.
+            Ok(()) | Err(Error::NotFound { .. }) => {}
+            Err(error) => {
+                failed = 1;
+                let error = anyhow::Error::from(error).context(format!("container {id}"));
+                hints::report_oci(command, &error, global);
+            }
+        }
+    }
+    Ok(failed)
 }
 
 pub(super) fn pause(global: &Global, args: &Pause) -> anyhow::Result<u8> {

@@ -29,7 +29,8 @@ pub(super) struct Exec {
     /// Give it a terminal of its own
     #[arg(short, long)]
     tty: bool,
-    /// Its user id, and its group id
+    /// Its user id, and its group id; without GID that of the container's own process. Its
+    /// supplementary groups and umask are the container's in any case
     #[arg(short, long, value_name = "UID[:GID]")]
     user: Option<String>,
     /// A supplementary group id
@@ -59,9 +60,10 @@ pub(super) struct Exec {
     /// Go on when the container is paused: the program starts when it is resumed
     #[arg(long)]
     ignore_paused: bool,
-    /// A cgroup below the container's
-    #[arg(long, value_name = "PATH")]
-    cgroup: Option<PathBuf>,
+    /// A cgroup below the container's, which must be there; with controllers before it, such as
+    /// cpu,memory:PATH, in their tree of v1 alone
+    #[arg(long, value_name = "[CONTROLLER,...:]PATH")]
+    cgroup: Vec<String>,
     /// The socket that is sent the master of its terminal
     #[arg(long, value_name = "SOCKET")]
     console_socket: Option<PathBuf>,
@@ -86,7 +88,7 @@ pub(super) fn exec(global: &Global, args: &Exec) -> anyhow::Result<u8> {
     let mut execution = Execution::new(&container, process)
         .ignore_paused(args.ignore_paused)
         .descriptors(descriptors, listen);
-    if let Some(path) = &args.cgroup {
+    for path in &args.cgroup {
         execution = execution.cgroup(path);
     }
     if let Some(path) = &args.console_socket {
@@ -137,7 +139,7 @@ fn process(container: &Container, args: &Exec) -> anyhow::Result<Process> {
         process.cwd.clone_from(directory);
     }
     if let Some(text) = &args.user {
-        process.user = user(text)?;
+        set_user(&mut process.user, text)?;
     }
     for text in &args.additional_gids {
         process
@@ -174,17 +176,18 @@ fn add_capabilities(process: &mut Process, names: &[String]) {
     }
 }
 
-/// `UID` or `UID:GID`, in digits and nothing else: a name would be looked up in the container.
-fn user(text: &str) -> anyhow::Result<User> {
+/// `UID` or `UID:GID`, in digits and nothing else: a name would be looked up in the container. What
+/// is not said stays as it is, as in runc; crun would take gid 0, which nobody asked for.
+fn set_user(user: &mut User, text: &str) -> anyhow::Result<()> {
     let (uid, gid) = match text.split_once(':') {
         Some((uid, gid)) => (uid, Some(gid)),
         None => (text, None),
     };
-    Ok(User {
-        uid: number("--user", uid)?,
-        gid: gid.map_or(Ok(0), |gid| number("--user", gid))?,
-        ..User::default()
-    })
+    user.uid = number("--user", uid)?;
+    if let Some(gid) = gid {
+        user.gid = number("--user", gid)?;
+    }
+    Ok(())
 }
 
 fn number(option: &str, text: &str) -> anyhow::Result<u32> {
@@ -204,11 +207,18 @@ mod tests {
     /// CVE-2026-30892: crun took `-u 1` for uid 0.
     #[test]
     fn a_user_is_numbers_and_nothing_else() {
-        let ids = |text: &str| user(text).map(|user| (user.uid, user.gid));
-        assert_eq!(ids("1").unwrap(), (1, 0));
-        assert_eq!(ids("1:2").unwrap(), (1, 2));
-        assert_eq!(ids("0").unwrap(), (0, 0));
-        assert_eq!(ids("4294967294:0").unwrap(), (4_294_967_294, 0));
+        let ids = |text: &str| {
+            let mut user = User {
+                gid: 7,
+                additional_gids: vec![8],
+                ..User::default()
+            };
+            set_user(&mut user, text).map(|()| (user.uid, user.gid, user.additional_gids))
+        };
+        assert_eq!(ids("1").unwrap(), (1, 7, vec![8]));
+        assert_eq!(ids("1:2").unwrap(), (1, 2, vec![8]));
+        assert_eq!(ids("0").unwrap(), (0, 7, vec![8]));
+        assert_eq!(ids("4294967294:0").unwrap(), (4_294_967_294, 0, vec![8]));
         for wrong in [
             "",
             "a",
@@ -222,7 +232,7 @@ mod tests {
             "1 ",
             "4294967295",
         ] {
-            assert!(user(wrong).is_err(), "{wrong:?}");
+            assert!(ids(wrong).is_err(), "{wrong:?}");
         }
     }
 

@@ -9,8 +9,11 @@ use crabcan_runtime::spec::{BlockIo, CpuLimits, MemoryLimits, PidsLimit, Resourc
 
 use super::container::load;
 use crate::global::Global;
+use crate::limits::bytes;
 
 /// Change the limits of a container
+///
+/// BYTES may have a unit: 64M, 64MB and 64MiB are the same.
 #[derive(Parser)]
 pub(super) struct Update {
     /// The limits as JSON, as linux.resources of a configuration; - for standard input
@@ -47,23 +50,30 @@ pub(super) struct Update {
     #[arg(long, value_name = "LIST")]
     cpuset_mems: Option<String>,
     /// The memory in bytes; -1 for no limit
-    #[arg(short, long, value_name = "BYTES", allow_hyphen_values = true)]
+    #[arg(short, long, value_name = "BYTES", allow_hyphen_values = true, value_parser = memory)]
     memory: Option<i64>,
     /// The memory that is left to it when memory gets short, in bytes
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, value_parser = memory)]
     memory_reservation: Option<i64>,
     /// Memory and swap together, in bytes; -1 for no limit
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, value_parser = memory)]
     memory_swap: Option<i64>,
     /// The kernel's memory in bytes (cgroup v1)
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, value_parser = memory)]
     kernel_memory: Option<i64>,
     /// The kernel's memory for TCP in bytes (cgroup v1)
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, value_parser = memory)]
     kernel_memory_tcp: Option<i64>,
     /// The number of processes; -1 for no limit
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pids_limit: Option<i64>,
+    /// The share of the L3 cache, as linux.intelRdt.l3CacheSchema of a configuration, for a container
+    /// that has such a share
+    #[arg(long, value_name = "LINE")]
+    l3_cache_schema: Option<String>,
+    /// The share of memory bandwidth, as linux.intelRdt.memBwSchema
+    #[arg(long, value_name = "LINE")]
+    mem_bw_schema: Option<String>,
     /// The name of the container
     #[arg(value_name = "ID")]
     id: String,
@@ -74,11 +84,34 @@ pub(super) fn update(global: &Global, args: &Update) -> anyhow::Result<u8> {
         Some(from) => Resources::from_json(&document(from)?)?,
         None => args.limits(),
     };
-    if resources == Resources::default() {
+    let caches = args.l3_cache_schema.is_some() || args.mem_bw_schema.is_some();
+    let limits = resources != Resources::default();
+    if !limits && !caches {
         bail!("no limit is given");
     }
-    load(global, &args.id)?.update(&resources)?;
+    let container = load(global, &args.id)?;
+    if caches {
+        // First, since it is what a machine may not have: then nothing is changed.
+        container.update_intel_rdt(
+            args.l3_cache_schema.as_deref(),
+            args.mem_bw_schema.as_deref(),
+        )?;
+    }
+    if limits {
+        container.update(&resources)?;
+    }
     Ok(0)
+}
+
+/// A number of bytes, with a unit perhaps, or -1 for no limit.
+fn memory(text: &str) -> anyhow::Result<i64> {
+    if text == "-1" {
+        return Ok(-1);
+    }
+    let upper = text.to_ascii_uppercase();
+    let unit = upper.strip_suffix('B').unwrap_or(&upper);
+    let unit = unit.strip_suffix('I').unwrap_or(unit);
+    bytes(unit)?.try_into().context("is too much")
 }
 
 fn document(from: &str) -> anyhow::Result<Vec<u8>> {
@@ -145,5 +178,23 @@ mod tests {
             (Some(5000), None, None)
         );
         assert!(limits.pids.is_none() && limits.block_io.is_none());
+    }
+
+    #[test]
+    fn memory_may_have_a_unit() {
+        for (text, expected) in [
+            ("-1", -1),
+            ("0", 0),
+            ("4096", 4096),
+            ("64m", 64 << 20),
+            ("64MB", 64 << 20),
+            ("64MiB", 64 << 20),
+            ("100b", 100),
+        ] {
+            assert_eq!(memory(text).unwrap(), expected, "{text}");
+        }
+        for wrong in ["", "-2", "b", "1.5G", "1X", "99999999T"] {
+            assert!(memory(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -38,6 +38,7 @@ impl Composer<'_> {
         }
         for (index, device) in wanted.iter().enumerate() {
             let field = format!("linux.devices[{index}]");
+            self.about(field.clone());
             let node = node(&field, device)?;
             self.device(&field, &node)?;
         }

@@ -40,9 +40,12 @@ impl Composer<'_> {
             self.push(&Step::Procfs {})?;
         }
         if let Some(score) = score {
+            self.about("process.oomScoreAdj");
             self.push(&Step::OomScoreAdj { score })?;
         }
+        self.about("process.execCPUAffinity");
         self.affinity()?;
+        self.about("");
         self.push(&Step::NotDumpable {})?;
         if !joined.is_empty() {
             let flags = joined.iter().fold(0, |flags, kind| flags | flag(*kind));
@@ -84,7 +87,9 @@ impl Composer<'_> {
         let process = &self.spec.process;
         check_absolute("process.cwd", &process.cwd)?;
         let cwd = c_string("process.cwd", &process.cwd)?;
+        self.about("process.cwd");
         self.push(&Step::WorkingDirectory { target: &cwd })?;
+        self.about("");
         if process.terminal {
             self.terminal()?;
         }
@@ -92,6 +97,7 @@ impl Composer<'_> {
         let candidates = Strings::new(&candidates).ok_or(Error::PlanTooLong)?;
         self.push(&Step::FindProgram { candidates })?;
         self.labels()?;
+        self.about("");
         if let Some(mask) = process.user.umask {
             self.umask(mask)?;
         }

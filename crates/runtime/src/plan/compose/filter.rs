@@ -132,6 +132,9 @@ impl Filter {
 impl Composer<'_> {
     /// Appends the filter, where it is the time for it.
     pub(super) fn push_filter(&mut self, now: bool) -> Result<(), Error> {
+        if now {
+            self.about("linux.seccomp");
+        }
         let Some(filter) = self.filter.as_ref().filter(|_| now) else {
             return Ok(());
         };
@@ -141,6 +144,7 @@ impl Composer<'_> {
             flags: filter.flags,
             listener: filter.asks,
         })?;
+        self.about("");
         Ok(())
     }
 }

@@ -49,6 +49,7 @@ impl Composer<'_> {
         let state = c_string("annotations", self.state(status))?;
         for (index, hook) in hooks.iter().enumerate() {
             let field = |name: &str| format!("hooks.{kind}[{index}].{name}");
+            self.about(format!("hooks.{kind}[{index}]"));
             let path = c_string(&field("path"), &hook.path)?;
             let mut args = strings(&field("args"), &hook.args)?;
             if args.is_empty() {

@@ -20,15 +20,19 @@ impl Composer<'_> {
                 "there is no mount namespace",
             ));
         }
+        self.about("linux.rootfsPropagation");
         self.propagation()?;
         if let Some(name) = &self.spec.hostname {
+            self.about("hostname");
             let name = self.uts_name("hostname", name)?;
             self.push(&Step::Hostname { name: &name })?;
         }
         if let Some(name) = &self.spec.domainname {
+            self.about("domainname");
             let name = self.uts_name("domainname", name)?;
             self.push(&Step::Domainname { name: &name })?;
         }
+        self.about("");
         if self.spec.linux.makes(Namespace::Network) {
             self.push(&Step::LoopbackUp {})?;
         }
@@ -64,6 +68,7 @@ impl Composer<'_> {
             Some("unbindable" | "runbindable") => Propagation::Unbindable,
             _ => return Ok(()),
         };
+        self.about("linux.rootfsPropagation");
         pivot::push_root_propagation(&mut self.writer, propagation, false)
             .map_err(rootfs("linux.rootfsPropagation"))
     }
@@ -104,6 +109,7 @@ impl Composer<'_> {
             let (namespace, path) = sysctl::path(&self.spec.linux, key)?;
             self.changed.push((namespace, "linux.sysctl"));
             let field = format!("linux.sysctl[\"{}\"]", key.escape_debug());
+            self.about(field.clone());
             self.push(&Step::Sysctl {
                 key: &c_string(&field, path)?,
                 value: &c_string(&field, value)?,

@@ -10,7 +10,7 @@ use crabcan_init::format::Change;
 use crabcan_ns::Namespace;
 use crabcan_rootfs::device::{self, DevOptions};
 use crabcan_rootfs::options::Scope;
-use crabcan_rootfs::{Bind, MountOptions, NewMount, Propagation, Remount, Target};
+use crabcan_rootfs::{Bind, MountAttributes, MountOptions, NewMount, Propagation, Remount, Target};
 
 use super::namespaces::id_map;
 use super::{Composer, check_absolute, rootfs};
@@ -39,6 +39,7 @@ impl Composer<'_> {
         let mounts = &self.spec.mounts;
         let mut prepared = 0;
         for (index, mount) in mounts.iter().enumerate() {
+            self.about(format!("mounts[{index}]"));
             if index >= prepared {
                 prepared = index + self.mount_points(mounts.get(index..).unwrap_or_default())?;
             }
@@ -76,6 +77,7 @@ impl Composer<'_> {
         let destination = destination(field, mount)?;
         let options = options(mount);
         check_id_map(field, mount, &options)?;
+        self.read_only_before(field, &destination)?;
         let mut target = Target::new(destination.as_ref());
         if options.target_no_follow {
             target = target.no_follow();
@@ -119,15 +121,66 @@ impl Composer<'_> {
             true => Cow::from(&mount.fstype),
             false => mount.source.to_string_lossy(),
         };
+        let options = self.without_late_attributes(mount, options, &target);
         let label = self.spec.linux.mount_label.as_deref().unwrap_or_default();
         let labelled = !label.is_empty() && !UNLABELLED.contains(&mount.fstype.as_str());
         let context = labelled.then(|| format!("context={label}"));
         NewMount::new(&mount.fstype, target)
             .source(source)
-            .parsed(options)
+            .parsed(&options)
             .options(context)
             .push(&mut self.writer)
             .map_err(rootfs(field))
+    }
+
+    /// What is mounted in a tmpfs, the devices among it, needs a place there: read-only it becomes
+    /// afterwards.
+    fn without_late_attributes<'a>(
+        &mut self,
+        mount: &Mount,
+        options: &'a MountOptions,
+        target: &Target,
+    ) -> Cow<'a, MountOptions> {
+        let read_only = MountAttributes::RDONLY;
+        let all = options.attributes.set | options.recursive_attributes.set;
+        if mount.fstype != "tmpfs" || !all.contains(read_only) {
+            return Cow::Borrowed(options);
+        }
+        self.read_only_later.push(target.path().to_owned());
+        let mut options = options.clone();
+        for change in [&mut options.attributes, &mut options.recursive_attributes] {
+            change.set = change.set.without(read_only);
+        }
+        Cow::Owned(options)
+    }
+
+    /// What something else is mounted on, or what is changed, is read-only by then.
+    fn read_only_before(&mut self, field: &str, destination: &Path) -> Result<(), Error> {
+        let place = self.read_only_later.iter();
+        let mut place = place.enumerate().filter(|(_, place)| *place == destination);
+        let Some(index) = place.next().map(|(index, _)| index) else {
+            return Ok(());
+        };
+        let place = self.read_only_later.remove(index);
+        let remount = Remount::read_only(place);
+        remount.push(&mut self.writer).map_err(rootfs(field))
+    }
+
+    /// Everything is mounted, and every device is there, or at least its place.
+    pub(super) fn read_only_at_last(&mut self) -> Result<(), Error> {
+        let is_dev = |place: &PathBuf| place == Path::new("/dev");
+        if self.spec.process.terminal && self.read_only_later.iter().any(is_dev) {
+            self.push(&Step::MountPoint {
+                target: c"/dev/console",
+                directory: false,
+            })?;
+        }
+        self.about("mounts");
+        for place in std::mem::take(&mut self.read_only_later) {
+            let remount = Remount::read_only(place);
+            remount.push(&mut self.writer).map_err(rootfs("mounts"))?;
+        }
+        Ok(())
     }
 
     pub(super) fn bind(

@@ -51,11 +51,6 @@ impl Arrangement {
                 None => made.push(kind),
             }
         }
-        if made.contains(&Namespace::User) && !joined.is_empty() {
-            // They belong to other user namespaces, in which the new one has no rights.
-            let reason = "can't be new while other namespaces are joined";
-            return Err(Error::invalid("linux.namespaces", format!("user {reason}")));
-        }
         // Root may join whatever there is as long as it is root; an ordinary user has rights in its
         // own user namespace, and so over those that belong to it.
         joined.sort_by_key(|(kind, _)| (*kind == Namespace::User) == host.privileged);
@@ -64,9 +59,11 @@ impl Arrangement {
 
     fn arrange(made: Vec<Namespace>, joined: Vec<(Namespace, PathBuf)>) -> Self {
         // What is made before a user namespace is joined would not belong to it.
-        let user_first = joined.iter().any(|(kind, _)| *kind == Namespace::User);
-        // There is no clone flag for it, and its clocks are set before it is entered.
-        let later = |kind: &Namespace| user_first || *kind == Namespace::Time;
+        let joins_user = joined.iter().any(|(kind, _)| *kind == Namespace::User);
+        // In a new one init would have no rights over what it joins: that comes first.
+        let user_is_late = made.contains(&Namespace::User) && !joined.is_empty();
+        // There is no clone flag for the last, and its clocks are set before it is entered.
+        let later = |kind: &Namespace| joins_user || user_is_late || *kind == Namespace::Time;
         let (unshared, cloned): (Vec<_>, Vec<_>) = made.into_iter().partition(later);
         Self {
             cloned: cloned.into_iter().fold(Namespaces::new(), Namespaces::make),
@@ -75,10 +72,15 @@ impl Arrangement {
         }
     }
 
-    /// A pid namespace that is not the clone's is entered by a child only.
+    /// A pid namespace that is not the clone's is entered by a child only; and that there is a child
+    /// tells the parent that a user namespace is made, whose ids it can map then.
     pub(super) fn forks(&self) -> bool {
         let joins = self.joined.iter().any(|(kind, _)| *kind == Namespace::Pid);
-        joins || self.unshared.contains(&Namespace::Pid)
+        joins || self.unshared.contains(&Namespace::Pid) || self.user_is_late()
+    }
+
+    fn user_is_late(&self) -> bool {
+        self.unshared.contains(&Namespace::User)
     }
 }
 
@@ -127,7 +129,7 @@ pub(super) fn flag(kind: Namespace) -> u32 {
 impl Composer<'_> {
     /// Who init is while it prepares everything, where, and that nobody may trace it.
     pub(super) fn identity(&mut self, arrangement: &Arrangement) -> Result<(), Error> {
-        let makes_user = arrangement.cloned.makes(Namespace::User);
+        let makes_user = self.spec.linux.makes(Namespace::User);
         let makes_time = arrangement.unshared.contains(&Namespace::Time);
         if !makes_time && !self.spec.linux.time_offsets.is_empty() {
             return Err(Error::invalid(
@@ -135,23 +137,52 @@ impl Composer<'_> {
                 "needs a new time namespace",
             ));
         }
+        self.about("");
         let score = self.oom_score()?;
         if score.is_some() || makes_time || self.writes_to_procfs() && !arrangement.forks() {
             self.push(&Step::Procfs {})?;
         }
         // These files belong to somebody else once init can't be traced.
         if let Some(score) = score {
+            self.about("process.oomScoreAdj");
             self.push(&Step::OomScoreAdj { score })?;
         }
+        self.about("linux.timeOffsets");
         if makes_time && !self.joins_user() {
             self.unshare(&[Namespace::Time])?;
             self.clocks()?;
         }
+        self.about("linux.namespaces");
         if !makes_user || self.host.privileged {
             // An ordinary user's own init must stay dumpable until its maps are written. What is
             // joined could trace it from then on.
             self.push(&Step::NotDumpable {})?;
         }
+        self.enter_namespaces(arrangement, makes_time)?;
+        if makes_user {
+            if arrangement.user_is_late() {
+                self.provisions.push(Provision::Fork);
+            }
+            self.about("linux.uidMappings, linux.gidMappings");
+            self.push(&Step::AwaitIdMaps {})?;
+            self.provisions
+                .extend(self.id_maps.clone().map(Provision::IdMaps));
+        }
+        self.about("linux.namespaces");
+        self.check_user()?;
+        if self.spec.linux.separates(Namespace::User) {
+            self.take_root()?;
+        }
+        Ok(())
+    }
+
+    /// Joins what is joined, makes what could not be made by the clone, and goes on in a child where
+    /// a pid namespace was joined.
+    fn enter_namespaces(
+        &mut self,
+        arrangement: &Arrangement,
+        makes_time: bool,
+    ) -> Result<(), Error> {
         for (kind, path) in &arrangement.joined {
             self.push(&Step::Join { flags: flag(*kind) })?;
             self.provisions.push(Provision::Namespace {
@@ -159,26 +190,23 @@ impl Composer<'_> {
                 path: path.clone(),
             });
         }
-        if makes_user {
-            self.push(&Step::AwaitIdMaps {})?;
-            self.provisions
-                .extend(self.id_maps.clone().map(Provision::IdMaps));
-        }
-        if self.joins_user() {
-            self.unshare(&arrangement.unshared)?;
-            if makes_time {
-                self.clocks()?;
-            }
+        let time_is_there = |kind: &Namespace| *kind == Namespace::Time && !self.joins_user();
+        let unshared = arrangement.unshared.iter().copied();
+        self.unshare(
+            &unshared
+                .filter(|kind| !time_is_there(kind))
+                .collect::<Vec<_>>(),
+        )?;
+        if makes_time && self.joins_user() {
+            self.about("linux.timeOffsets");
+            self.clocks()?;
+            self.about("linux.namespaces");
         }
         if arrangement.forks() {
             self.push(&Step::Fork {})?;
             if self.writes_to_procfs() {
                 self.push(&Step::Procfs {})?;
             }
-        }
-        self.check_user()?;
-        if self.spec.linux.separates(Namespace::User) {
-            self.take_root()?;
         }
         Ok(())
     }

@@ -70,6 +70,7 @@ impl Composer<'_> {
     pub(super) fn rlimits(&mut self) -> Result<(), Error> {
         let limits = &self.spec.process.rlimits;
         for (index, limit) in limits.iter().enumerate() {
+            self.about(format!("process.rlimits[{index}]"));
             let field = || format!("process.rlimits[{index}].type");
             let kind = limit.kind.escape_debug();
             let Some(resource) = limit.resource() else {
@@ -96,7 +97,9 @@ impl Composer<'_> {
     pub(super) fn privileges(&mut self) -> Result<(), Error> {
         self.rlimits()?;
         self.schedule()?;
+        self.about("process.user");
         self.set_ids(&self.spec.process.user)?;
+        self.about("");
         if self.spec.extension.session_keyring {
             // After the ids, so that the container's own user owns it.
             self.push(&Step::SessionKeyring {})?;
@@ -105,7 +108,9 @@ impl Composer<'_> {
         if self.filter.is_some() && !self.spec.process.no_new_privileges {
             capabilities = filter::with_the_right_to_filter(capabilities);
         }
+        self.about("process.capabilities");
         capabilities.push(&mut self.writer)?;
+        self.about("process.noNewPrivileges");
         if self.spec.process.no_new_privileges {
             self.push(&Step::NoNewPrivileges {})?;
         }
@@ -123,6 +128,7 @@ impl Composer<'_> {
         let process = &self.spec.process;
         if let Some(wanted) = &process.scheduler {
             let numbers = schedule::scheduler(wanted)?;
+            self.about("process.scheduler");
             self.push(&Step::Scheduler {
                 policy: numbers.policy,
                 flags: numbers.flags,
@@ -135,15 +141,18 @@ impl Composer<'_> {
         }
         if let Some(wanted) = &process.io_priority {
             let (class, level) = schedule::io_priority(wanted)?;
+            self.about("process.ioPriority");
             self.push(&Step::IoPriority { class, level })?;
         }
         if let Some(wanted) = &self.spec.linux.memory_policy {
             let (mode, nodes) = schedule::memory_policy(wanted)?;
+            self.about("linux.memoryPolicy");
             let nodes = Bits::new(&nodes).ok_or(Error::PlanTooLong)?;
             self.push(&Step::MemoryPolicy { mode, nodes })?;
         }
         if let Some(wanted) = &self.spec.linux.personality {
             let persona = schedule::personality(wanted)?;
+            self.about("linux.personality");
             self.push(&Step::Personality { persona })?;
         }
         Ok(())
@@ -168,12 +177,21 @@ impl Composer<'_> {
                 "an ordinary user can't set groups",
             ));
         }
+        // Only init will see whether a user namespace that was joined denies setgroups(2).
+        let unknown = !denied
+            && !self.host.privileged
+            && self.spec.linux.separates(Namespace::User)
+            && !self.spec.linux.makes(Namespace::User);
+        let leaves = unknown && user.additional_gids.is_empty();
+        if leaves {
+            self.push(&Step::LeaveGroups {})?;
+        }
         let gids = user.additional_gids.iter();
         let groups: Vec<u8> = gids.flat_map(|gid| gid.to_ne_bytes()).collect();
         self.push(&Step::SetIds {
             uid: user.uid,
             gid: user.gid,
-            set_groups: !denied,
+            set_groups: !denied && !leaves,
             groups: Groups::new(&groups).ok_or(Error::PlanTooLong)?,
         })
     }
@@ -184,6 +202,7 @@ impl Composer<'_> {
         let profile = process.apparmor_profile.as_deref().unwrap_or_default();
         if !profile.is_empty() {
             let label = c_string("process.apparmorProfile", format!("exec {profile}"))?;
+            self.about("process.apparmorProfile");
             self.push(&Step::ExecLabel {
                 attribute: c"apparmor/exec",
                 label: &label,
@@ -192,6 +211,7 @@ impl Composer<'_> {
         let context = process.selinux_label.as_deref().unwrap_or_default();
         if !context.is_empty() {
             let label = c_string("process.selinuxLabel", context)?;
+            self.about("process.selinuxLabel");
             self.push(&Step::ExecLabel {
                 attribute: c"exec",
                 label: &label,

@@ -23,7 +23,9 @@ impl Composer<'_> {
     pub(super) fn program(&mut self) -> Result<(), Error> {
         let process = &self.spec.process;
         check_absolute("process.cwd", &process.cwd)?;
+        self.about("process.cwd");
         self.working_directory()?;
+        self.about("");
         self.lock_files()?;
         if process.terminal && !self.has_fresh_dev() {
             self.terminal()?;
@@ -35,6 +37,7 @@ impl Composer<'_> {
             self.push(&Step::FindProgram { candidates })?;
         }
         self.labels()?;
+        self.about("");
         if let Some(mask) = process.user.umask {
             self.umask(mask)?;
         }
@@ -54,6 +57,7 @@ impl Composer<'_> {
             &self.spec.hooks.start_container,
             "created",
         )?;
+        self.about("");
         self.execute(candidates, !early)
     }
 
@@ -139,6 +143,7 @@ impl Composer<'_> {
             0 => 0b111,
             some => some,
         };
+        self.about("process.terminal");
         self.push(&Step::Console {
             descriptors,
             rows: characters("height", size.height)?.into(),

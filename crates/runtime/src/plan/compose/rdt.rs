@@ -4,7 +4,7 @@ use crate::Error;
 use crate::spec::IntelRdt;
 
 /// A group is one directory, and a line is one line.
-pub(super) fn check(wanted: &IntelRdt) -> Result<(), Error> {
+pub(crate) fn check(wanted: &IntelRdt) -> Result<(), Error> {
     let field = |name: &str| format!("linux.intelRdt.{name}");
     if let Some(group) = wanted.clos_id.as_deref() {
         let special = ["", ".", "..", "info", "mon_groups", "mon_data"].contains(&group);

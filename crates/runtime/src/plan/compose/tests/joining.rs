@@ -139,3 +139,49 @@ fn the_processors_of_a_process_that_joins() {
     spec.process.exec_cpu_affinity = with("0", "0");
     assert!(!names(&compose(&spec, &host(true)).unwrap()).contains(&"Affinity"));
 }
+
+/// In a new user namespace init would have no rights over what it joins, and its ids can be mapped
+/// only once it is made: that there is a child tells the parent so.
+#[test]
+fn a_new_user_namespace_comes_after_what_is_joined() {
+    let mut spec = rootless();
+    let network = NamespaceRequest {
+        path: Some("/n".into()),
+        ..NamespaceRequest::new(Namespace::Network)
+    };
+    let requests = &mut spec.linux.namespaces;
+    requests.retain(|request| request.namespace() != Some(Namespace::Network));
+    requests.push(network);
+    let plan = compose(&spec, &host(true)).unwrap();
+    let expected = [
+        "NotDumpable",
+        "Join",
+        "Unshare",
+        "Fork",
+        "AwaitIdMaps",
+        "SetIds",
+    ];
+    assert_eq!(names(&plan)[..6], expected);
+    assert_eq!(plan.namespaces().made().count(), 0, "none by the clone");
+    assert!(plan.forks());
+    assert!(matches!(
+        plan.provisions()[..3],
+        [
+            Provision::Namespace { .. },
+            Provision::Fork,
+            Provision::IdMaps(_)
+        ]
+    ));
+    let flat = plan.flatten();
+    let parsed = FlatPlan::parse(&flat).unwrap();
+    let made = parsed.steps().find_map(|step| match step {
+        Step::Unshare { flags } => Some(flags),
+        _ => None,
+    });
+    let user = made.unwrap() & 0x1000_0000;
+    assert_ne!(user, 0, "together with those that are to belong to it");
+    assert_ne!(made.unwrap() & !0x1000_0000, 0);
+    // Who is no root of the host could not map the ids of what can't be traced.
+    let plan = compose(&spec, &host(false)).unwrap();
+    assert_eq!(names(&plan)[..5], expected[1..]);
+}

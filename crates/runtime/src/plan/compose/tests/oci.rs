@@ -146,9 +146,6 @@ fn what_is_wrong_with_namespaces_is_named() {
     refused("linux.namespaces[2].path", |spec| {
         spec.linux.namespaces[2].path = Some("proc/1/ns/pid".into());
     });
-    refused("linux.namespaces", |spec| {
-        join(spec, Namespace::Network, "/n")
-    });
     refused("linux.timeOffsets", |spec| {
         spec.linux.time_offsets = [("boottime", TimeOffset::default())].into_iter().collect();
     });
