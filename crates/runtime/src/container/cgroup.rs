@@ -15,20 +15,6 @@ use crate::state::{Record, Status};
 /// How long processes may take to stand still or to end.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-<<<<<<< HEAD
-/// The place of a cgroup below another one, in each tree.
-pub(super) fn below(place: &str, name: &Path) -> Result<String, Error> {
-    if name == Path::new("/") {
-        // The container's own.
-        return Ok(place.to_owned());
-    }
-    let below = CgroupPath::new(name).map_err(failed("name a cgroup below the container's"))?;
-    let below = below.below().display().to_string();
-    Ok(place
-        .lines()
-        .map(|line| format!("{}/{below}\n", line.trim_end_matches('/')))
-        .collect())
-=======
 /// The place below another one that `exec --cgroup` asks for: one path in every tree, or
 /// `CONTROLLER,…:PATH` for each tree that is to differ. `/` is the container's own cgroup.
 pub(super) fn below(place: &str, wanted: &[String]) -> Result<String, Error> {
@@ -76,7 +62,6 @@ pub(super) fn below(place: &str, wanted: &[String]) -> Result<String, Error> {
         text += &format!("{line}{path}\n");
     }
     Ok(text)
->>>>>>> main
 }
 
 /// Opens the cgroup of a record; `None` when there is none of the container's own.
@@ -286,14 +271,6 @@ mod tests {
 
     use super::*;
 
-<<<<<<< HEAD
-    #[test]
-    fn a_cgroup_below_the_containers_is_in_each_tree() {
-        let below = |name: &str| below("0::/one\n4:cpu:/a/one\n", Path::new(name));
-        assert_eq!(below("sub").unwrap(), "0::/one/sub\n4:cpu:/a/one/sub\n");
-        assert_eq!(below("/").unwrap(), "0::/one\n4:cpu:/a/one\n");
-        assert!(below("../two").is_err());
-=======
     const PLACE: &str = "1:cpu,cpuacct:/a\n2:memory:/a\n0::/\n";
 
     fn below_place(wanted: &[&str]) -> Result<String, String> {
@@ -332,6 +309,5 @@ mod tests {
                 "{error}"
             );
         }
->>>>>>> main
     }
 }
