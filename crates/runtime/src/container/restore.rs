@@ -286,7 +286,7 @@ fn enter(
     record: &mut Record,
 ) -> Result<(), Error> {
     if let Placement::Scope(scope) = &draft.placement {
-        let made = scope.start(pid, draft.plan.resources())?;
+        let made = scope.start(pid, &draft.spec, &draft.plan)?;
         record.cgroup = Some(made.place().to_string());
         record.cgroup_made = true;
         entry.write(record)?;
