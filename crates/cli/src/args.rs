@@ -147,7 +147,8 @@ Examples:
                                               the host's network, with a file from a descriptor
 
 As an OCI runtime (crabcan COMMAND --help says more):
-  create start run exec state kill delete list gc ps pause resume update events spec features
+  create start run exec state kill delete list gc ps pause resume update events checkpoint
+  restore spec features
   before the command: --root DIR --log FILE --log-format text|json --log-level LEVEL --debug
   --systemd-cgroup --cgroup-manager cgroupfs|systemd|disabled --rootless auto|true|false";
 

@@ -126,6 +126,7 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
             "the path is looked up inside the sandbox, where homes, /tmp and /run are empty; \
              --add SRC:DST shows more of the host"
         }
+        (Error::CriuMissing { .. }, Some(Errno::ENOENT)) => "the package criu has it",
         (Error::Limits { source }, _) => return source.hint().map(String::from),
         (Error::Namespaces { .. }, Some(errno)) => return namespaces_hint(errno),
         (Error::MemoryFile { .. }, Some(Errno::EACCES)) => {

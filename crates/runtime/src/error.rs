@@ -341,6 +341,30 @@ pub enum Error {
         /// network namespaces.
         source: io::Error,
     },
+    /// The program that checkpoints and restores can't be executed.
+    #[error("execute criu, which checkpoints and restores containers")]
+    CriuMissing {
+        /// ENOENT: it is not installed.
+        source: io::Error,
+    },
+    /// The connection to criu is of no use.
+    #[error("{doing} criu")]
+    CriuLost {
+        /// What was being done.
+        doing: &'static str,
+        /// ECONNRESET: it has ended.
+        source: io::Error,
+    },
+    /// criu could not do it.
+    #[error("criu could not {doing} the container: {reason} (see {})", .log.display())]
+    CriuFailed {
+        /// `checkpoint` or `restore`.
+        doing: &'static str,
+        /// The first error in its log.
+        reason: String,
+        /// That log.
+        log: PathBuf,
+    },
     /// The pid file can't be written.
     #[error("write the pid file {}", .path.display())]
     PidFile {

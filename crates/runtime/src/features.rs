@@ -224,7 +224,18 @@ impl Features {
             hooks: hooks.kinds().iter().map(|(kind, _)| *kind).collect(),
             mount_options: &MOUNT_OPTIONS,
             linux: linux(host),
-            annotations: [("org.crabcan.version", env!("CARGO_PKG_VERSION"))].into(),
+            annotations: [
+                ("org.crabcan.version", env!("CARGO_PKG_VERSION")),
+                // Done by another program, which may not be there.
+                (
+                    "org.crabcan.checkpoint.enabled",
+                    match crate::criu::is_installed() {
+                        true => "true",
+                        false => "false",
+                    },
+                ),
+            ]
+            .into(),
             potentially_unsafe_config_annotations: &UNSAFE_ANNOTATIONS,
         }
     }

@@ -1,6 +1,9 @@
 //! Waiting for a container in the foreground: its end, the caller's signals, the two terminals.
 
-use crabcan_ns::ExitStatus;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use crabcan_ns::{Child, ExitStatus};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 
@@ -23,14 +26,24 @@ pub fn wait(
         if container.time_left().is_some_and(|left| left.is_zero()) {
             container.end_in_time()?;
         }
-        let ready = ready(container, listening, signals, relay.as_deref())?;
+        let ready = ready(
+            container.pidfd(),
+            listening.then(|| container.channel()),
+            signals,
+            relay.as_deref(),
+            container.time_left(),
+        )?;
         if let Some(relay) = relay.as_deref_mut() {
             relay.carry(ready.typed)?;
         }
         if ready.signal
             && let Some(signals) = signals
         {
-            hand_on(container, signals, relay.as_deref())?;
+            hand_on(
+                &|signal| drop(container.signal(signal)),
+                signals,
+                relay.as_deref(),
+            )?;
         }
         if ready.channel {
             listening = container.listen()?;
@@ -50,6 +63,40 @@ pub fn wait(
     Ok(status)
 }
 
+/// The same for a process that is nobody's init: it says nothing but that it has ended.
+pub(crate) fn wait_for(
+    child: &mut Child,
+    signals: Option<&Signals>,
+    mut relay: Option<&mut Relay>,
+) -> Result<ExitStatus, Error> {
+    loop {
+        let ready = ready(child.pidfd(), None, signals, relay.as_deref(), None)?;
+        if let Some(relay) = relay.as_deref_mut() {
+            relay.carry(ready.typed)?;
+        }
+        if ready.signal
+            && let Some(signals) = signals
+        {
+            hand_on(
+                &|signal| drop(child.signal(signal)),
+                signals,
+                relay.as_deref(),
+            )?;
+        }
+        if ready.ended {
+            break;
+        }
+    }
+    let status = child.wait().map_err(|source| Error::Namespaces {
+        doing: "wait for the container",
+        source,
+    })?;
+    if let Some(relay) = relay {
+        relay.drain(signals)?;
+    }
+    Ok(status)
+}
+
 /// What has happened.
 struct Ready {
     ended: bool,
@@ -59,10 +106,11 @@ struct Ready {
 }
 
 fn ready(
-    container: &Process<'_>,
-    listening: bool,
+    pidfd: BorrowedFd<'_>,
+    channel: Option<BorrowedFd<'_>>,
     signals: Option<&Signals>,
     relay: Option<&Relay>,
+    left: Option<Duration>,
 ) -> Result<Ready, Error> {
     let input = |condition| {
         if condition {
@@ -71,14 +119,10 @@ fn ready(
             PollFlags::empty()
         }
     };
-    let pidfd = container.pidfd();
     let mut fds = vec![PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
     // A closed channel is always ready: it is not asked any more.
-    let channel = if listening {
-        container.channel()
-    } else {
-        pidfd
-    };
+    let listening = channel.is_some();
+    let channel = channel.unwrap_or(pidfd);
     fds.push(PollFd::from_borrowed_fd(channel, input(listening)));
     fds.extend(signals.map(|signals| PollFd::new(signals, PollFlags::IN)));
     let stdin = rustix::stdio::stdin();
@@ -86,7 +130,6 @@ fn ready(
     fds.extend(reads_input.then(|| PollFd::from_borrowed_fd(stdin, PollFlags::IN)));
     fds.extend(relay.into_iter().flat_map(Relay::waits_for));
     // More than the kernel can count is as good as no limit.
-    let left = container.time_left();
     let left = left.and_then(|left| Timespec::try_from(left).ok());
     match poll(&mut fds, left.as_ref()) {
         Ok(_) | Err(Errno::INTR) => {}
@@ -114,12 +157,12 @@ fn is_readable(container: &Process<'_>) -> Result<bool, Error> {
 }
 
 /// Hands every signal that has arrived to the container, the window's size to its terminal.
-fn hand_on(container: &Process<'_>, signals: &Signals, relay: Option<&Relay>) -> Result<(), Error> {
+fn hand_on(send: &dyn Fn(i32), signals: &Signals, relay: Option<&Relay>) -> Result<(), Error> {
     while let Some(signal) = signals.next()? {
         match relay {
             Some(relay) if signal == SIGWINCH => relay.resize(),
             // It may have ended meanwhile: then the wait will say so.
-            _ => drop(container.signal(signal)),
+            _ => send(signal),
         }
     }
     Ok(())

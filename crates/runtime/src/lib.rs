@@ -68,6 +68,7 @@
 
 pub mod console;
 mod container;
+mod criu;
 mod error;
 mod features;
 mod foreground;
@@ -94,11 +95,14 @@ pub mod spec;
 mod state;
 mod sys;
 
-pub use container::{Abandoned, CgroupManager, Container, Creation, Execution};
+pub use container::{
+    Abandoned, CgroupManager, Checkpoint, Container, Creation, CriuOptions, Execution, Restoration,
+};
 pub use crabcan_caps::{Capability, CapabilitySet};
 pub use crabcan_cgroups as cgroups;
 pub use crabcan_cgroups::{Events, IoStatistics, Statistics};
 pub use crabcan_ns::{ExitStatus, Namespace};
+pub use criu::ManageCgroups;
 pub use error::Error;
 pub use features::Features;
 pub use foreground::wait;

@@ -3,9 +3,11 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::ptr;
 
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags};
 
 /// Whether a signal's action is to be ignored.
 pub(crate) fn is_ignored(signal: i32) -> bool {
@@ -50,4 +52,18 @@ pub(crate) fn copy_of_inherited(number: i32, above: i32) -> Result<OwnedFd, Errn
     }
     // SAFETY: the kernel has just made it, for nobody else.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Lets a program that is executed have these descriptors, under their numbers here.
+pub(crate) fn hand_on(command: &mut Command, descriptors: impl Iterator<Item = OwnedFd>) {
+    let descriptors: Vec<OwnedFd> = descriptors.collect();
+    let keep_open = move || {
+        for descriptor in &descriptors {
+            rustix::io::fcntl_setfd(descriptor, FdFlags::empty())?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes nothing but one system call for each descriptor: no
+    // memory is taken and no lock.
+    unsafe { command.pre_exec(keep_open) };
 }

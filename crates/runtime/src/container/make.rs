@@ -22,13 +22,13 @@ use crate::{Error, Host, Plan, console, listener, notify};
 
 /// What was read and decided before anything is done.
 pub(super) struct Draft {
-    configuration: Vec<u8>,
-    spec: Spec,
+    pub(super) configuration: Vec<u8>,
+    pub(super) spec: Spec,
     pub(super) plan: Plan,
-    placement: Placement,
-    bundle: PathBuf,
-    console: Option<Receiver>,
-    pidfd: Option<Receiver>,
+    pub(super) placement: Placement,
+    pub(super) bundle: PathBuf,
+    pub(super) console: Option<Receiver>,
+    pub(super) pidfd: Option<Receiver>,
 }
 
 /// What is there once init waits for the word to go on.
@@ -212,7 +212,7 @@ impl Creation {
     }
 
     /// Where it will be is written down before: nobody else would find it after a crash.
-    fn make_cgroup(
+    pub(super) fn make_cgroup(
         &self,
         entry: &Entry,
         draft: &Draft,
@@ -258,7 +258,7 @@ impl Creation {
         Ok(())
     }
 
-    fn record(&self, draft: &Draft, mode: Mode) -> Record {
+    pub(super) fn record(&self, draft: &Draft, mode: Mode) -> Record {
         let spec = &draft.spec;
         let annotations = spec.annotations.iter();
         Record {

@@ -1,6 +1,8 @@
 //! A container of the state directory: its life from `create` to `delete`, over many programs.
 
+mod apart;
 mod cgroup;
+mod checkpoint;
 mod create;
 mod delegation;
 mod delete;
@@ -8,6 +10,7 @@ mod exec;
 mod gc;
 mod make;
 mod placement;
+mod restore;
 mod scope;
 mod start;
 
@@ -24,10 +27,12 @@ use crate::state::{Entry, Identity, Record, Status};
 use crate::sys::pidfd_send_signal;
 use crate::{Error, Id, State, StateRoot};
 
+pub use checkpoint::{Checkpoint, CriuOptions};
 pub use create::Creation;
 pub use exec::Execution;
 pub use gc::Abandoned;
 pub use placement::CgroupManager;
+pub use restore::Restoration;
 
 /// A container that is known to the state directory.
 ///

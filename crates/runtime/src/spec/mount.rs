@@ -28,6 +28,14 @@ properties! {
     }
 }
 
+impl Mount {
+    /// Whether it shows what is there already, or changes how that is shown.
+    pub(crate) fn is_bind(&self) -> bool {
+        let mut words = self.options.iter();
+        words.any(|word| word == "bind" || word == "rbind")
+    }
+}
+
 /// What something is mounted on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MountPoint {

@@ -33,7 +33,7 @@ pub(super) struct Run {
 }
 
 #[derive(Args)]
-struct Options {
+pub(super) struct Options {
     /// The directory with the bundle [default: the working directory]
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     bundle: PathBuf,
@@ -88,7 +88,7 @@ pub(super) fn run(global: &Global, args: &Run) -> anyhow::Result<u8> {
     Ok(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))
 }
 
-fn creation(global: &Global, options: &Options) -> anyhow::Result<Creation> {
+pub(super) fn creation(global: &Global, options: &Options) -> anyhow::Result<Creation> {
     let (listen, descriptors) = descriptors(options.preserve_fds)?;
     let id = Id::new(&options.id)?;
     let mut creation = Creation::new(&global.state_root()?, &id, &options.bundle)

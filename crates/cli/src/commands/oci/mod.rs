@@ -2,6 +2,7 @@
 
 mod about;
 mod bundle;
+mod checkpoint;
 mod container;
 mod events;
 mod exec;
@@ -81,6 +82,11 @@ fn dispatch(name: &str, global: &Global, own: Vec<OsString>) -> anyhow::Result<u
         "update" => limits::update(global, &read(name, own)?),
         "spec" => about::spec(&read(name, own)?),
         "features" => about::features(&read(name, own)?),
+        "checkpoint" => checkpoint::checkpoint(global, &read(name, own)?),
+        "restore" => {
+            let read = read(name, own).map_err(checkpoint::in_words_of_engines)?;
+            checkpoint::restore(global, &read)
+        }
         "gc" => listing::gc(global, &read(name, own)?),
         "list" => listing::list(global, &read(name, own)?),
         _ => bail!("{name} is not supported"),

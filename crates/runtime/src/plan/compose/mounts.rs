@@ -28,11 +28,6 @@ fn options(mount: &Mount) -> MountOptions {
     MountOptions::parse(mount.options.iter().map(String::as_str))
 }
 
-fn is_bind(mount: &Mount) -> bool {
-    let mut words = mount.options.iter();
-    words.any(|word| word == "bind" || word == "rbind")
-}
-
 impl Composer<'_> {
     pub(super) fn mounts(&mut self) -> Result<(), Error> {
         if self.spec.extension.default_dev {
@@ -64,7 +59,7 @@ impl Composer<'_> {
     /// Makes the mount points of the binds at the head of a list, before the first of them: made
     /// later, one that lies in another bind's destination would be made in its source.
     fn mount_points(&mut self, mounts: &[Mount]) -> Result<usize, Error> {
-        let binds = mounts.iter().take_while(|mount| is_bind(mount));
+        let binds = mounts.iter().take_while(|mount| mount.is_bind());
         for mount in binds.clone() {
             // A destination that is wrong is named when its turn comes.
             let target = CString::new(mount.destination.as_os_str().as_bytes());
