@@ -86,8 +86,10 @@ fn a_process_is_executed_in_a_cgroup_below_the_containers() {
         fs::create_dir(place.join("sub")).unwrap();
         // On v1 nobody may enter one without processors and memory.
         for file in ["cpuset.cpus", "cpuset.mems"] {
-            if let Ok(text) = fs::read_to_string(place.join(file)) {
-                fs::write(place.join("sub").join(file), text).unwrap();
+            let below = place.join("sub").join(file);
+            if below.exists() {
+                let text = fs::read_to_string(place.join(file)).unwrap();
+                fs::write(below, text).unwrap();
             }
         }
     }

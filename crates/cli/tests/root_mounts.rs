@@ -265,7 +265,8 @@ fn a_disk_is_mounted_read_only() {
         json!({"destination": "/disk", "type": "ext4", "source": "DEVICE",
         "options": ["ro", "noatime"]}),
     );
-    let prepare = "truncate -s 2M image; mkfs.ext4 -q image; d=$(losetup -r -f --show image); \
+    // The module is loaded where the kernel has it as one.
+    let prepare = "modprobe -q loop || :; truncate -s 2M image; mkfs.ext4 -q image; d=$(losetup -r -f --show image); \
         trap 'losetup -d $d' EXIT; sed -i \"s,DEVICE,$d,\" config.json; \
         c run --no-new-keyring one";
     let output = run(&mut bundle.among_own_mounts(prepare)).success();
@@ -299,6 +300,12 @@ fn owners(name: &str, words: &[&str], maps: Option<(Value, Value)>, new_user: bo
     output.lines().map(str::to_owned).collect()
 }
 
+fn tmpfs_is_id_mapped() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map(|part| part.parse::<u32>().unwrap());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(3))
+}
+
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]
 fn mounts_are_seen_with_other_ids() {
@@ -308,6 +315,10 @@ fn mounts_are_seen_with_other_ids() {
     let seen = owners("map", &["rbind"], None, false);
     assert_eq!(seen, ["0:0", "7:8"]);
     // The mount alone, or all below it.
+    if !tmpfs_is_id_mapped() {
+        eprintln!("not seen further: before Linux 6.3 no tmpfs is id-mapped");
+        return;
+    }
     let seen = owners("idmap", &["rbind", "idmap"], maps(), false);
     assert_eq!(seen, ["1000:2000", "7:8"]);
     let seen = owners("ridmap", &["rbind", "ridmap"], maps(), false);

@@ -228,7 +228,8 @@ fn a_range_and_a_delegated_cgroup() {
         return;
     }
     if !Path::new("/sys/fs/cgroup/unified").is_dir() {
-        return support::lacks("hybrid hierarchy to delegate a cgroup of");
+        eprintln!("not run: it delegates a cgroup of a hybrid hierarchy, and this is none");
+        return;
     }
     life(true);
 }
