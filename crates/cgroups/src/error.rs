@@ -320,9 +320,10 @@ impl Error {
             {
                 Some("an ordinary user's scopes are made by the systemd of the user's own session")
             }
-            Self::ControllerMissing { .. } => {
-                Some("it may be switched off in the kernel (cgroup_disable=), or not be built")
-            }
+            Self::ControllerMissing { .. } => Some(
+                "it may be switched off in the kernel (cgroup_disable=), or not be built; in a \
+                     container, whoever made that may not hand it on",
+            ),
             _ => None,
         }
     }

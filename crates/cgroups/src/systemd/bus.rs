@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::ffi::OsStringExt;
-use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use super::Manager;
 use super::message::{self, Call, FIXED, Received};
@@ -161,13 +163,16 @@ fn open(address: &str) -> io::Result<UnixStream> {
         };
         for option in options.split(',') {
             let place = match option.split_once('=') {
-                Some(("path", path)) => SocketAddr::from_pathname(unescaped(path)?),
+                Some(("path", path)) => SocketAddrUnix::new(unescaped(path)?),
                 Some(("abstract", name)) => {
-                    SocketAddr::from_abstract_name(unescaped(name)?.into_vec())
+                    SocketAddrUnix::new_abstract_name(unescaped(name)?.as_bytes())
                 }
                 _ => continue,
             };
-            match place.and_then(|place| patiently(&place)) {
+            match place
+                .map_err(io::Error::from)
+                .and_then(|place| patiently(&place, PATIENCE))
+            {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = error,
             }
@@ -176,19 +181,21 @@ fn open(address: &str) -> io::Result<UnixStream> {
     Err(last)
 }
 
-/// EAGAIN says that too many others are about to connect.
-fn patiently(place: &SocketAddr) -> io::Result<UnixStream> {
-    let deadline = Instant::now() + PATIENCE;
+/// EAGAIN says that too many others are about to connect. A socket that blocks would wait for them
+/// without end.
+fn patiently(place: &SocketAddrUnix, patience: Duration) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let deadline = Instant::now() + patience;
     loop {
-        match UnixStream::connect_addr(place) {
-            Err(error)
-                if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline =>
-            {
-                thread::sleep(AGAIN);
-            }
-            other => return other,
+        match connect(&socket, place) {
+            Err(Errno::AGAIN) if Instant::now() < deadline => thread::sleep(AGAIN),
+            other => break other?,
         }
     }
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
 }
 
 /// Addresses write unusual bytes as `%` and two digits.
@@ -248,6 +255,33 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::*;
+
+    /// A bus that accepts nobody any more: a socket that blocks would wait for ever.
+    #[test]
+    fn a_bus_that_is_busy_is_waited_for_with_a_bound() {
+        use rustix::net::{bind, listen};
+        let directory = std::env::temp_dir();
+        let path = directory.join(format!("crabcan-busy-bus-{}", std::process::id()));
+        let place = SocketAddrUnix::new(&path).unwrap();
+        let flags = SocketFlags::CLOEXEC;
+        let listener = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        bind(&listener, &place).unwrap();
+        // One may wait to be accepted; then the queue is full.
+        listen(&listener, 0).unwrap();
+        let first = patiently(&place, PATIENCE).unwrap();
+        let bound = Duration::from_millis(50);
+        let refused = patiently(&place, bound).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        // It is tried again: whoever is let in meanwhile makes room.
+        let other = place.clone();
+        let waiting = thread::spawn(move || patiently(&other, PATIENCE));
+        thread::sleep(bound);
+        assert!(!waiting.is_finished());
+        let accepted = rustix::net::accept(&listener).unwrap();
+        waiting.join().unwrap().unwrap();
+        drop((first, accepted));
+        std::fs::remove_file(&path).unwrap();
+    }
 
     #[test]
     fn the_bus_is_found_by_the_variables() {
