@@ -135,6 +135,7 @@ fn the_mount_options_that_are_listed_are_known() {
 /// Every attribute that there is, alone and of a whole tree, is listed.
 #[test]
 fn no_mount_option_is_left_out() {
+    let _leaks = Leaks::watch();
     let listed = words(&features(), "/mountOptions");
     let attributes = [
         "ro",
@@ -391,6 +392,7 @@ fn the_policies_of_memory_that_are_listed_are_known() {
 /// for what is listed.
 #[test]
 fn annotations_that_may_be_unsafe_are_listed() {
+    let _leaks = Leaks::watch();
     let features = features();
     let listed = words(&features, "/potentiallyUnsafeConfigAnnotations");
     assert_eq!(listed, ["org.systemd.property."]);
@@ -403,6 +405,7 @@ fn annotations_that_may_be_unsafe_are_listed() {
 /// What the specification knows of the document, and no more.
 #[test]
 fn the_document_has_the_specifications_properties() {
+    let _leaks = Leaks::watch();
     let features = features();
     let keys = |pointer: &str| {
         let object = features.pointer(pointer).unwrap().as_object().unwrap();
