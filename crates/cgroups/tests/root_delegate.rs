@@ -74,7 +74,8 @@ fn a_cgroup_is_given_with_the_files_that_are_safe() {
 fn nothing_is_given_where_v1_is_in_use() {
     let below = Below::new("v1");
     if below.hierarchy().legacy().is_empty() {
-        return lacks("tree of cgroup v1");
+        println!("not run: this host has no tree of cgroup v1");
+        return;
     }
     let all = below.hierarchy().controllers().unwrap();
     let cgroup = below.with_controllers(all).unwrap();
