@@ -430,32 +430,3 @@ fn the_document_has_the_specifications_properties() {
     );
     assert_eq!(keys("/linux/intelRdt"), "enabled monitoring schemata");
 }
-
-/// `spec` writes a configuration that runs as it is.
-#[test]
-fn the_configuration_of_an_ordinary_user_runs_unchanged() {
-    let _leaks = Leaks::watch();
-    let bundle = Bundle::new("spec", "");
-    let Some(busybox) = support::roots::static_busybox() else {
-        return support::lacks("static busybox");
-    };
-    let directory = bundle.directory.directory("own");
-    fs::create_dir_all(directory.join("rootfs/bin")).unwrap();
-    fs::copy(busybox, directory.join("rootfs/bin/sh")).unwrap();
-    let own = directory.display().to_string();
-    bundle
-        .run(&format!("spec --rootless --bundle {own}"))
-        .success();
-    let mut terminal = terminal::Terminal::new();
-    terminal.start(&mut bundle.command(["run", "--bundle", &own, "one"]));
-    terminal.send("echo $((6 * 7)); id -u; hostname\rexit 3\r");
-    terminal.expect("42\r\n0\r\n");
-    assert_eq!(terminal.code(), 3);
-    assert_eq!(bundle.entries(), [""; 0]);
-}
-
-#[path = "tty/sys.rs"]
-mod sys;
-#[path = "tty/terminal.rs"]
-mod terminal;
-mod tty;

@@ -14,6 +14,8 @@ mod sys;
 mod terminal;
 mod tty;
 
+use std::fs;
+
 use serde_json::json;
 use support::Leaks;
 use support::bundle::Bundle;
@@ -110,4 +112,27 @@ fn without_a_terminal_to_relay_nothing_is_started() {
     assert_eq!((exec.code(), exec.stdout.as_str()), (255, ""));
     assert!(exec.stderr.contains(expected), "{exec:?}");
     assert_eq!(bundle.status("one"), "running");
+}
+
+/// `spec` writes a configuration that runs as it is.
+#[test]
+fn the_configuration_of_an_ordinary_user_runs_unchanged() {
+    let _leaks = Leaks::watch();
+    let bundle = Bundle::new("spec", "");
+    let Some(busybox) = support::roots::static_busybox() else {
+        return support::lacks("static busybox");
+    };
+    let directory = bundle.directory.directory("own");
+    fs::create_dir_all(directory.join("rootfs/bin")).unwrap();
+    fs::copy(busybox, directory.join("rootfs/bin/sh")).unwrap();
+    let own = directory.display().to_string();
+    bundle
+        .run(&format!("spec --rootless --bundle {own}"))
+        .success();
+    let mut terminal = Terminal::new();
+    terminal.start(&mut bundle.command(["run", "--bundle", &own, "one"]));
+    terminal.send("echo $((6 * 7)); id -u; hostname\rexit 3\r");
+    terminal.expect("42\r\n0\r\n");
+    assert_eq!(terminal.code(), 3);
+    assert_eq!(bundle.entries(), [""; 0]);
 }

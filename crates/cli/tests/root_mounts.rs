@@ -273,65 +273,6 @@ fn a_disk_is_mounted_read_only() {
     assert_eq!(output, "ro,noatime ext4 ro\nRead-only\n");
 }
 
-/// The owners of `/data/file` and `/data/sub/file`: on the disk, root and a user.
-fn owners(name: &str, words: &[&str], maps: Option<(Value, Value)>, new_user: bool) -> Vec<String> {
-    let script = "stat -c '%u:%g' /data/file /data/sub/file";
-    let mut bundle = Bundle::new(name, script);
-    let place = bundle.directory.directory("data");
-    fs::create_dir(place.join("sub")).unwrap();
-    bundle.directory.directory("rootfs/data");
-    let mut mount = data(words);
-    if let Some((uids, gids)) = maps {
-        mount["uidMappings"] = uids;
-        mount["gidMappings"] = gids;
-    }
-    bundle.mount(mount);
-    if new_user {
-        let linux = &mut bundle.config["linux"];
-        let map = json!([{"containerID": 0, "hostID": 300_000, "size": 65536}]);
-        linux["uidMappings"] = map.clone();
-        linux["gidMappings"] = map;
-        let namespaces = linux["namespaces"].as_array_mut().unwrap();
-        namespaces.push(json!({"type": "user"}));
-    }
-    let prepare = "mount -t tmpfs t data; mkdir data/sub; mount -t tmpfs s data/sub; \
-        touch data/file data/sub/file; chown 7:8 data/sub/file; c run --no-new-keyring one";
-    let output = run(&mut bundle.among_own_mounts(prepare)).success();
-    output.lines().map(str::to_owned).collect()
-}
-
-fn tmpfs_is_id_mapped() -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split('.').map(|part| part.parse::<u32>().unwrap());
-    (numbers.next(), numbers.next()) >= (Some(6), Some(3))
-}
-
-#[test]
-#[ignore = "needs root: cargo xtask test-root"]
-fn mounts_are_seen_with_other_ids() {
-    let _leaks = Leaks::watch();
-    let map = |first: u32| json!([{"containerID": 0, "hostID": first, "size": 100}]);
-    let maps = || Some((map(1000), map(2000)));
-    let seen = owners("map", &["rbind"], None, false);
-    assert_eq!(seen, ["0:0", "7:8"]);
-    // The mount alone, or all below it.
-    if !tmpfs_is_id_mapped() {
-        eprintln!("not seen further: before Linux 6.3 no tmpfs is id-mapped");
-        return;
-    }
-    let seen = owners("idmap", &["rbind", "idmap"], maps(), false);
-    assert_eq!(seen, ["1000:2000", "7:8"]);
-    let seen = owners("ridmap", &["rbind", "ridmap"], maps(), false);
-    assert_eq!(seen, ["1000:2000", "1007:2008"]);
-    // The container's own map, without one here.
-    let seen = owners("user", &["rbind"], None, true);
-    assert_eq!(seen, ["65534:65534", "65534:65534"]);
-    let seen = owners("user-idmap", &["rbind", "ridmap"], None, true);
-    assert_eq!(seen, ["0:0", "7:8"]);
-    let seen = owners("user-idmap-top", &["rbind", "idmap"], None, true);
-    assert_eq!(seen, ["0:0", "65534:65534"]);
-}
-
 /// What a tmpfs covers is in it, links as links, and the file of the bundle is another one.
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]

@@ -6,51 +6,16 @@
     reason = "a test fails by panicking"
 )]
 
-use std::ffi::{CStr, CString};
+mod shell;
+
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::os::fd::{AsFd, OwnedFd};
 
 use crabcan_ns::{
     Child, CloneOptions, Error, ExitStatus, Namespace, Namespaces, Program, clone_program,
 };
-
-/// Runs `/bin/sh -c script` with these descriptors as 3, 4, and so on.
-fn shell(
-    script: &str,
-    descriptors: &[BorrowedFd<'_>],
-    namespaces: &Namespaces,
-) -> Result<Child, Error> {
-    let executable = File::open("/bin/sh").unwrap();
-    let script = CString::new(script).unwrap();
-    let program = Program {
-        executable: executable.as_fd(),
-        args: &[c"sh", c"-c", &script],
-        env: &[c"PATH=/usr/bin:/bin", c"MARK=set"],
-        descriptors,
-    };
-    clone_program(&program, &CloneOptions::new(namespaces))
-}
-
-fn status_of(script: &str) -> ExitStatus {
-    shell(script, &[], &Namespaces::new())
-        .unwrap()
-        .wait()
-        .unwrap()
-}
-
-/// What the script writes to its descriptor 3.
-fn output_of(script: &str, namespaces: &Namespaces) -> String {
-    let (mut reader, writer) = std::io::pipe().unwrap();
-    let mut child = shell(script, &[writer.as_fd()], namespaces).unwrap();
-    drop(writer);
-    let mut text = String::new();
-    reader.read_to_string(&mut text).unwrap();
-    assert_eq!(child.wait().unwrap(), ExitStatus::Exited(0), "{text}");
-    text
-}
+use shell::{output_of, shell, status_of};
 
 fn own_descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
@@ -323,59 +288,6 @@ fn a_child_that_was_reaped_elsewhere_is_a_precise_error() {
     }
 }
 
-fn spawn_noise(stop: &Arc<AtomicBool>) -> Vec<std::thread::JoinHandle<()>> {
-    let shared = Arc::new(Mutex::new(Vec::<Vec<u8>>::new()));
-    (0..4)
-        .map(|thread| {
-            let (stop, shared) = (Arc::clone(stop), Arc::clone(&shared));
-            std::thread::spawn(move || {
-                let mut size: usize = 1;
-                while !stop.load(Ordering::Relaxed) {
-                    size = (size * 7 + thread) % 10_000 + 1;
-                    let mut shared = shared.lock().unwrap();
-                    shared.push(vec![1; size]);
-                    if shared.len() > 50 {
-                        shared.clear();
-                    }
-                }
-            })
-        })
-        .collect()
-}
-
-#[test]
-fn a_thousand_children_of_a_busy_threaded_program() {
-    let stop = Arc::new(AtomicBool::new(false));
-    let noise = spawn_noise(&stop);
-    let path = ["/bin/true", "/usr/bin/true"]
-        .into_iter()
-        .find(|p| File::open(p).is_ok())
-        .unwrap();
-    let executable = File::open(path).unwrap();
-    let null = File::open("/dev/null").unwrap();
-    let starter = |count: usize| {
-        for _ in 0..count {
-            let program = Program {
-                executable: executable.as_fd(),
-                args: &[c"true"],
-                env: &[],
-                descriptors: &[null.as_fd()],
-            };
-            let namespaces = Namespaces::new();
-            let mut child = clone_program(&program, &CloneOptions::new(&namespaces)).unwrap();
-            assert_eq!(child.wait().unwrap(), ExitStatus::Exited(0));
-        }
-    };
-    std::thread::scope(|scope| {
-        scope.spawn(|| starter(500));
-        scope.spawn(|| starter(500));
-    });
-    stop.store(true, Ordering::Relaxed);
-    for thread in noise {
-        thread.join().unwrap();
-    }
-}
-
 #[test]
 fn nothing_leaks_over_many_starts_and_failures() {
     let executable = File::open("/dev/null").unwrap();
@@ -396,76 +308,6 @@ fn nothing_leaks_over_many_starts_and_failures() {
         fail();
     }
     assert!(own_descriptors() < before + 200);
-}
-
-/// The user namespace, and what an ordinary user can make within it.
-fn all_but_time() -> Namespaces {
-    Namespace::ALL
-        .into_iter()
-        .filter(|kind| *kind != Namespace::Time)
-        .fold(Namespaces::new(), Namespaces::make)
-}
-
-#[test]
-fn new_namespaces_differ_from_the_callers() {
-    let script = "for kind in mnt cgroup uts ipc user pid net time; do \
-                  readlink /proc/self/ns/$kind; done >&3";
-    let text = output_of(script, &all_but_time());
-    let found: Vec<_> = text.lines().collect();
-    assert_eq!(found.len(), 8);
-    for (kind, found) in Namespace::ALL.into_iter().zip(found) {
-        let own = fs::read_link(format!("/proc/self/ns/{kind}")).unwrap();
-        assert!(found.starts_with(kind.name()), "{found}");
-        assert_eq!(
-            own.to_str() == Some(found),
-            kind == Namespace::Time,
-            "{found}"
-        );
-    }
-}
-
-#[test]
-fn capabilities_survive_the_exec_into_a_user_namespace() {
-    let text = output_of("cat /proc/self/status >&3", &all_but_time());
-    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
-        let line = text.lines().find(|line| line.starts_with(set)).unwrap();
-        let value = u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap();
-        assert!(value.count_ones() >= 40, "{line}");
-    }
-}
-
-#[test]
-fn without_a_user_namespace_no_capability_is_raised() {
-    let text = output_of("cat /proc/self/status >&3", &Namespaces::new());
-    let own = fs::read_to_string("/proc/self/status").unwrap();
-    let ambient = |text: &str| {
-        text.lines()
-            .find(|l| l.starts_with("CapAmb"))
-            .unwrap()
-            .to_owned()
-    };
-    assert_eq!(ambient(&text), ambient(&own));
-}
-
-#[test]
-fn a_refused_clone_names_the_namespaces_and_the_cgroup() {
-    let file = File::open("/dev/null").unwrap();
-    let executable = File::open("/bin/sh").unwrap();
-    let args: &[&CStr] = &[c"sh"];
-    let program = Program {
-        executable: executable.as_fd(),
-        args,
-        env: &[],
-        descriptors: &[],
-    };
-    let namespaces = Namespaces::new().make(Namespace::User).make(Namespace::Uts);
-    let options = CloneOptions::new(&namespaces).cgroup(file.as_fd());
-    let error = clone_program(&program, &options).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "clone a process with uts, user new namespaces into a cgroup"
-    );
-    assert_eq!(error.errno(), Some(libc::EBADF));
 }
 
 #[test]

@@ -191,8 +191,8 @@ impl NewMount {
     /// Takes attributes, flags and data from parsed options, in place of what there was.
     ///
     /// Of a source that is a path, so of a device, not only the mount is read-only but the file
-    /// system itself. What a new file system can't have is left out: there is nothing to clear or to remount,
-    /// nothing below it yet, and `silent` and `iversion` have no name in fsconfig(2).
+    /// system itself. What a new file system can't have is left out: there is nothing to clear or to
+    /// remount, nothing below it yet, and `silent` and `iversion` have no name in fsconfig(2).
     pub fn parsed(mut self, parsed: &MountOptions) -> Self {
         self.attributes = parsed.attributes.set | parsed.recursive_attributes.set;
         let words = parsed.superblock.words().map(str::to_owned);

@@ -17,6 +17,13 @@ pub(crate) fn lacks(what: &str) {
     println!("not tested: there is no {what}");
 }
 
+/// No limits but these.
+pub(crate) fn resources(change: impl FnOnce(&mut Resources)) -> Resources {
+    let mut resources = Resources::default();
+    change(&mut resources);
+    resources
+}
+
 #[derive(Debug)]
 pub(crate) struct Below {
     hierarchy: Hierarchy,

@@ -1,7 +1,7 @@
 //! What runs in a container, written into files by criu.
 
 use std::fs::{self, DirBuilder, File};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -273,7 +273,7 @@ fn external_mounts(options: &mut Options, spec: &Spec, pid: i32) -> Result<(), E
     for mount in spec.mounts.iter().filter(|mount| mount.is_bind()) {
         // The kernel knows it by its own path, behind all links.
         let place = root.resolve(&mount.destination).map_err(rootfs)?;
-        let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&place));
+        let link = format!("/proc/self/fd/{}", place.as_raw_fd());
         let point = fs::read_link(&link).map_err(failed("look at", &mount.destination))?;
         options.external_mount(&point, &mount.destination);
     }
@@ -320,7 +320,7 @@ fn keep_descriptors(options: &mut Options, images: &Path, pid: i32) -> Result<()
         names.push(name);
     }
     let path = images.join(DESCRIPTORS);
-    let text = serde_json::to_string(&names).unwrap_or_default();
+    let text = serde_json::to_vec(&names).map_err(|error| failed("write", &path)(error.into()))?;
     fs::write(&path, text).map_err(failed("write", &path))
 }
 
