@@ -62,8 +62,9 @@ fn int(value: u64) -> Comparison {
 /// Refused with EPERM is what is known and not meant for such programs: mounting by the old and the
 /// new calls, making and joining namespaces, keyrings, bpf, io_uring, userfaultfd, performance
 /// events, looking into other processes (ptrace and its like), NUMA placement, typing into a terminal
-/// (TIOCSTI, TIOCLINUX), sockets of the kinds AF_VSOCK and AF_ALG, file handles, modules, clocks, quotas, swap, reboot. ENOSYS is the answer to
-/// `clone3`, whose flags a filter can't see, so that programs fall back to `clone`, and to every call
+/// (TIOCSTI, TIOCLINUX), sockets of the kinds AF_VSOCK and AF_ALG, file handles, modules, clocks,
+/// quotas, swap, reboot. ENOSYS is the answer to `clone3`, whose flags a filter can't see, so that
+/// programs fall back to `clone`, and to every call
 /// that is in neither list, above all to those that do not exist yet.
 ///
 /// It does not depend on capabilities: a program that has some needs another profile.
