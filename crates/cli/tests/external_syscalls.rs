@@ -103,7 +103,9 @@ fn a_run_needs_no_more_calls_than_it_did() {
 fn a_sandbox_needs_no_more_calls_than_it_did() {
     let _leaks = Leaks::watch();
     let scratch = TempDir::new("calls-sandbox");
-    let command = crabcan(["--", "/bin/true"]);
+    let mut command = crabcan(["--", "/bin/true"]);
+    // A directory below one that is hidden would be shown, by more calls.
+    command.current_dir("/");
     let (parent, init) = count(&command, &scratch.path().join("trace"));
     eprintln!("sandbox: {parent} calls of crabcan, {init} of init");
     assert!(parent <= SANDBOX.0, "{parent} calls of crabcan");
