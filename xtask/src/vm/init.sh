@@ -20,6 +20,11 @@ $b mkdir /written/upper /written/work
 layers=lowerdir=/machine,upperdir=/written/upper,workdir=/written/work
 $b mount -t overlay -o "$layers" root /new || die "no overlay"
 
+# The clone of this project may be in a place that is covered below.
+workspace=$($b cat /crabcan-vm/workspace)
+$b mkdir /workspace
+$b mount -o bind "/new$workspace" /workspace || die "no $workspace"
+
 # What is written in numbers, or must be id-mapped or a layer itself, is on a disk: a tmpfs can be
 # neither before Linux 6.3, and an overlay's upper layer is no overlay.
 $b mkdir -p /new/mnt
@@ -29,6 +34,11 @@ for place in tmp var/tmp var/lib/containers var/lib/docker var/lib/containerd; d
     $b mount -o bind "/new/mnt/$place" "/new/$place" || die "no /$place"
 done
 $b chmod 1777 /new/tmp /new/var/tmp
+[ -d "/new$workspace" ] || {
+    $b mkdir -p "/new$workspace"
+    $b mount -o bind /workspace "/new$workspace" || die "no $workspace"
+}
+$b umount /workspace
 
 $b mount -o move /proc /new/proc || die "no /proc"
 $b mount -o move /dev /new/dev || die "no /dev"

@@ -1,6 +1,7 @@
 //! The first root of the machine: busybox, modules, a script, and the job.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -40,6 +41,8 @@ pub(super) fn pack(
     archive.file("crabcan-vm/busybox", &busybox)?;
     archive.file("crabcan-vm/job", include_bytes!("job.sh"))?;
     archive.file("crabcan-vm/command", command.as_bytes())?;
+    let workspace = crate::cargo::workspace()?;
+    archive.file("crabcan-vm/workspace", workspace.as_os_str().as_bytes())?;
     for (name, content) in files {
         archive.file(&format!("crabcan-vm/{name}"), content.as_bytes())?;
     }
