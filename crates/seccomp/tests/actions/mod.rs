@@ -7,7 +7,7 @@
 
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
-use std::{fs, io, thread};
+use std::{fs, io, thread, time};
 
 use crabcan_seccomp::{
     Action, Architecture, Error, Flags, Profile, Rule, no_new_privileges, syscalls,
@@ -104,17 +104,29 @@ pub(crate) fn log() {
     });
     put(Action::Log);
     assert!(getpgid().unwrap() > 0);
-    match kernel_log {
-        Ok(log) => assert!(
-            tells_of_it(log),
+    let mut kernel_log = match kernel_log {
+        Ok(log) => log,
+        Err(error) => {
+            println!("the kernel's log can't be read ({error}): not looked at");
+            return;
+        }
+    };
+    // Without an auditd the kernel prints at most ten lines in five seconds, of everybody's,
+    // and drops the others: so the call is made until one of its lines had room.
+    let deadline = time::Instant::now() + time::Duration::from_secs(60);
+    while !tells_of_it(&mut kernel_log) {
+        assert!(
+            time::Instant::now() < deadline,
             "the kernel's log does not tell of the call"
-        ),
-        Err(error) => println!("the kernel's log can't be read ({error}): not looked at"),
+        );
+        thread::sleep(time::Duration::from_millis(100));
+        assert!(getpgid().unwrap() > 0);
     }
 }
 
-/// Looks through the kernel's log for this process, the call and `SECCOMP_RET_LOG`.
-fn tells_of_it(mut log: fs::File) -> bool {
+/// Whether what the kernel's log has for now tells of this process, the call and
+/// `SECCOMP_RET_LOG`.
+fn tells_of_it(log: &mut fs::File) -> bool {
     let wanted = [
         format!(" pid={} ", std::process::id()),
         format!(" arch={:x} ", architecture().audit()),
@@ -122,19 +134,19 @@ fn tells_of_it(mut log: fs::File) -> bool {
         "code=0x7ffc0000".to_owned(),
     ];
     let mut record = [0; 8192];
-    for _ in 0..200 {
-        match io::Read::read(&mut log, &mut record) {
+    loop {
+        match io::Read::read(log, &mut record) {
             Ok(length) => {
                 let text = String::from_utf8_lossy(&record[..length]);
                 if wanted.iter().all(|word| text.contains(word)) {
                     return true;
                 }
             }
-            // Nothing yet, or so much that some of it was overwritten.
-            Err(_) => thread::sleep(std::time::Duration::from_millis(10)),
+            // Some of it was overwritten before it was read: the next read goes on after it.
+            Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
+            Err(_) => return false,
         }
     }
-    false
 }
 
 /// What the handler of SIGSYS was told: code, number, architecture and errno.
