@@ -308,6 +308,9 @@ impl Error {
             {
                 Some("the cgroup file system is mounted read-only, as in an unprivileged container")
             }
+            Self::Create { source, .. } if source.raw_os_error() == Some(libc::EAGAIN) => {
+                Some("cgroup.max.descendants or cgroup.max.depth of a cgroup above is reached")
+            }
             Self::InternalProcesses { .. } => Some(
                 "start it in a cgroup of its own: systemd-run --scope -p Delegate=yes COMMAND \
                  (with --user for an ordinary user)",

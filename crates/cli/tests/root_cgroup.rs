@@ -11,46 +11,12 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 use serde_json::json;
 use support::bundle::Bundle;
+use support::cgroup::{name, unified, until};
 use support::{Leaks, attack, lacks};
-
-#[track_caller]
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(10);
-    while !done() {
-        assert!(Instant::now() < until, "{what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// A cgroup's name that no other test has.
-fn name(bundle: &Bundle) -> String {
-    let directory = bundle.directory.path().file_name().unwrap();
-    directory.to_string_lossy().into_owned()
-}
-
-/// Where the tree of v2 is mounted, if it can count huge pages, as it can on hybrid hosts too.
-fn unified() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-    let point = mounts
-        .lines()
-        .find(|line| line.split(' ').nth(2) == Some("cgroup2"))
-        .and_then(|line| line.split(' ').nth(1))
-        .map(PathBuf::from);
-    let has_pages = |point: &PathBuf| {
-        fs::read_to_string(point.join("cgroup.controllers"))
-            .is_ok_and(|names| names.contains("hugetlb"))
-    };
-    let point = point.filter(has_pages);
-    if point.is_none() {
-        lacks("tree of cgroup v2 with the hugetlb controller");
-    }
-    point
-}
 
 fn pid(bundle: &Bundle, id: &str) -> String {
     bundle.state(id)["pid"].to_string()

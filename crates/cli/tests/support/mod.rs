@@ -4,6 +4,7 @@
 
 pub(crate) mod attack;
 pub(crate) mod bundle;
+pub(crate) mod cgroup;
 mod leaks;
 pub(crate) mod roots;
 pub(crate) mod running;
