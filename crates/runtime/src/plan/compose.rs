@@ -4,6 +4,7 @@
 mod cgroup;
 mod cgroup_mount;
 mod devices;
+mod environment;
 mod exec;
 mod filter;
 mod hooks;
