@@ -43,6 +43,7 @@ const IN_A_CGROUP: &str = "B=/sys/fs/cgroup/crabcan-test-place-$$
             [ ! -e $1/$file ] || chown 1000 $1/$file
         done
     }
+    export AGAIN='umount --lazy /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup'
     user() { setpriv --reuid=1000 --regid=1000 --clear-groups \"$@\"; }
 ";
 
@@ -193,7 +194,7 @@ fn a_controller_that_a_namespace_lacks_is_named() {
     if !is_elsewhere() {
         let script = "mkdir $B/inner; echo +pids >$B/cgroup.subtree_control
             (echo 0 >$B/inner/cgroup.procs
-             unshare --cgroup sh -c 'mount -t cgroup2 none /sys/fs/cgroup; exec \"$@\"' sh \"$@\")";
+             unshare --cgroup --mount sh -c 'eval \"$AGAIN\"; exec \"$@\"' sh \"$@\")";
         return in_a_cgroup("a_controller_that_a_namespace_lacks_is_named", script);
     }
     assert_eq!(own_cgroup(), "/");
@@ -296,7 +297,7 @@ fn a_part_of_the_tree_that_is_mounted_is_enough() {
 fn limits_in_a_cgroup_namespace() {
     if !is_elsewhere() {
         let script = "(echo 0 >$B/cgroup.procs
-             unshare --cgroup sh -c 'mount -t cgroup2 none /sys/fs/cgroup; exec \"$@\"' sh \"$@\")";
+             unshare --cgroup --mount sh -c 'eval \"$AGAIN\"; exec \"$@\"' sh \"$@\")";
         return in_a_cgroup("limits_in_a_cgroup_namespace", script);
     }
     assert_eq!(own_cgroup(), "/");
