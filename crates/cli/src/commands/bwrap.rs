@@ -56,7 +56,7 @@ fn try_run(words: &[OsString]) -> anyhow::Result<u8> {
     ensure!(!command.is_empty(), "no command given (see --help)");
     let plan = line.sandbox(&command)?.plan()?;
     let signals = Signals::block()?;
-    let status = foreground(&plan, &signals, &command, &mut line.descriptors)?;
+    let status = foreground(&plan, &signals, &command, &mut line.descriptors, &mut None)?;
     Ok(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))
 }
 
