@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
-use crabcan_runtime::{ExitStatus, Sandbox};
+use crabcan_runtime::{ExitStatus, Sandbox, Timings};
 use log::LevelFilter;
 
 use crate::VERSION;
@@ -16,6 +16,7 @@ use crate::limits::Limits;
 use crate::options::{Calling, Environment, Options};
 use crate::pieces::Pieces;
 use crate::profiles;
+use crate::timings::Watch;
 
 /// Run a command in a sandbox: isolated by default, without a daemon and without root.
 #[derive(Parser)]
@@ -226,6 +227,11 @@ impl Args {
     /// Says which limit of a process has ended the command.
     pub(crate) fn tell_what_ended(&self, status: ExitStatus) {
         self.limits.tell_what_ended(status);
+    }
+
+    /// A stopwatch, if the time of the start is asked for.
+    pub(crate) fn watch(&self, since: Timings) -> Option<Watch> {
+        Watch::new(self.options.timings.as_ref(), since)
     }
 
     /// What the caller wants to be told by descriptors.

@@ -16,6 +16,7 @@ mod pieces;
 mod profiles;
 mod rlimits;
 mod sys;
+mod timings;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
