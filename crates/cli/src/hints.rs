@@ -134,6 +134,12 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
         (Error::MemoryFile { .. }, Some(Errno::EACCES)) => {
             "programs in memory are switched off: sysctl vm.memfd_noexec must be 0 or 1"
         }
+        (
+            Error::Rootfs {
+                source: crabcan_runtime::rootfs::Error::ProgramFile { .. },
+            },
+            Some(Errno::EPERM),
+        ) => "CRABCAN_INIT=tmpfs needs CAP_SYS_ADMIN: without it, init is in memory (memfd)",
         (Error::IdMapUnsupported { .. }, _) => {
             "--userns host makes no user namespace, and needs no id-mapped mounts"
         }
@@ -239,6 +245,10 @@ fn step_hint(step: &str, errno: Errno) -> Option<String> {
         }
         Errno::EPERM if step.starts_with("limit RLIMIT_") => {
             "a hard limit is raised with CAP_SYS_RESOURCE only"
+        }
+        Errno::EDQUOT if step == "take an empty session keyring" => {
+            "the quota of keys of this user is used up: sysctl kernel.keys.maxkeys and maxbytes, for \
+             root root_maxkeys and root_maxbytes; OCI commands have --no-new-keyring"
         }
         Errno::ENOMEM => "there is not enough memory to start (a cgroup's limit?)",
         _ => return None,

@@ -263,6 +263,50 @@ fn preserved_descriptors_are_3_and_the_following() {
     assert_eq!(failure, failed(3, Errno::ENOENT, 0));
 }
 
+/// A container's state directory may vanish: nobody can ever say the word then.
+#[test]
+fn without_a_name_of_the_fifo_nothing_waits() {
+    let fifo = Fifo::new("vanished");
+    let steps = [&AWAIT[..], &[exec(b"/bin/true\0", b"true\0")]].concat();
+    let mut init = Init::start_handing(&plan(&steps), &[fifo.for_init()], |_| ());
+    init.proceed();
+    assert_eq!(init.message(), None);
+    init.close_channel();
+    let held = fifo.for_init();
+    fs::remove_file(fifo.0.join("fifo")).unwrap();
+    let begun = Instant::now();
+    assert_eq!(init.code(), Some(125));
+    assert!(begun.elapsed() < Duration::from_secs(15));
+    let mut left = [0; 16];
+    File::from(held).read_exact(&mut left).unwrap();
+    assert_eq!(Message::from_bytes(&left), failed(1, Errno::ENOENT, 0));
+}
+
+/// The user that runs this has a home there, which is not what the environment says.
+#[test]
+fn a_home_that_is_not_said_is_that_of_the_user() {
+    let home = |steps: &[Step<'_>], env: &[u8]| {
+        let program = Step::Exec {
+            candidates: strings(b"/bin/sh\0"),
+            args: strings(b"sh\0-c\0echo $HOME\0"),
+            env: strings(env),
+        };
+        let mut init = Init::start(&plan(&[steps, &[program]].concat()));
+        assert_eq!(init.message(), None);
+        init.output()
+    };
+    let user = nix::unistd::User::from_uid(2.into()).unwrap().unwrap();
+    let expected = format!("{}\n", user.dir.display());
+    let look = [Step::Home { uid: 2 }];
+    assert_eq!(home(&look, b"A=b\0HOME=\0"), expected);
+    assert_eq!(home(&look, b"HOME=/said\0"), "/said\n");
+    assert_eq!(home(&[], b"HOME=\0"), "\n");
+    assert_eq!(
+        home(&[Step::Home { uid: 4_000_000_000 }], b"HOME=\0"),
+        "/\n"
+    );
+}
+
 #[test]
 fn a_fork_is_the_parents_own_child() {
     let steps = [

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::{Container, cgroup};
 use crate::console::{self, Relay};
 use crate::handover::{Receiver, write_pid_file};
-use crate::launch::Surroundings;
+use crate::launch::{InitProgram, Surroundings};
 use crate::process::Process;
 use crate::signals::Signals;
 use crate::spec;
@@ -36,6 +36,7 @@ pub struct Execution<'a> {
     cgroups: Vec<String>,
     ignore_paused: bool,
     fault: Option<(u32, i32)>,
+    init_program: InitProgram,
 }
 
 impl Container {
@@ -62,6 +63,7 @@ impl<'a> Execution<'a> {
             cgroups: Vec::new(),
             ignore_paused: false,
             fault: None,
+            init_program: InitProgram::default(),
         }
     }
 
@@ -104,6 +106,12 @@ impl<'a> Execution<'a> {
     /// Whether a paused container is no error: the process then goes on when that does.
     pub fn ignore_paused(mut self, yes: bool) -> Self {
         self.ignore_paused = yes;
+        self
+    }
+
+    /// Where init's own program is while it is executed.
+    pub fn init_program(mut self, place: InitProgram) -> Self {
+        self.init_program = place;
         self
     }
 
@@ -186,6 +194,7 @@ impl<'a> Execution<'a> {
         for warning in plan.warnings() {
             log::warn!("{warning}");
         }
+        plan.init_program(self.init_program);
         if let Some((step, errno)) = self.fault {
             plan.fail_at(step, errno);
         }
