@@ -112,6 +112,16 @@ impl Cgroup {
         }))
     }
 
+    /// One of a test's, which stays when it is dropped.
+    #[cfg(test)]
+    pub(crate) fn of_members(members: Vec<Member>) -> Self {
+        Self {
+            members,
+            place: Place { parts: Vec::new() },
+            removed_on_drop: false,
+        }
+    }
+
     /// Where it is.
     #[must_use]
     pub fn place(&self) -> &Place {

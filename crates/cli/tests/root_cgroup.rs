@@ -110,7 +110,7 @@ fn who_is_executed_follows_the_first_process_out_of_its_cgroup() {
     ] {
         let refused = bundle.run(words);
         assert_eq!(refused.code(), 1, "{words}: {refused:?}");
-        let told = "the cgroup of container one is gone: somebody else has removed";
+        let told = "container one has no cgroup any more: somebody else has removed";
         assert!(refused.stderr.contains(told), "{words}: {refused:?}");
     }
     bundle.run("delete --force one").success();

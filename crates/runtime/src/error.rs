@@ -257,24 +257,12 @@ pub enum Error {
     #[error("the container's scope of systemd is gone: its first process has ended")]
     ScopeGone,
     /// What was asked for is done with a cgroup, and the container has none.
-    #[error("container {id} has no cgroup")]
+    #[error("container {id} has no cgroup{why}")]
     NoCgroup {
         /// The id.
         id: Id,
-    },
-    /// Somebody else has removed the cgroup of a container.
-    #[error("the cgroup of container {id} is gone: somebody else has removed {cgroup}")]
-    CgroupGone {
-        /// The id.
-        id: Id,
-        /// Where it was, in the form of `/proc/PID/cgroup`, on one line.
-        cgroup: String,
-    },
-    /// The cgroup of a container that has ended is another container's now.
-    #[error("the cgroup of container {id} belongs to another container now: {id} has ended")]
-    CgroupTaken {
-        /// The id.
-        id: Id,
+        /// What has become of the one that it had; empty for one that never had any.
+        why: String,
     },
     /// Only who has made a container can wait for it.
     #[error("container {id} was made by another program")]
@@ -353,8 +341,7 @@ pub enum Error {
         /// What was being done.
         doing: String,
         /// The kernel's answer. ENODEV: there is none. EEXIST: the container has one of the new name.
-        /// EINVAL: it can't be moved, as the loopback device. EPERM: without CAP_NET_ADMIN over both
-        /// network namespaces.
+        /// EINVAL: it can't be moved, as the loopback device. EPERM: no CAP_NET_ADMIN over both ends.
         source: io::Error,
     },
     /// The program that checkpoints and restores can't be executed.
