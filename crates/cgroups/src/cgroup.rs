@@ -358,30 +358,53 @@ fn hand_on(tree: &Tree, here: &Directory, needed: Controllers) -> Result<(), Err
         source,
     })?;
     let lacking = needed.without(Controllers::from_names(&enabled));
+    if let Some(controller) = lacking.iter().next() {
+        make_room(tree, here, controller)?;
+    }
     for controller in lacking.iter() {
-        let value = format!("+{controller}");
-        let mut written = here.write(FILE, &value);
-        let busy = |answer: &io::Result<()>| {
-            let error = answer.as_ref().err().and_then(io::Error::raw_os_error);
-            error == Some(libc::EBUSY)
-        };
-        let top = here.path() == tree.point;
-        if busy(&written) && vacate::may_vacate(here, top) {
-            written = vacate::vacate(here).and_then(|()| here.write(FILE, &value));
-        }
-        if busy(&written) {
-            return Err(Error::InternalProcesses {
-                controller,
-                cgroup: here.path().to_owned(),
-            });
-        }
-        written.map_err(|source| Error::NotDelegated {
-            controller,
-            cgroup: here.path().to_owned(),
-            source,
-        })?;
+        let written = here.write(FILE, &format!("+{controller}"));
+        written.map_err(|source| not_handed_on(here, controller, source))?;
     }
     Ok(())
+}
+
+/// A cgroup with processes of its own can't hand on controllers (v2): they are moved aside, where
+/// that may be. Of some, such as pids, the kernel would allow it, and have made of the cgroup the
+/// root of a threaded subtree (cgroups(7)), whose children no process can enter.
+fn make_room(tree: &Tree, here: &Directory, controller: Controller) -> Result<(), Error> {
+    const FILE: &str = "cgroup.subtree_control";
+    // The root of all may have both.
+    if !here.has("cgroup.events") {
+        return Ok(());
+    }
+    let processes = here.processes().map_err(|source| Error::Read {
+        path: here.file("cgroup.procs"),
+        source,
+    })?;
+    if processes.is_empty() {
+        return Ok(());
+    }
+    let top = here.path() == tree.point;
+    let moved = match vacate::may_vacate(here, top) {
+        true => vacate::vacate(here),
+        false => {
+            let busy = Err(io::Error::from_raw_os_error(libc::EBUSY));
+            here.is_writable(FILE).and(busy)
+        }
+    };
+    moved.map_err(|source| not_handed_on(here, controller, source))
+}
+
+fn not_handed_on(here: &Directory, controller: Controller, source: io::Error) -> Error {
+    let cgroup = here.path().to_owned();
+    match source.raw_os_error() {
+        Some(libc::EBUSY) => Error::InternalProcesses { controller, cgroup },
+        _ => Error::NotDelegated {
+            controller,
+            cgroup,
+            source,
+        },
+    }
 }
 
 /// A new cgroup of v1's cpuset has no processors, and nothing could join it.
