@@ -91,6 +91,7 @@ impl Creation {
             // Engines send such things always, and show their users all of standard error.
             log::debug!("{warning}");
         }
+        plan.init_program(self.init_program);
         if let Some((step, errno)) = self.fault {
             plan.fail_at(step, errno);
         }

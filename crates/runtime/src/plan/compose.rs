@@ -40,6 +40,7 @@ pub(crate) use self::rdt::check as check_intel_rdt;
 pub(crate) use self::resources::resources;
 pub(crate) use self::schedule::memory_words;
 use super::{IdMapping, IdMaps, MountToSend, Plan, Properties, Provision};
+use crate::launch::InitProgram;
 use crate::net_devices::NetDevice;
 use crate::spec::Spec;
 use crate::{Error, Host};
@@ -165,6 +166,7 @@ impl<'a> Composer<'a> {
             filtered: self.filter.is_some(),
             listener: self.filter.and_then(|filter| filter.listener),
             fault: None,
+            place_of_init: InitProgram::default(),
             container: None,
             ids: None,
         }

@@ -11,7 +11,7 @@ use crabcan_runtime::{Container, Execution};
 
 use super::bundle::descriptors;
 use super::container::load;
-use crate::commands::fault;
+use crate::commands::{fault, init_program};
 use crate::global::Global;
 
 /// Execute a program in a running container
@@ -95,7 +95,8 @@ pub(super) fn exec(global: &Global, args: &Exec) -> anyhow::Result<u8> {
     let process = process(&container, args)?;
     let mut execution = Execution::new(&container, process)
         .ignore_paused(args.ignore_paused)
-        .descriptors(descriptors, listen);
+        .descriptors(descriptors, listen)
+        .init_program(init_program()?);
     for path in &args.cgroup {
         execution = execution.cgroup(path);
     }
