@@ -292,7 +292,7 @@ impl Drop for Frozen {
 #[ignore = "needs root: cargo xtask test-root"]
 fn a_cgroup_of_v1_is_entered() {
     let Some(cgroup) = Frozen::new() else {
-        println!("not run: this host has no freezer of cgroup v1");
+        eprintln!("not run: this host has no freezer of cgroup v1");
         return;
     };
     let args = shell("cat /proc/self/cgroup");
