@@ -7,6 +7,7 @@ use std::path::Path;
 use crabcan_init::Step;
 use crabcan_init::format::Strings;
 
+use super::hooks::START_CONTAINER;
 use super::{Composer, check_absolute, environment};
 use crate::Error;
 use crate::plan::c_string;
@@ -54,11 +55,7 @@ impl Composer<'_> {
                 descriptor: FIRST_HANDED,
             })?;
         }
-        self.hooks(
-            "startContainer",
-            &self.spec.hooks.start_container,
-            "created",
-        )?;
+        self.hooks(START_CONTAINER, &self.spec.hooks.start_container, "created")?;
         self.about("");
         self.execute(candidates, !early)
     }

@@ -175,6 +175,7 @@ fn hooks_are_run_at_their_points() {
     spec.hooks.create_runtime = vec![hook("/r")];
     spec.hooks.create_container = vec![hook("/c"), hook("/d")];
     spec.hooks.start_container = vec![hook("/s")];
+    spec.process.env = vec!["P=1".into(), "Q=2".into()];
     spec.hooks.poststop = vec![hook("/p")];
     in_order(
         &spec,
