@@ -13,6 +13,7 @@ mod limits;
 mod logging;
 mod options;
 mod pieces;
+mod presets;
 mod profiles;
 mod rlimits;
 mod sys;

@@ -121,10 +121,10 @@ impl Options {
 #[derive(Args, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Environment {
     /// Start with an empty environment [default: PATH, HOME, TERM, LANG, LC_*, USER]
-    #[arg(long, conflicts_with = "keep_env")]
+    #[arg(long, overrides_with = "keep_env")]
     clearenv: bool,
     /// Keep the whole environment, secrets too
-    #[arg(long)]
+    #[arg(long, overrides_with = "clearenv")]
     keep_env: bool,
     /// Set a variable
     #[arg(long, num_args = 2, value_names = ["NAME", "VALUE"], allow_hyphen_values = true)]
