@@ -7,7 +7,12 @@ pub(super) fn refused(field: &str, change: impl Fn(&mut Spec)) {
     refused_of(rootless(), false, field, change);
 }
 
-pub(super) fn refused_of(mut spec: Spec, privileged: bool, field: &str, change: impl Fn(&mut Spec)) {
+pub(super) fn refused_of(
+    mut spec: Spec,
+    privileged: bool,
+    field: &str,
+    change: impl Fn(&mut Spec),
+) {
     change(&mut spec);
     match compose(&spec, &host(privileged)) {
         Err(Error::Invalid { field: named, .. }) => assert_eq!(named, field),
