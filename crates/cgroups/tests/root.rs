@@ -83,15 +83,18 @@ fn a_quota_is_kept() {
     let shell = Shell::joined(&cgroup, "while :; do :; done");
     let before = shell.cpu_time();
     let start = Instant::now();
-    std::thread::sleep(Duration::from_secs(1));
+    // On a busy machine it is long before it has used up its quota for the first time.
+    let held_back = || cgroup.statistics().unwrap().cpu_throttled_periods.unwrap() > 0;
+    while !held_back() || start.elapsed() < Duration::from_secs(1) {
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "it is not held back"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let share = (shell.cpu_time() - before).as_secs_f64() / start.elapsed().as_secs_f64();
     // 0.2 of a processor, in ticks of a hundredth of a second.
-    assert!((0.02..0.3).contains(&share), "{share}");
-    let statistics = cgroup.statistics().unwrap();
-    assert!(
-        statistics.cpu_throttled_periods.unwrap() > 0,
-        "{statistics:?}"
-    );
+    assert!(share < 0.3, "{share}");
     cgroup.kill(SHORT).unwrap();
     shell.wait();
     cgroup.remove(SHORT).unwrap();
