@@ -1,5 +1,6 @@
 //! Why a container could not be made, started or waited for.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -245,8 +246,8 @@ pub enum Error {
     /// The cgroup of a container can't be used.
     #[error("{doing}")]
     Cgroup {
-        /// What was being done.
-        doing: &'static str,
+        /// What was being done, and for which property of `config.json`.
+        doing: Cow<'static, str>,
         /// The cause.
         #[source]
         source: crabcan_cgroups::Error,
