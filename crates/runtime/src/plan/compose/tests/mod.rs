@@ -7,9 +7,8 @@
     reason = "a test fails by panicking"
 )]
 
-use std::ffi::OsString;
-
 use crabcan_caps::{Capability, CapabilitySet};
+use std::ffi::OsString;
 
 mod environment;
 mod joining;
