@@ -260,6 +260,20 @@ pub enum Error {
         /// The id.
         id: Id,
     },
+    /// Somebody else has removed the cgroup of a container.
+    #[error("the cgroup of container {id} is gone: somebody else has removed {cgroup}")]
+    CgroupGone {
+        /// The id.
+        id: Id,
+        /// Where it was, in the form of `/proc/PID/cgroup`, on one line.
+        cgroup: String,
+    },
+    /// The cgroup of a container that has ended is another container's now.
+    #[error("the cgroup of container {id} belongs to another container now: {id} has ended")]
+    CgroupTaken {
+        /// The id.
+        id: Id,
+    },
     /// Only who has made a container can wait for it.
     #[error("container {id} was made by another program")]
     NotAChild {

@@ -54,7 +54,8 @@ fn try_run(words: &[OsString]) -> anyhow::Result<u8> {
     logging::start(log::LevelFilter::Warn);
     let command: Vec<OsString> = rest.into();
     ensure!(!command.is_empty(), "no command given (see --help)");
-    let plan = line.sandbox(&command)?.plan()?;
+    let mut plan = line.sandbox(&command)?.plan()?;
+    plan.init_program(super::init_program()?);
     let signals = Signals::block()?;
     let status = foreground(&plan, &signals, &command, &mut line.descriptors)?;
     Ok(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))

@@ -8,7 +8,7 @@ use crabcan_init::Step;
 use crabcan_init::format::Strings;
 
 use super::hooks::START_CONTAINER;
-use super::{Composer, check_absolute};
+use super::{Composer, check_absolute, environment};
 use crate::Error;
 use crate::plan::c_string;
 use crate::spec::Process;
@@ -37,6 +37,7 @@ impl Composer<'_> {
             // What is not there already fails `create`.
             self.push(&Step::FindProgram { candidates })?;
         }
+        self.home()?;
         self.labels()?;
         self.about("");
         if let Some(mask) = process.user.umask {
@@ -60,7 +61,6 @@ impl Composer<'_> {
 
     /// What is left when the word is given.
     pub(super) fn execute(&mut self, candidates: Strings<'_>, filter: bool) -> Result<(), Error> {
-        let process = &self.spec.process;
         let extension = &self.spec.extension;
         if extension.reaper {
             self.push(&Step::Reaper {})?;
@@ -77,7 +77,7 @@ impl Composer<'_> {
         self.raw_filters()?;
         self.push_filter(filter)?;
         let args = self.arguments()?;
-        let env = strings("process.env", &process.env)?;
+        let env = self.environment()?;
         let list = |bytes| Strings::new(bytes).ok_or(Error::PlanTooLong);
         self.push(&Step::Exec {
             candidates,
@@ -170,11 +170,7 @@ pub(super) fn candidates(process: &Process) -> Vec<OsString> {
     if program.as_bytes().contains(&b'/') {
         return vec![program.to_owned()];
     }
-    let path = process
-        .env
-        .iter()
-        .find_map(|entry| entry.as_bytes().strip_prefix(b"PATH="));
-    let path = path
+    let path = environment::value(&process.env, "PATH")
         .filter(|path| !path.is_empty())
         .unwrap_or(DEFAULT_PATH.as_bytes());
     let directories = path
