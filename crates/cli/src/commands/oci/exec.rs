@@ -166,20 +166,25 @@ fn process(container: &Container, args: &Exec) -> anyhow::Result<Process> {
     Ok(process)
 }
 
-/// Adds to what the program can do, and never to what its own programs inherit.
+/// Adds to what the program can do, and never to what its own programs inherit. What they inherit
+/// already is handed on to those of another user too.
 fn add_capabilities(process: &mut Process, names: &[String]) {
     if names.is_empty() {
         return;
     }
     let sets = process.capabilities.get_or_insert_default();
-    let ambient = process.user.uid != 0;
+    let other_user = process.user.uid != 0;
     for name in names {
         for set in [&mut sets.bounding, &mut sets.permitted, &mut sets.effective] {
             if !set.contains(name) {
                 set.push(name.clone());
             }
         }
-        if ambient {
+        if sets.inheritable.contains(name) {
+            if !sets.ambient.contains(name) {
+                sets.ambient.push(name.clone());
+            }
+        } else if other_user {
             log::debug!("{name} is not ambient: a program without file capabilities lacks it");
         }
     }
@@ -270,5 +275,17 @@ mod tests {
         assert_eq!(sets.bounding, ["CAP_NET_RAW"]);
         assert_eq!(sets.effective, ["CAP_NET_RAW"]);
         assert!(sets.inheritable.is_empty() && sets.ambient.is_empty());
+        // It is in that set by the configuration's own word.
+        let mut process = Process::default();
+        process.capabilities.get_or_insert_default().inheritable = vec!["CAP_NET_RAW".into()];
+        add_capabilities(
+            &mut process,
+            &["CAP_NET_RAW".to_owned(), "CAP_CHOWN".to_owned()],
+        );
+        let sets = process.capabilities.unwrap();
+        assert_eq!(
+            (sets.inheritable, sets.ambient),
+            (vec!["CAP_NET_RAW".into()], vec!["CAP_NET_RAW".into()])
+        );
     }
 }
