@@ -11,6 +11,7 @@ mod global;
 mod hints;
 mod limits;
 mod logging;
+mod network;
 mod options;
 mod pieces;
 mod presets;

@@ -109,7 +109,7 @@ pub use criu::ManageCgroups;
 pub use error::Error;
 pub use features::Features;
 pub use foreground::wait;
-pub use host::Host;
+pub use host::{Host, is_installed};
 pub use inherited::{inherited, inherited_descriptor};
 pub use landlock::LandlockMode;
 pub use launch::InitProgram;
