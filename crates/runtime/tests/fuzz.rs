@@ -166,9 +166,10 @@ fn sysctl() {
         match steps(&text.to_string()) {
             Err(error) => hash(&property(&error.to_string())) % 64,
             Ok(steps) => {
-                let new: Vec<&String> = steps.iter().filter(|it| !without.contains(*it)).collect();
-                let [step] = new[..] else {
-                    panic!("{key:?} is one step: {new:?}");
+                let new =
+                    |step: &&String| !without.contains(*step) && step.starts_with("set /proc");
+                let [step] = steps.iter().filter(new).collect::<Vec<_>>()[..] else {
+                    panic!("{key:?} is one step: {steps:?}");
                 };
                 let path = step.split(' ').nth(1).unwrap_or_default();
                 let namespaced = ["net/", "kernel/", "fs/mqueue/", "user/"];
