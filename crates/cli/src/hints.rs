@@ -127,7 +127,9 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
              --add SRC:DST shows more of the host"
         }
         (Error::CriuMissing { .. }, Some(Errno::ENOENT)) => "the package criu has it",
-        (Error::Limits { source }, _) => return source.hint().map(String::from),
+        (Error::Limits { source } | Error::Cgroup { source, .. }, _) => {
+            return source.hint().map(String::from);
+        }
         (Error::Namespaces { .. }, Some(errno)) => return namespaces_hint(errno),
         (Error::MemoryFile { .. }, Some(Errno::EACCES)) => {
             "programs in memory are switched off: sysctl vm.memfd_noexec must be 0 or 1"
@@ -179,6 +181,10 @@ fn namespaces_hint(errno: Errno) -> Option<String> {
             "AppArmor restricts user namespaces: crabcan needs a profile with \"userns,\" in it"
         }
         Errno::EPERM => "the host, or the container this runs in, forbids new namespaces",
+        Errno::EBUSY => {
+            "the cgroup hands controllers on to cgroups below it (cgroup v2), so no process can be \
+             in it: one of those can be named (linux.cgroupsPath, exec --cgroup)"
+        }
         Errno::EAGAIN => "too many processes: RLIMIT_NPROC or a pids limit is reached",
         Errno::ENOSYS => {
             "a seccomp filter of an outer container, or an old kernel, hides a system call: docs/kernel-features.md"

@@ -1,5 +1,5 @@
-//! The tables of docs/oci.md: each property of the configuration is in one, and each test that is
-//! named as evidence is there.
+//! The tables of docs/oci.md and of the page of crabcan-cgroups: each property of the configuration is
+//! in one of the first, and each test that is named as evidence is there.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +9,8 @@ use super::Finding;
 use super::tree::{File, Tree};
 
 const PAGE: &str = "docs/oci.md";
+/// Which tables name tests.
+const PAGES: [&str; 2] = [PAGE, "crates/cgroups/README.md"];
 /// A configuration with every property; a test of the runtime sees to it that none is left out.
 const FULL: &str = "crates/runtime/src/spec/json/full.json";
 /// Objects whose keys are anybody's.
@@ -105,10 +107,12 @@ pub(super) fn tried(tree: &Tree) -> Vec<Finding> {
 
 /// Every test that is named is there, and is what the evidence says.
 pub(super) fn tests(tree: &Tree) -> Vec<Finding> {
+    let pages = PAGES.iter().filter_map(|page| tree.file(page));
+    pages.flat_map(|page| tests_of(tree, page)).collect()
+}
+
+fn tests_of(tree: &Tree, page: &File) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let Some(page) = tree.file(PAGE) else {
-        return findings;
-    };
     for row in rows(page) {
         let mut finding = |message: String| findings.push(page.finding(row.line, message));
         let kinds: Vec<&str> = row.evidence.split(',').map(str::trim).collect();
@@ -243,6 +247,7 @@ mod tests {
         let tree = Tree::of(&[
             (PAGE, &page),
             (FULL, DOCUMENT),
+            ("crates/cgroups/README.md", &page),
             ("crates/cli/tests/root_x.rs", CODE),
             ("crates/cli/src/y/tests.rs", CODE),
         ]);
@@ -286,7 +291,12 @@ mod tests {
 
     #[test]
     fn a_test_that_is_not_there_or_is_of_another_kind_is_found() {
-        let check = |row: &str| found(tests, row).len();
+        // The row is on both pages.
+        let check = |row: &str| {
+            let count = found(tests, row).len();
+            assert_eq!(count % 2, 0);
+            count / 2
+        };
         assert_eq!(check("| x | | native, VM | `root_x::works` |"), 0);
         assert_eq!(check("| x | | bytes | `y::works` |"), 0);
         assert_eq!(check("| x | | native | `y::works` |"), 1);

@@ -4,6 +4,7 @@
 
 pub(crate) mod attack;
 pub(crate) mod bundle;
+pub(crate) mod cgroup;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod ground;
 mod leaks;

@@ -56,12 +56,17 @@ impl Container {
     pub fn load(root: &StateRoot, id: &Id) -> Result<Self, Error> {
         let entry = root.find(id)?;
         let record = entry.read_settled()?;
-        Ok(Self {
+        Ok(Self::of(entry, record))
+    }
+
+    /// The container that a record tells of.
+    fn of(entry: Entry, record: Record) -> Self {
+        Self {
             entry,
             record,
             child: None,
             cgroup: None,
-        })
+        }
     }
 
     /// Its id.
@@ -141,7 +146,7 @@ impl Container {
     /// Where the first process has ended and is not the end of the others: SIGKILL reaches them.
     fn kill_rest(&self, signal: i32) -> Result<(), Error> {
         let rest = match (self.record.own_pid_namespace, signal) {
-            (false, libc::SIGKILL) => cgroup::open(&self.record)?,
+            (false, libc::SIGKILL) => self.own_cgroup()?,
             _ => None,
         };
         match rest {

@@ -17,18 +17,26 @@ use crate::global::Global;
 /// Execute a program in a running container
 #[derive(Parser)]
 pub(super) struct Exec {
-    /// The file with the process, as `process` of a configuration has it
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["user", "cwd", "env", "cap"])]
+    /// The file with the process, as `process` of a configuration has it, in place of the
+    /// container's own; the other options change it
+    #[arg(short, long, value_name = "FILE")]
     process: Option<PathBuf>,
     /// The working directory
     #[arg(long, value_name = "DIR")]
     cwd: Option<PathBuf>,
-    /// A variable of its environment, besides those of the container
+    /// A variable of its environment, in place of the one of this name or besides the others
     #[arg(short, long, value_name = "NAME=VALUE")]
     env: Vec<OsString>,
-    /// Give it a terminal of its own
-    #[arg(short, long)]
-    tty: bool,
+    /// Give it a terminal of its own; --tty=false takes away the one that --process asks for
+    #[arg(
+        short,
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    tty: Option<bool>,
     /// Its user id, and its group id; without GID that of the container's own process. Its
     /// supplementary groups and umask are the container's in any case
     #[arg(short, long, value_name = "UID[:GID]")]
@@ -133,7 +141,7 @@ fn process(container: &Container, args: &Exec) -> anyhow::Result<Process> {
     if !args.words.is_empty() {
         process.args.clone_from(&args.words);
     }
-    process.terminal |= args.tty;
+    process.terminal = args.tty.unwrap_or(process.terminal);
     process.no_new_privileges |= args.no_new_privs;
     process.env.extend(args.env.iter().cloned());
     if let Some(directory) = &args.cwd {
@@ -283,12 +291,14 @@ mod tests {
     fn options_stand_on_both_sides_of_the_id_and_never_behind_the_program() {
         let read = |line: &str| Exec::try_parse_from(line.split_whitespace()).unwrap();
         let args = read("exec -t one ls -t --cwd /");
-        assert!(args.tty && args.cwd.is_none());
+        assert!(args.tty == Some(true) && args.cwd.is_none());
         assert_eq!(args.words, ["ls", "-t", "--cwd", "/"]);
         let args = read("exec one --cwd /tmp -e A=b ls -la");
         assert_eq!(args.cwd, Some("/tmp".into()));
         assert_eq!(args.env, ["A=b"]);
         assert_eq!(args.words, ["ls", "-la"]);
+        let args = read("exec --tty=false one");
+        assert_eq!(args.tty, Some(false));
         let args = read("exec --pid-file p --process j --detach one");
         assert!(args.detach && args.words.is_empty());
     }
