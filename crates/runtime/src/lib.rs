@@ -69,6 +69,14 @@
 pub mod console;
 mod container;
 mod criu;
+#[cfg(test)]
+#[path = "../../../xtask/fuzz/driver.rs"]
+#[allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a target says what it did, and fails by panicking"
+)]
+mod driver;
 mod error;
 mod features;
 mod foreground;

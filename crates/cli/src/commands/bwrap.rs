@@ -437,3 +437,6 @@ const OTHERS: &str = "\
     --info-fd FD --json-status-fd FD --new-session --die-with-parent --as-pid-1 --cap-add CAP
     --cap-drop CAP --args FD --level-prefix --version --help
 ";
+
+#[cfg(test)]
+mod tests;
