@@ -175,7 +175,7 @@ fn sysctl() {
                 let namespaced = ["net/", "kernel/", "fs/mqueue/", "user/"];
                 let is_its = |start: &&str| path.starts_with(&format!("/proc/sys/{start}"));
                 assert!(
-                    namespaced.iter().any(|start| is_its(&start)),
+                    namespaced.iter().any(|start| is_its(start)),
                     "{key:?}: {step}"
                 );
                 assert!(
