@@ -70,6 +70,7 @@ mod devices;
 mod directory;
 mod error;
 mod hierarchy;
+mod home;
 mod life;
 mod mounts;
 mod path;

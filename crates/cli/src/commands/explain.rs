@@ -6,6 +6,7 @@ use std::io::{Write, stdout};
 use crate::args::Args;
 use crate::logging;
 
+#[inline(never)]
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     let args = Args::read(arguments)?;
     logging::start(args.level());

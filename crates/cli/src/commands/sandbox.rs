@@ -10,6 +10,7 @@ use crate::args::Args;
 use crate::descriptors::Descriptors;
 use crate::{limits, logging};
 
+#[inline(never)]
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     let args = Args::read(arguments)?;
     // What is wrong with the words is said alone, without a log before it.

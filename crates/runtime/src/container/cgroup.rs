@@ -93,7 +93,7 @@ fn open_place(record: &Record) -> Result<Option<Cgroup>, Error> {
     };
     let open = || {
         Cgroup::open(
-            &Hierarchy::of_this_process()?,
+            &Hierarchy::of_known_places()?,
             &Place::parse(place.as_bytes())?,
         )
     };
@@ -250,18 +250,22 @@ impl Container {
     }
 
     pub(super) fn is_frozen(&self) -> Result<bool, Error> {
-        let frozen = open(&self.record)?.map(|cgroup| cgroup.is_frozen());
-        match frozen {
-            // A host without a freezer has frozen nothing.
-            None | Some(Err(crabcan_cgroups::Error::ControllerMissing { .. })) => Ok(false),
-            // Somebody else has removed it since it was opened.
-            Some(Err(crabcan_cgroups::Error::Read { source, .. }))
-                if matches!(source.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) =>
-            {
-                Ok(false)
-            }
-            Some(frozen) => frozen.map_err(failed("look at the container's cgroup")),
+        is_frozen(open(&self.record)?.as_ref())
+    }
+}
+
+/// Whether a container's cgroup, if there is one, is frozen.
+pub(super) fn is_frozen(cgroup: Option<&Cgroup>) -> Result<bool, Error> {
+    match cgroup.map(Cgroup::is_frozen) {
+        // A host without a freezer has frozen nothing.
+        None | Some(Err(crabcan_cgroups::Error::ControllerMissing { .. })) => Ok(false),
+        // Somebody else has removed it since it was opened.
+        Some(Err(crabcan_cgroups::Error::Read { source, .. }))
+            if matches!(source.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) =>
+        {
+            Ok(false)
         }
+        Some(frozen) => frozen.map_err(failed("look at the container's cgroup")),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use crabcan_cgroups::Cgroup;
 use crabcan_ns::ExitStatus;
@@ -150,6 +151,7 @@ impl Creation {
                     record,
                     child: Some(child),
                     cgroup: None,
+                    configuration: OnceLock::new(),
                 })
             }
             Err(error) => Err(self.undo(&entry, lock, &draft, error)),
@@ -181,6 +183,7 @@ impl Creation {
             record,
             child: Some(child),
             cgroup: None,
+            configuration: OnceLock::new(),
         };
         container.after_start(proxy)?;
         Ok(container)
@@ -214,6 +217,7 @@ impl Creation {
             record,
             child: None,
             cgroup: cgroup.map(Cgroup::kept),
+            configuration: OnceLock::new(),
         };
         container.after_start(None)?;
         let mut relay = process.take_console().map(Relay::new).transpose()?;

@@ -14,7 +14,7 @@ use crate::handover::{Receiver, write_pid_file};
 use crate::launch::Surroundings;
 use crate::process::Process;
 use crate::signals::Signals;
-use crate::spec;
+use crate::spec::{self, Spec};
 use crate::state::Status;
 use crate::{Error, Host, Plan, foreground};
 
@@ -113,8 +113,7 @@ impl<'a> Execution<'a> {
     /// [`Error::WrongStatus`] when the container is stopped or paused; [`Error::Execute`] and
     /// [`Error::Step`] when the process can't be executed. The container is as it was then.
     pub fn run(mut self, signals: Option<&Signals>) -> Result<ExitStatus, Error> {
-        let init = self.running()?;
-        let cgroup = self.own_cgroup()?;
+        let (init, cgroup) = self.running()?;
         let plan = self.plan(&init, cgroup.as_ref(), true)?;
         let mut process = self.start(&plan, cgroup.as_ref())?;
         let mut relay = process.take_console().map(Relay::new).transpose()?;
@@ -128,8 +127,7 @@ impl<'a> Execution<'a> {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn run_detached(mut self) -> Result<i32, Error> {
-        let init = self.running()?;
-        let cgroup = self.own_cgroup()?;
+        let (init, cgroup) = self.running()?;
         let plan = self.plan(&init, cgroup.as_ref(), false)?;
         let process = self.start(&plan, cgroup.as_ref())?;
         let pid = process.pid().as_raw();
@@ -137,13 +135,16 @@ impl<'a> Execution<'a> {
         Ok(pid)
     }
 
-    /// The container's first process, if another one can be executed beside it.
-    fn running(&self) -> Result<OwnedFd, Error> {
+    /// The container's first process, if another one can be executed beside it, and the cgroup that
+    /// this one enters.
+    fn running(&self) -> Result<(OwnedFd, Option<Cgroup>), Error> {
         let init = self.container.init()?;
-        let status = self.container.status_of(init.as_ref())?;
+        let cgroup = cgroup::open(&self.container.record)?;
+        let is_frozen = || cgroup::is_frozen(cgroup.as_ref());
+        let status = self.container.status_by(init.as_ref(), is_frozen)?;
         match (init, status) {
-            (Some(init), Status::Created | Status::Running) => Ok(init),
-            (Some(init), Status::Paused) if self.ignore_paused => Ok(init),
+            (Some(init), Status::Created | Status::Running) => Ok((init, self.below(cgroup)?)),
+            (Some(init), Status::Paused) if self.ignore_paused => Ok((init, self.below(cgroup)?)),
             (_, Status::Paused) => Err(self
                 .container
                 .refused("cannot exec in a paused container", status)),
@@ -170,7 +171,7 @@ impl<'a> Execution<'a> {
             process.env.push(count.into());
         }
         console::prepare(&mut process, self.console_socket.as_deref(), foreground)?;
-        let joined = self.container.namespaces_to_join(init)?;
+        let joined = self.container.namespaces_to_join(&spec, init)?;
         let pid = self.container.record.init.map_or(0, |init| init.pid);
         let own = init
             .try_clone()
@@ -221,16 +222,16 @@ impl<'a> Execution<'a> {
     }
 
     /// The container's cgroup, or the one below it that was asked for.
-    fn own_cgroup(&self) -> Result<Option<Cgroup>, Error> {
+    fn below(&self, own: Option<Cgroup>) -> Result<Option<Cgroup>, Error> {
         if self.cgroups.is_empty() {
-            return cgroup::open(&self.container.record);
+            return Ok(own);
         }
         let doing = "open the cgroup of the process";
         let place = self.container.record.cgroup.as_deref().unwrap_or_default();
         let place = cgroup::below(place, &self.cgroups)?;
         let open = || {
             Cgroup::open(
-                &Hierarchy::of_this_process()?,
+                &Hierarchy::of_known_places()?,
                 &Place::parse(place.as_bytes())?,
             )
         };
@@ -247,7 +248,10 @@ impl<'a> Execution<'a> {
 impl Container {
     /// The kinds of namespaces that its first process has and this one has not: the kernel refuses
     /// to join a user namespace that one is in.
-    fn namespaces_to_join(&self, init: &OwnedFd) -> Result<Vec<Namespace>, Error> {
+    ///
+    /// One of another kind that was made for the container is another one, or does no harm when it
+    /// is joined again: looking costs more than all that is done by its result.
+    fn namespaces_to_join(&self, spec: &Spec, init: &OwnedFd) -> Result<Vec<Namespace>, Error> {
         let pid = self.record.init.map_or(0, |init| init.pid);
         let look = |of: &str, kind: Namespace| {
             // What counts here is where this program's children are.
@@ -263,6 +267,10 @@ impl Container {
                 pid,
                 source: errno.into(),
             };
+            if kind != Namespace::User && spec.linux.makes(kind) {
+                joined.push(kind);
+                continue;
+            }
             match (look("self", kind), look(&pid.to_string(), kind)) {
                 (Ok(own), Ok(theirs)) if own == theirs => {}
                 (Ok(_), Ok(_)) => joined.push(kind),

@@ -1,5 +1,7 @@
 //! What programs that were killed have left behind.
 
+use std::sync::OnceLock;
+
 use crabcan_cgroups::{CgroupPath, Hierarchy, remove_stale};
 
 use super::Container;
@@ -66,6 +68,7 @@ fn collect(root: &StateRoot, id: &Id) -> Result<bool, Error> {
                 record,
                 child: None,
                 cgroup: None,
+                configuration: OnceLock::new(),
             };
             container.destroy().map(|()| true)
         }

@@ -4,11 +4,12 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use crabcan_cgroups::Cgroup;
 use crabcan_ns::{Child, Namespace};
+use rustix::fs::{CWD, Mode as FileMode, OFlags, ResolveFlags, openat2};
 
 use super::placement::{self, Placement};
 use super::{Creation, run_hooks, scope, state_of};
@@ -63,7 +64,7 @@ pub(super) enum Mode {
 impl Creation {
     /// Reads and decides everything; nothing is done but to connect to those who wait.
     pub(super) fn draft(&self, mode: Mode) -> Result<Draft, Error> {
-        let bundle = self.bundle.canonicalize();
+        let bundle = canonical(&self.bundle);
         let bundle = bundle.map_err(|source| self.not_read(&self.bundle, source))?;
         let configuration = self.read_configuration(&bundle)?;
         let mut spec = Spec::from_json(&configuration)?;
@@ -111,8 +112,8 @@ impl Creation {
             Some(path) => path.clone(),
             None => bundle.join("config.json"),
         };
-        // Room for an ordinary configuration at once: an empty vector is filled in small bites.
-        let mut bytes = Vec::with_capacity(16 << 10);
+        // Room for a small configuration at once: an empty vector is filled in small bites.
+        let mut bytes = Vec::with_capacity(4 << 10);
         // One byte more than is accepted, so that the length is refused and not cut.
         let limit = u64::try_from(MAX_BYTES)
             .unwrap_or(u64::MAX)
@@ -313,6 +314,27 @@ impl Creation {
             );
         }
         error
+    }
+}
+
+/// The path of a directory without links and dots. One that has none is taken as it is: realpath(3)
+/// looks at each directory on the way, and takes memory by five calls of its own.
+fn canonical(path: &Path) -> std::io::Result<PathBuf> {
+    let whole: PathBuf = std::path::absolute(path)?.components().collect();
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let has_no_links = || {
+        openat2(
+            CWD,
+            &whole,
+            flags,
+            FileMode::empty(),
+            ResolveFlags::NO_SYMLINKS,
+        )
+        .is_ok()
+    };
+    match !whole.components().any(|part| part == Component::ParentDir) && has_no_links() {
+        true => Ok(whole),
+        false => path.canonicalize(),
     }
 }
 

@@ -15,6 +15,7 @@ mod scope;
 mod start;
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::OnceLock;
 
 use crabcan_cgroups::Cgroup;
 use crabcan_ns::{Child, ExitStatus};
@@ -45,6 +46,8 @@ pub struct Container {
     child: Option<Child>,
     /// Its cgroup, when this program has made it and not let go of it.
     cgroup: Option<Cgroup>,
+    /// The configuration that it was made with, once it was read.
+    configuration: OnceLock<Box<Spec>>,
 }
 
 impl Container {
@@ -61,6 +64,7 @@ impl Container {
             record,
             child: None,
             cgroup: None,
+            configuration: OnceLock::new(),
         })
     }
 
@@ -80,6 +84,15 @@ impl Container {
     }
 
     fn status_of(&self, init: Option<&OwnedFd>) -> Result<Status, Error> {
+        self.status_by(init, || self.is_frozen())
+    }
+
+    /// The status, where it is known how to look whether its cgroup is frozen.
+    fn status_by(
+        &self,
+        init: Option<&OwnedFd>,
+        is_frozen: impl FnOnce() -> Result<bool, Error>,
+    ) -> Result<Status, Error> {
         if !self.record.complete {
             // Who makes it holds the lock; without anybody, it will never be complete.
             let abandoned = self.entry.try_lock()?.is_some();
@@ -94,7 +107,7 @@ impl Container {
         match self.entry.open_fifo(OFlags::WRONLY) {
             Ok(_) => Ok(Status::Created),
             // Nobody waits in it any more, or it was removed after that.
-            Err(Errno::NXIO | Errno::NOENT) => Ok(match self.is_frozen()? {
+            Err(Errno::NXIO | Errno::NOENT) => Ok(match is_frozen()? {
                 true => Status::Paused,
                 false => Status::Running,
             }),
@@ -195,9 +208,13 @@ impl Container {
 
     /// The configuration as it was when the container was made.
     fn spec(&self) -> Result<Spec, Error> {
+        if let Some(spec) = self.configuration.get() {
+            return Ok(spec.as_ref().clone());
+        }
         let mut spec = Spec::from_json(&self.entry.configuration()?)?;
         spec.extension.bundle = Some(self.record.bundle.clone());
-        Ok(spec)
+        let spec = self.configuration.get_or_init(|| Box::new(spec));
+        Ok(spec.as_ref().clone())
     }
 }
 
