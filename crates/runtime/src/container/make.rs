@@ -155,7 +155,13 @@ impl Creation {
         let mut process = self.launch(entry, draft, mode, cgroup.as_ref())?;
         let pid = process.pid().as_raw();
         record.init = Some(Identity::of(pid, process.pidfd())?);
-        entry.write(&record)?;
+        // In a cgroup of its own it is found also by who knows nothing else of it, after a crash: the
+        // record that is written when all is done is early enough. A hook may ask sooner.
+        let hooks = &draft.spec.hooks;
+        let is_asked = !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty();
+        if is_asked || !record.cgroup_made {
+            entry.write(&record)?;
+        }
         if let Placement::Scope(scope) = &draft.placement {
             let made = scope.start(pid, &draft.spec, &draft.plan)?;
             record.cgroup = Some(made.place().to_string());
@@ -168,7 +174,6 @@ impl Creation {
             record.resctrl = groups.made;
             entry.write(&record)?;
         }
-        let hooks = &draft.spec.hooks;
         process.prepare(cgroup.as_ref(), &mut |child| {
             // A hook may ask for the container by its id.
             if follow(child, &mut record)? {
