@@ -1,6 +1,7 @@
 //! The plan: everything that will be done to make a container, decided before any of it is done.
 
 mod compose;
+mod explain;
 mod late;
 mod properties;
 
@@ -22,11 +23,14 @@ use crabcan_rootfs::options::Scope;
 use crabcan_seccomp::json::Listener;
 
 use crate::ids::IdRange;
+use crate::landlock::Landlock;
+use crate::launch::InitProgram;
 use crate::limits::{Limits, Unenforced};
 use crate::net_devices::NetDevice;
 use crate::spec::{self, Descriptor, IntelRdt, Spec};
 use crate::{Error, Host};
 
+pub use explain::Explanation;
 pub(crate) use late::LateSteps;
 pub(crate) use properties::Properties;
 
@@ -52,10 +56,13 @@ pub struct Plan {
     net_devices: Vec<NetDevice>,
     warnings: Vec<String>,
     properties: Properties,
+    /// Whether init notes when each step has ended.
+    timed: bool,
     /// Whether system calls are filtered, and who answers for those that ask.
     filtered: bool,
     listener: Option<Listener>,
     fault: Option<Fault>,
+    place_of_init: InitProgram,
     /// The first process of the container that is joined.
     container: Option<OwnedFd>,
     /// The ids of the container, held for as long as the plan is there.
@@ -89,6 +96,8 @@ pub(crate) enum Provision {
     Mount(MountToSend),
     /// A descriptor of the caller's, to be read.
     Descriptor(Descriptor),
+    /// A ruleset, which init adds rules to.
+    Landlock(Landlock),
 }
 
 /// A mount that the parent makes, since the container's own ids could not, and sends to init.
@@ -179,6 +188,15 @@ impl Plan {
         self.fault = Some(Fault { step, errno });
     }
 
+    /// Where init's own program is while it is executed.
+    pub fn init_program(&mut self, place: InitProgram) {
+        self.place_of_init = place;
+    }
+
+    pub(crate) fn place_of_init(&self) -> InitProgram {
+        self.place_of_init
+    }
+
     /// Whether the program's system calls are filtered.
     #[must_use]
     pub fn is_filtered(&self) -> bool {
@@ -197,6 +215,10 @@ impl Plan {
     pub fn joining(mut self, container: OwnedFd) -> Self {
         self.container = Some(container);
         self
+    }
+
+    pub(crate) fn is_timed(&self) -> bool {
+        self.timed
     }
 
     pub(crate) fn container(&self) -> Option<BorrowedFd<'_>> {
@@ -241,7 +263,7 @@ impl Plan {
     }
 
     /// A plan whose init waits in a user namespace of its own, for maps that it is never told of.
-    pub(crate) fn waiting_in_a_user_namespace() -> Result<Self, Error> {
+    pub(crate) fn waiting_in_a_user_namespace(init: InitProgram) -> Result<Self, Error> {
         let mut writer = PlanWriter::new();
         writer.push(&Step::AwaitIdMaps {})?;
         Ok(Self {
@@ -264,7 +286,9 @@ impl Plan {
             net_devices: Vec::new(),
             warnings: Vec::new(),
             properties: Properties::default(),
+            timed: false,
             fault: None,
+            place_of_init: init,
             container: None,
             ids: None,
         })

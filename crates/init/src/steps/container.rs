@@ -1,7 +1,7 @@
 //! The steps that make a process a container's by the runtime specification's measure, beside
 //! those that a sandbox needs: each by what it acts on.
 
-use super::{Context, Failure, process, sandbox, start};
+use super::{Context, Failure, home, process, sandbox, start};
 use crate::errno::Errno;
 use crate::message::Message;
 use crate::step::Step;
@@ -31,6 +31,10 @@ impl Context {
             Step::ExecLabel { attribute, label } => {
                 self.write_procfs(c"self/attr", attribute, label)
             }
+            Step::Home { uid } => {
+                self.home = Some(home::variable(uid)?);
+                Ok(())
+            }
             Step::Umask { mask } => {
                 self.umask = mask;
                 Ok(())
@@ -46,6 +50,10 @@ impl Context {
             | Step::SameFile { .. } => self.piece(step),
             Step::EmptyRoot { .. } => self.root_step(step),
             Step::Overlay { .. } => self.overlay(step),
+            Step::Timings { .. }
+            | Step::Landlock { .. }
+            | Step::LandlockRule { .. }
+            | Step::LandlockRestrict {} => self.wall(step),
             Step::LockFile { target } => sandbox::lock_file(target),
             Step::FirstDirectory { candidates } => sandbox::first_directory(candidates),
             _ => scheduling_step(step),

@@ -10,6 +10,7 @@ mod console;
 mod container;
 mod copy_up;
 mod decimal;
+mod home;
 mod hook;
 mod join;
 mod mask;
@@ -21,8 +22,9 @@ mod root;
 mod sandbox;
 mod seccomp;
 mod start;
+mod wall;
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use self::beneath::Near;
 use self::mask::Covers;
@@ -55,6 +57,8 @@ pub(crate) struct Context {
     console: Option<(Fd, u32)>,
     /// The caller's mask of file modes, which the program gets back.
     umask: u32,
+    /// Where `HOME=` with the user's home behind it is, once that is looked up.
+    home: Option<usize>,
     /// What execve(2) is given, once that is laid out.
     program: Option<Program>,
     /// Whether a failure is told by write(2): a filter of system calls is on, or the channel is a
@@ -62,6 +66,10 @@ pub(crate) struct Context {
     by_write: bool,
     /// Where the process that stays behind as reaper finds why the other failed.
     report: Option<&'static Report>,
+    /// The rules of Landlock, until they are in force.
+    ruleset: Option<Fd>,
+    /// Where the end of each step is noted; nowhere, if nobody asks.
+    timings: &'static [AtomicU64],
 }
 
 /// A [`Message::Failed`] without its first word, told by a store into shared memory: no filter of
@@ -93,9 +101,12 @@ impl Context {
             covers: Covers::default(),
             console: None,
             umask: sys::umask(0),
+            home: None,
             program: None,
             by_write: false,
             report: None,
+            ruleset: None,
+            timings: &[],
         }
     }
 
@@ -157,7 +168,7 @@ impl Context {
             return Err(Errno::EINVAL.into());
         };
         sys::umask(self.umask);
-        let program = Program::prepare(candidates, args, env, filtered)?;
+        let program = Program::prepare(candidates, args, env, self.home, filtered)?;
         self.program = Some(program);
         Ok(program)
     }

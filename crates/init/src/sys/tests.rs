@@ -46,6 +46,7 @@ fn the_numbers_of_system_calls() {
         nr::SETRESGID = SYS_setresgid,
         nr::CAPGET = SYS_capget,
         nr::CAPSET = SYS_capset,
+        nr::CLOCK_GETTIME = SYS_clock_gettime,
         nr::FSTATFS = SYS_fstatfs,
         nr::PIVOT_ROOT = SYS_pivot_root,
         nr::PRCTL = SYS_prctl,
@@ -118,6 +119,7 @@ fn the_flags_of_open() {
 #[test]
 fn the_structures() {
     assert_eq!(size_of::<Statx>(), size_of::<libc::statx>());
+    assert_eq!(offset_of!(Statx, links), offset_of!(libc::statx, stx_nlink));
     assert_eq!(offset_of!(Statx, mode), offset_of!(libc::statx, stx_mode));
     assert_eq!(offset_of!(Statx, uid), offset_of!(libc::statx, stx_uid));
     assert_eq!(offset_of!(Statx, gid), offset_of!(libc::statx, stx_gid));

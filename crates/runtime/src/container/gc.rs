@@ -1,7 +1,5 @@
 //! What programs that were killed have left behind.
 
-use std::sync::OnceLock;
-
 use crabcan_cgroups::{CgroupPath, Hierarchy, remove_stale};
 
 use super::Container;
@@ -62,16 +60,7 @@ fn collect(root: &StateRoot, id: &Id) -> Result<bool, Error> {
     };
     match entry.read() {
         Ok(record) if record.complete => Ok(false),
-        Ok(record) => {
-            let mut container = Container {
-                entry,
-                record,
-                child: None,
-                cgroup: None,
-                configuration: OnceLock::new(),
-            };
-            container.destroy().map(|()| true)
-        }
+        Ok(record) => Container::of(entry, record).destroy().map(|()| true),
         // Killed before it had written the first word, or in the midst of the removal.
         Err(Error::StateUnreadable { .. }) if !entry.has_record() => entry.remove().map(|()| true),
         Err(error) => Err(error),

@@ -64,18 +64,9 @@ pub(super) enum Mode {
 impl Creation {
     /// Reads and decides everything; nothing is done but to connect to those who wait.
     pub(super) fn draft(&self, mode: Mode) -> Result<Draft, Error> {
-        let bundle = canonical(&self.bundle);
-        let bundle = bundle.map_err(|source| self.not_read(&self.bundle, source))?;
+        let bundle = self.bundle()?;
         let configuration = self.read_configuration(&bundle)?;
-        let mut spec = Spec::from_json(&configuration)?;
-        spec.extension.bundle = Some(bundle.clone());
-        spec.extension.id = self.id.to_string();
-        spec.extension.session_keyring = self.new_keyring;
-        spec.extension.no_pivot = self.no_pivot;
-        spec.extension.await_start = mode == Mode::Created;
-        spec.extension.preserved_descriptors =
-            u32::try_from(self.inherited.len()).unwrap_or(u32::MAX);
-        self.add_environment(&mut spec);
+        let mut spec = self.specification(&bundle, &configuration, mode)?;
         if self.manager.is_some() {
             notify::add_to(&mut spec, &self.root.path().join(self.id.as_str()));
         }
@@ -92,6 +83,7 @@ impl Creation {
             // Engines send such things always, and show their users all of standard error.
             log::debug!("{warning}");
         }
+        plan.init_program(self.init_program);
         if let Some((step, errno)) = self.fault {
             plan.fail_at(step, errno);
         }
@@ -105,6 +97,37 @@ impl Creation {
             placement,
             bundle,
         })
+    }
+
+    /// What [`Creation::run`] would do: nothing is done, and nobody is told.
+    ///
+    /// # Errors
+    /// [`Error::Path`] and [`Error::Invalid`] when the configuration can't be read or planned.
+    pub fn plan(&self) -> Result<Plan, Error> {
+        let bundle = self.bundle()?;
+        let configuration = self.read_configuration(&bundle)?;
+        let mut spec = self.specification(&bundle, &configuration, Mode::Foreground)?;
+        let host = Host::current()?;
+        let decided = placement::decide(self.cgroup_manager, &mut spec, &host, &self.id);
+        decided.map(|(_, plan)| plan)
+    }
+
+    fn bundle(&self) -> Result<PathBuf, Error> {
+        let bundle = canonical(&self.bundle);
+        bundle.map_err(|source| self.not_read(&self.bundle, source))
+    }
+
+    fn specification(&self, bundle: &Path, text: &[u8], mode: Mode) -> Result<Spec, Error> {
+        let mut spec = Spec::from_json(text)?;
+        spec.extension.bundle = Some(bundle.to_owned());
+        spec.extension.id = self.id.to_string();
+        spec.extension.session_keyring = self.new_keyring;
+        spec.extension.no_pivot = self.no_pivot;
+        spec.extension.await_start = mode == Mode::Created;
+        spec.extension.preserved_descriptors =
+            u32::try_from(self.inherited.len()).unwrap_or(u32::MAX);
+        self.add_environment(&mut spec);
+        Ok(spec)
     }
 
     fn read_configuration(&self, bundle: &Path) -> Result<Vec<u8>, Error> {
@@ -298,11 +321,15 @@ impl Creation {
 
     /// Leaves nothing of a container that could not be made; what was first wrong is the error.
     pub(super) fn undo(&self, entry: &Entry, lock: Lock, draft: &Draft, error: Error) -> Error {
-        if let Some(path) = &self.pid_file {
-            // It may not have been written yet.
+        let record = entry.read();
+        // It is written when the record is complete: before that the file is somebody else's.
+        let is_own = record.as_ref().is_ok_and(|record| record.complete)
+            && !matches!(error, Error::PidFile { .. });
+        if let Some(path) = self.pid_file.as_ref().filter(|_| is_own) {
+            // Somebody may have taken it away.
             let _ = std::fs::remove_file(path);
         }
-        let left = entry.read().map_or(Ok(()), |record| {
+        let left = record.map_or(Ok(()), |record| {
             scope::stop(&record)?;
             let made = record.resctrl;
             Resctrl { made }.remove()

@@ -210,16 +210,22 @@ impl Entry {
     /// [`Error::State`]: EROFS, EACCES.
     pub(crate) fn remove(&self) -> Result<(), Error> {
         let failed = |errno| self.failed("remove", "", errno);
-        // What every entry has; whatever else there is, is looked for only if that was not all.
-        for name in [RECORD, CONFIGURATION] {
-            unless_gone(unlinkat(&self.directory, name, AtFlags::empty())).map_err(failed)?;
+        // By their names, which works without a descriptor to read the directory by too.
+        for name in [FIFO, NEW_RECORD, RECORD, CONFIGURATION] {
+            match unlinkat(&self.directory, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => {}
+                Err(errno) => return Err(failed(errno)),
+            }
         }
-        let remove = || unlinkat(&self.root, self.id.as_str(), AtFlags::REMOVEDIR);
-        let removed = match unless_gone(remove()) {
-            Err(Errno::NOTEMPTY) => empty(&self.directory).and_then(|()| unless_gone(remove())),
+        let remove = || match unlinkat(&self.root, self.id.as_str(), AtFlags::REMOVEDIR) {
+            Err(Errno::NOENT) => Ok(()),
             other => other,
         };
-        removed.map_err(failed)
+        match remove() {
+            Err(Errno::NOTEMPTY) => empty(&self.directory).and_then(|()| remove()),
+            other => other,
+        }
+        .map_err(failed)
     }
 
     /// Makes a directory in the entry, which others than this user may enter once it is shown to

@@ -78,7 +78,6 @@ impl Quick for Run {
             options,
             detach: false,
             keep: false,
-            no_subreaper: false,
         })
     }
 }
@@ -94,6 +93,7 @@ impl Quick for Options {
             pid_file: None,
             no_pivot: false,
             no_new_keyring: false,
+            no_subreaper: false,
             preserve_fds: 0,
             id: plain(id)?,
         };
@@ -126,7 +126,7 @@ impl Quick for Exec {
             process: None,
             cwd: None,
             env: Vec::new(),
-            tty: false,
+            tty: None,
             user: None,
             additional_gids: Vec::new(),
             detach: false,
