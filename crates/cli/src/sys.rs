@@ -19,8 +19,12 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 /// More than all that an ordinary command takes.
 const SIZE: usize = 256 << 10;
 
-/// What an ordinary command takes, brought in by one call in place of so many page faults.
-const AT_ONCE: usize = 48 << 10;
+/// So much is brought in by one call in place of as many page faults, whenever it is begun. A page
+/// that is never used costs as much as one that is: so it is little.
+const AT_ONCE: usize = 16 << 10;
+
+/// What a start takes of the stack, of which the kernel has reserved 128 KiB at exec.
+const STACK_AT_ONCE: usize = 64 << 10;
 
 /// Has a program that is to be started killed when the calling thread ends, however that does.
 pub(crate) fn end_with_this_thread(command: &mut Command) {
@@ -40,11 +44,14 @@ static PIECE: Piece = Piece(UnsafeCell::new([0; SIZE]));
 #[global_allocator]
 static MEMORY: Memory = Memory {
     used: AtomicUsize::new(0),
+    ready: AtomicUsize::new(0),
 };
 
 /// The piece, from the front, and the system's allocator behind it.
 struct Memory {
     used: AtomicUsize,
+    /// How much of it has been brought in.
+    ready: AtomicUsize,
 }
 
 impl Memory {
@@ -61,9 +68,7 @@ impl Memory {
             }
             match self.exchange(used, end) {
                 Ok(()) => {
-                    if used == 0 {
-                        bring_in();
-                    }
+                    self.bring_in(end);
                     return Some(base().wrapping_add(start));
                 }
                 Err(now) => used = now,
@@ -76,6 +81,25 @@ impl Memory {
         let start = part.addr() - base().addr();
         let end = start.checked_add(size).filter(|end| *end <= SIZE);
         end.is_some_and(|end| self.exchange(start + old, end).is_ok())
+    }
+
+    /// Brings in what is about to be used up to here, and some more. An older kernel (before Linux
+    /// 5.14) refuses, and brings in each page when it is touched.
+    fn bring_in(&self, end: usize) {
+        let order = Ordering::Relaxed;
+        let ready = self.ready.load(order);
+        let until = end.next_multiple_of(AT_ONCE).min(SIZE);
+        if end <= ready
+            || self
+                .ready
+                .compare_exchange(ready, until, order, order)
+                .is_err()
+        {
+            return;
+        }
+        let start = base().wrapping_add(ready);
+        // SAFETY: the range lies in the piece, and bringing it in changes none of its contents.
+        let _ = unsafe { madvise(start.cast(), until - ready, Advice::LinuxPopulateWrite) };
     }
 
     fn exchange(&self, from: usize, to: usize) -> Result<(), usize> {
@@ -92,10 +116,14 @@ fn is_in_piece(part: *mut u8) -> bool {
     part.addr().wrapping_sub(base().addr()) < SIZE
 }
 
-/// An older kernel (before Linux 5.14) refuses, and brings in each page when it is touched.
-fn bring_in() {
-    // SAFETY: the range lies in the piece, and bringing it in changes none of its contents.
-    let _ = unsafe { madvise(base().cast(), AT_ONCE, Advice::LinuxPopulateWrite) };
+/// Brings in the part of the stack that a start is going to use, by one call.
+pub(crate) fn bring_in_stack() {
+    let here = 0u8;
+    let page = ptr::from_ref(&here).map_addr(|here| here & !(align_of::<Piece>() - 1));
+    let start = page.wrapping_sub(STACK_AT_ONCE).cast_mut();
+    // SAFETY: nothing uses the stack below this frame, and bringing it in changes none of its
+    // contents; what is not reserved is refused.
+    let _ = unsafe { madvise(start.cast(), STACK_AT_ONCE, Advice::LinuxPopulateWrite) };
 }
 
 // SAFETY: parts of the piece do not overlap, since `used` only grows over a part that is handed out

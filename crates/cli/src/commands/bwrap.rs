@@ -26,6 +26,7 @@ const VERSION: &str = "0.11.0";
 const FAILURE: u8 = 1;
 
 /// Runs a command as bubblewrap would; the words behind its name.
+#[inline(never)]
 pub(crate) fn run(words: &[OsString]) -> u8 {
     match try_run(words) {
         Ok(code) => code,

@@ -80,6 +80,7 @@ impl fmt::Display for Finding {
     }
 }
 
+#[inline(never)]
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     Args::try_parse_from(arguments)?;
     let host = Host::current()?;

@@ -26,6 +26,7 @@ pub(crate) struct Bundle {
     config: Option<PathBuf>,
 }
 
+#[inline(never)]
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     let plan = match asks_for_bundle(arguments) {
         true => of_bundle(&Bundle::try_parse_from(arguments)?)?,

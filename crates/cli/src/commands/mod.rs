@@ -1,4 +1,5 @@
-//! The commands: each builds its own parser and no other.
+//! The commands: each builds its own parser and no other, and has a frame of its own on the stack:
+//! one with all of them would touch many pages that a single command does not need.
 
 mod bwrap;
 mod doctor;

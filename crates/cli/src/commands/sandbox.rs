@@ -11,6 +11,7 @@ use crate::descriptors::Descriptors;
 use crate::timings::Watch;
 use crate::{limits, logging, network};
 
+#[inline(never)]
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     let begin = Timings::from_now();
     let args = Args::read(arguments)?;

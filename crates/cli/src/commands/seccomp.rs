@@ -64,6 +64,7 @@ impl Which {
     }
 }
 
+#[inline(never)]
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     let text = {
         let args = Seccomp::try_parse_from(arguments)?;

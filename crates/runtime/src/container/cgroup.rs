@@ -93,7 +93,7 @@ fn open_place(record: &Record) -> Result<Option<Cgroup>, Error> {
     };
     let open = || {
         Cgroup::open(
-            &Hierarchy::of_this_process()?,
+            &Hierarchy::of_known_places()?,
             &Place::parse(place.as_bytes())?,
         )
     };

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use crabcan_cgroups::Cgroup;
 use crabcan_ns::ExitStatus;
@@ -159,6 +160,7 @@ impl Creation {
                     record,
                     child: Some(child),
                     cgroup: None,
+                    configuration: OnceLock::new(),
                 })
             }
             Err(error) => Err(self.undo(&entry, lock, &draft, error)),
@@ -190,6 +192,7 @@ impl Creation {
             record,
             child: Some(child),
             cgroup: None,
+            configuration: OnceLock::new(),
         };
         container.after_start(proxy)?;
         Ok(container)
@@ -227,6 +230,7 @@ impl Creation {
             record,
             child: None,
             cgroup: cgroup.map(Cgroup::kept),
+            configuration: OnceLock::new(),
         };
         container.after_start(None)?;
         let status = foreground::wait(&mut process, signals, relay.as_mut());

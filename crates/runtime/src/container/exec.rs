@@ -16,7 +16,7 @@ use crate::handover::{Receiver, write_pid_file};
 use crate::launch::{InitProgram, Surroundings};
 use crate::process::Process;
 use crate::signals::Signals;
-use crate::spec;
+use crate::spec::{self, Spec};
 use crate::state::Status;
 use crate::{Error, Host, Plan, foreground};
 
@@ -187,7 +187,7 @@ impl<'a> Execution<'a> {
             process.env.push(count.into());
         }
         console::prepare(&mut process, self.console_socket.as_deref(), foreground)?;
-        let joined = self.container.namespaces_to_join(init)?;
+        let joined = self.container.namespaces_to_join(&spec, init)?;
         let pid = self.container.record.init.map_or(0, |init| init.pid);
         let own = init
             .try_clone()
@@ -270,7 +270,7 @@ impl<'a> Execution<'a> {
         };
         let open = || {
             let place = Place::parse(place.as_bytes())?;
-            let cgroup = Cgroup::open(&Hierarchy::of_this_process()?, &place)?;
+            let cgroup = Cgroup::open(&Hierarchy::of_known_places()?, &place)?;
             Ok((place, cgroup))
         };
         let (place, cgroup) = open().map_err(cgroup::failed("open the cgroup of the process"))?;
@@ -309,7 +309,10 @@ fn is_of_divided_cgroup(error: &Error) -> bool {
 impl Container {
     /// The kinds of namespaces that its first process has and this one has not: the kernel refuses
     /// to join a user namespace that one is in.
-    fn namespaces_to_join(&self, init: &OwnedFd) -> Result<Vec<Namespace>, Error> {
+    ///
+    /// One of another kind that was made for the container is another one, or does no harm when it
+    /// is joined again: looking costs more than all that is done by its result.
+    fn namespaces_to_join(&self, spec: &Spec, init: &OwnedFd) -> Result<Vec<Namespace>, Error> {
         let pid = self.record.init.map_or(0, |init| init.pid);
         let look = |of: &str, kind: Namespace| {
             // What counts here is where this program's children are.
@@ -325,6 +328,10 @@ impl Container {
                 pid,
                 source: errno.into(),
             };
+            if kind != Namespace::User && spec.linux.makes(kind) {
+                joined.push(kind);
+                continue;
+            }
             match (look("self", kind), look(&pid.to_string(), kind)) {
                 (Ok(own), Ok(theirs)) if own == theirs => {}
                 (Ok(_), Ok(_)) => joined.push(kind),

@@ -16,6 +16,7 @@ mod scope;
 mod start;
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::OnceLock;
 
 use crabcan_cgroups::Cgroup;
 use crabcan_ns::{Child, ExitStatus};
@@ -46,6 +47,8 @@ pub struct Container {
     child: Option<Child>,
     /// Its cgroup, when this program has made it and not let go of it.
     cgroup: Option<Cgroup>,
+    /// The configuration that it was made with, once it was read.
+    configuration: OnceLock<Box<Spec>>,
 }
 
 impl Container {
@@ -67,6 +70,7 @@ impl Container {
             record,
             child: None,
             cgroup: None,
+            configuration: OnceLock::new(),
         }
     }
 
@@ -208,9 +212,13 @@ impl Container {
 
     /// The configuration as it was when the container was made.
     fn spec(&self) -> Result<Spec, Error> {
+        if let Some(spec) = self.configuration.get() {
+            return Ok(spec.as_ref().clone());
+        }
         let mut spec = Spec::from_json(&self.entry.configuration()?)?;
         spec.extension.bundle = Some(self.record.bundle.clone());
-        Ok(spec)
+        let spec = self.configuration.get_or_init(|| Box::new(spec));
+        Ok(spec.as_ref().clone())
     }
 }
 
