@@ -330,6 +330,11 @@ fn who_stays_busy_is_not_waited_for_without_end() {
         panic!("{error}");
     };
     assert_eq!(source.raw_os_error(), Some(16), "EBUSY");
+    let taken = Cgroup::create(below.hierarchy(), &place, Controllers::NONE);
+    let Err(Error::InUse { state, .. }) = taken else {
+        panic!("{taken:?}");
+    };
+    assert_eq!(state, "is not empty");
     let again = Cgroup::open(below.hierarchy(), &place).unwrap().unwrap();
     assert!(again.is_populated().unwrap());
     assert!(again.processes().unwrap().contains(&shell.pid()));
