@@ -64,6 +64,7 @@ const RULES: &[(&str, Rule)] = &[
     ("packages of the tests", docs::apt_line),
     ("properties in docs/oci.md", evidence::properties),
     ("evidence in tables", evidence::tests),
+    ("tests of what was tried", evidence::tried),
 ];
 
 pub(crate) fn tidy() -> Result<()> {

@@ -1,12 +1,15 @@
 //! Why a container could not be made, started or waited for.
 
-use std::ffi::{OsStr, OsString};
+mod words;
+
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crabcan_ns::ExitStatus;
 
+use self::words::{before, why};
 use crate::state::{Id, Status};
 
 /// Why an operation of the runtime failed: a variant is an operation, its source the cause.
@@ -245,8 +248,8 @@ pub enum Error {
     /// The cgroup of a container can't be used.
     #[error("{doing}")]
     Cgroup {
-        /// What was being done.
-        doing: &'static str,
+        /// What was being done, and for which property of `config.json`.
+        doing: Cow<'static, str>,
         /// The cause.
         #[source]
         source: crabcan_cgroups::Error,
@@ -425,26 +428,5 @@ impl Error {
             field: field.into(),
             reason: reason.into(),
         }
-    }
-}
-
-/// A property in front of what is done for it.
-fn before(property: &str) -> String {
-    match property {
-        "" => String::new(),
-        property => format!("{property}: "),
-    }
-}
-
-/// What the kernel's answer alone does not say. Container engines look for these words to tell a
-/// program that is nowhere in `PATH` from one that can't be executed.
-fn why(program: &OsStr, interpreter: bool, source: &io::Error) -> &'static str {
-    if interpreter {
-        return ": its interpreter";
-    }
-    let named_only = !program.as_bytes().contains(&b'/');
-    match source.kind() {
-        io::ErrorKind::NotFound if named_only => ": executable file not found in $PATH",
-        _ => "",
     }
 }

@@ -69,6 +69,42 @@ pub(super) fn properties(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
+/// Tables of what was tried: the last column is `test`.
+const TRIED: [&str; 2] = ["docs/faults.md", "docs/security.md"];
+
+/// Every row of a table of what was tried names a test, or says with a dash why there is none, and
+/// every test that is named is there.
+pub(super) fn tried(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for path in TRIED {
+        let Some(page) = tree.file(path) else {
+            findings.push(Finding::new(path, 1, "this page is missing"));
+            continue;
+        };
+        let mut in_table = false;
+        for (index, line) in page.text.lines().enumerate() {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let &["", .., tests, ""] = cells.as_slice() else {
+                in_table = false;
+                continue;
+            };
+            let is_head = tests == "test";
+            if in_table && !tests.starts_with("---") && !tests.starts_with('–') {
+                let names: Vec<&str> = quoted(tests).collect();
+                let mut finding = |message| findings.push(page.finding(index + 1, message));
+                if names.is_empty() {
+                    finding("no test is named".to_owned());
+                }
+                for name in names.iter().filter(|name| test(tree, name).is_none()) {
+                    finding(format!("there is no test `{name}`"));
+                }
+            }
+            in_table |= is_head;
+        }
+    }
+    findings
+}
+
 /// Every test that is named is there, and is what the evidence says.
 pub(super) fn tests(tree: &Tree) -> Vec<Finding> {
     let pages = PAGES.iter().filter_map(|page| tree.file(page));
@@ -120,7 +156,10 @@ fn test<'a>(tree: &'a Tree, name: &str) -> Option<&'a File> {
         let mut before = file.text.split(&declared);
         let attributes = before.next().unwrap_or_default().rsplit("\n\n").next();
         let has_it = before.next().is_some();
-        is_there && has_it && attributes.is_some_and(|text| text.contains("#[test]"))
+        // A program without libtest's harness has a list of its own.
+        let has_harness = file.text.contains("#[test]") || !file.is_beside_src();
+        let is_test = attributes.is_some_and(|text| text.contains("#[test]")) || !has_harness;
+        is_there && has_it && is_test
     })
 }
 
@@ -229,6 +268,25 @@ mod tests {
             "the property `mounts.options` is in no table".to_owned(),
         ];
         assert_eq!(found(properties, &bad), expected);
+    }
+
+    #[test]
+    fn what_was_tried_names_a_test_that_is_there() {
+        let found = |row: &str| {
+            let page = format!("| # | fault | test |\n|---|---|---|\n{row}\n\ntext\n");
+            let other = "| a | b |\n|---|---|\n| no | test |\n";
+            let tree = Tree::of(&[
+                (TRIED[0], &page),
+                (TRIED[1], other),
+                ("crates/cli/tests/root_x.rs", CODE),
+            ]);
+            tried(&tree).len()
+        };
+        assert_eq!(found("| 1 | x | `root_x::works` |"), 0);
+        assert_eq!(found("| 1 | x | – (by design) |"), 0);
+        assert_eq!(found("| 1 | x | `root_x::works`, `root_x::helper` |"), 1);
+        assert_eq!(found("| 1 | x | |"), 1);
+        assert_eq!(tried(&Tree::of(&[])).len(), 2);
     }
 
     #[test]

@@ -131,7 +131,10 @@ impl<'a> Execution<'a> {
         let cgroup = self.own_cgroup(&init)?;
         let plan = self.plan(&init, cgroup.as_ref(), true)?;
         let mut process = self.start(&plan, cgroup.as_ref(), &init)?;
-        let mut relay = process.take_console().map(Relay::new).transpose()?;
+        let mut relay = process
+            .take_console()
+            .map(Relay::to_standard_output)
+            .transpose()?;
         let status = foreground::wait(&mut process, signals, relay.as_mut());
         drop(relay);
         process.remove().and(status)

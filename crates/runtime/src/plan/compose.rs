@@ -9,6 +9,7 @@ mod exec;
 mod filter;
 mod hooks;
 mod isolation;
+mod landlock;
 mod list;
 mod mounts;
 mod namespaces;
@@ -22,6 +23,7 @@ mod schedule;
 mod sysctl;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
 use crabcan_cgroups::Resources;
@@ -82,6 +84,10 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     let mut arrangement = Arrangement::of(spec, host)?;
     let limits = spec.linux.resources.as_ref();
     let resources = resources::of_container(limits, host, &mut composer.warnings)?;
+    if spec.extension.timings {
+        let descriptor = program::FIRST_HANDED;
+        composer.push(&Step::Timings { descriptor })?;
+    }
     composer.about("linux.cgroupsPath");
     composer.enter_cgroup(&mut arrangement)?;
     composer.identity(&arrangement)?;
@@ -163,6 +169,7 @@ impl<'a> Composer<'a> {
             net_devices: self.net_devices,
             warnings: self.warnings,
             properties: self.properties,
+            timed: spec.extension.timings,
             filtered: self.filter.is_some(),
             listener: self.filter.and_then(|filter| filter.listener),
             fault: None,
@@ -253,8 +260,11 @@ impl Composer<'_> {
     fn covers(&mut self) -> Result<(), Error> {
         let linux = &self.spec.linux;
         self.about("linux.maskedPaths");
-        mask::push_masked(&mut self.writer, &linux.masked_paths)
-            .map_err(rootfs("linux.maskedPaths"))?;
+        // The same path again would only be another mount on the first.
+        let mut masked: Vec<_> = linux.masked_paths.iter().collect();
+        let mut seen = HashSet::new();
+        masked.retain(|path| seen.insert(*path));
+        mask::push_masked(&mut self.writer, masked).map_err(rootfs("linux.maskedPaths"))?;
         self.about("linux.readonlyPaths");
         mask::push_read_only(&mut self.writer, &linux.readonly_paths)
             .map_err(rootfs("linux.readonlyPaths"))?;
