@@ -48,6 +48,9 @@ usage: cargo xtask TASK
   test-vm [--plain | --systemd] [--full] [ARGS…]
                         the privileged tests on Debian's kernel, emulated by QEMU; once without
                         and once with systemd as the first process; --full: the ordinary tests too
+  test-vm [--plain | --systemd] --clients [WORDS…]
+                        the scenarios of test-clients there: below cgroup2, and podman with systemd
+                        as its cgroup manager (half an hour; not in ci)
   test-vm [--systemd] (--shell | --exec COMMAND)
                         a shell there, or a command whose status is the task's
   syscalls TREE…        the tables of crabcan-seccomp from the kernel's sources, the oldest first

@@ -13,9 +13,11 @@ mod limits;
 mod logging;
 mod options;
 mod pieces;
+mod presets;
 mod profiles;
 mod rlimits;
 mod sys;
+mod timings;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

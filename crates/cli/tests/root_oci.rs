@@ -203,7 +203,7 @@ fn the_master_of_a_terminal_goes_through_a_socket() {
     let create = bundle.leave("create --console-socket console one");
     assert_eq!(create.code(), 1, "{create:?}");
     assert!(create.stderr.contains("console"), "{create:?}");
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < Duration::from_secs(10));
     assert_eq!(bundle.entries(), [""; 0]);
     assert_eq!(bundle.leave("create one").code(), 1);
     let listener = UnixListener::bind(&socket).unwrap();
@@ -213,20 +213,19 @@ fn the_master_of_a_terminal_goes_through_a_socket() {
     );
     let mut master = fs::File::from(receive(&listener));
     bundle.run("start one").success();
-    let mut said = String::new();
-    let mut read_until = |master: &mut fs::File, end: &str| {
-        let mut buffer = [0; 256];
+    // A terminal hands over what is there, which may be less than a line.
+    let read_until = |master: &mut fs::File, end: &str| {
+        let (mut said, mut buffer) = (String::new(), [0; 256]);
         while !said.contains(end) {
             let count = master.read(&mut buffer).unwrap();
             said.push_str(&String::from_utf8_lossy(&buffer[..count]));
         }
-        said.clone()
+        said
     };
     let text = read_until(&mut master, "/dev/pts/0\r\n");
     assert!(text.starts_with("33 44\r\n"), "{text}");
     master.write_all(b"hello\n").unwrap();
-    let text = read_until(&mut master, "got hello");
-    assert!(text.contains("got hello"), "{text}");
+    read_until(&mut master, "got hello");
     // The same for one more process; its terminal is another one.
     let process = json!({"terminal": true, "args": ["/bin/sh", "-c", "tty; exec sleep 600"],
         "cwd": "/", "env": ["PATH=/bin:/usr/bin"], "user": {"uid": 0, "gid": 0}});
@@ -236,9 +235,7 @@ fn the_master_of_a_terminal_goes_through_a_socket() {
     let words = "exec --process process --detach --pid-file pid --console-socket console one";
     assert_eq!(bundle.leave(words).code(), 0);
     let mut other = fs::File::from(receive(&listener));
-    let mut buffer = [0; 64];
-    let count = other.read(&mut buffer).unwrap();
-    assert_eq!(&buffer[..count], b"/dev/pts/1\r\n");
+    assert_eq!(read_until(&mut other, "\n"), "/dev/pts/1\r\n");
     let pid = fs::read_to_string(bundle.directory.path().join("pid")).unwrap();
     let pid = nix::unistd::Pid::from_raw(pid.parse().unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();

@@ -78,6 +78,7 @@ mod host;
 mod hostname;
 mod ids;
 mod inherited;
+mod landlock;
 mod launch;
 mod limits;
 pub mod listener;
@@ -94,6 +95,7 @@ pub mod signals;
 pub mod spec;
 mod state;
 mod sys;
+mod timings;
 
 pub use container::{
     Abandoned, CgroupManager, Checkpoint, Container, Creation, CriuOptions, Execution, Restoration,
@@ -109,9 +111,11 @@ pub use features::Features;
 pub use foreground::wait;
 pub use host::Host;
 pub use inherited::{inherited, inherited_descriptor};
+pub use landlock::LandlockMode;
 pub use launch::InitProgram;
 pub use limits::{Limits, Unenforced};
-pub use plan::Plan;
+pub use plan::{Explanation, Plan};
 pub use process::Process;
 pub use sandbox::{Sandbox, Seccomp};
 pub use state::{Id, State, StateRoot, Status};
+pub use timings::{Span, Timings};

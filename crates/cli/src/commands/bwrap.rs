@@ -57,7 +57,7 @@ fn try_run(words: &[OsString]) -> anyhow::Result<u8> {
     let mut plan = line.sandbox(&command)?.plan()?;
     plan.init_program(super::init_program()?);
     let signals = Signals::block()?;
-    let status = foreground(&plan, &signals, &command, &mut line.descriptors)?;
+    let status = foreground(&plan, &signals, &command, &mut line.descriptors, &mut None)?;
     Ok(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))
 }
 

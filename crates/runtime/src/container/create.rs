@@ -225,7 +225,10 @@ impl Creation {
             cgroup: cgroup.map(Cgroup::kept),
         };
         container.after_start(None)?;
-        let mut relay = process.take_console().map(Relay::new).transpose()?;
+        let mut relay = process
+            .take_console()
+            .map(Relay::to_standard_output)
+            .transpose()?;
         let status = foreground::wait(&mut process, signals, relay.as_mut());
         drop(relay);
         let removed = process.remove();

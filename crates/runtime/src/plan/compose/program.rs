@@ -7,6 +7,7 @@ use std::path::Path;
 use crabcan_init::Step;
 use crabcan_init::format::Strings;
 
+use super::hooks::START_CONTAINER;
 use super::{Composer, check_absolute, environment};
 use crate::Error;
 use crate::plan::c_string;
@@ -16,7 +17,7 @@ use crate::spec::Process;
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The first descriptor that init is handed besides its channel and its plan.
-const FIRST_HANDED: u32 = 5;
+pub(super) const FIRST_HANDED: u32 = 5;
 
 impl Composer<'_> {
     /// The last preparations, the word of the parent, and the program.
@@ -27,6 +28,7 @@ impl Composer<'_> {
         self.working_directory()?;
         self.about("");
         self.lock_files()?;
+        self.second_wall()?;
         if process.terminal && !self.has_fresh_dev() {
             self.terminal()?;
         }
@@ -53,11 +55,7 @@ impl Composer<'_> {
                 descriptor: FIRST_HANDED,
             })?;
         }
-        self.hooks(
-            "startContainer",
-            &self.spec.hooks.start_container,
-            "created",
-        )?;
+        self.hooks(START_CONTAINER, &self.spec.hooks.start_container, "created")?;
         self.about("");
         self.execute(candidates, !early)
     }
@@ -77,6 +75,7 @@ impl Composer<'_> {
                 count: extension.preserved_descriptors,
             })?;
         }
+        self.close_the_wall()?;
         self.raw_filters()?;
         self.push_filter(filter)?;
         let args = self.arguments()?;

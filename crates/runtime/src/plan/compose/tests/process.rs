@@ -175,6 +175,7 @@ fn hooks_are_run_at_their_points() {
     spec.hooks.create_runtime = vec![hook("/r")];
     spec.hooks.create_container = vec![hook("/c"), hook("/d")];
     spec.hooks.start_container = vec![hook("/s")];
+    spec.process.env = vec!["P=1".into(), "Q=2".into()];
     spec.hooks.poststop = vec![hook("/p")];
     in_order(
         &spec,
@@ -202,11 +203,8 @@ fn hooks_are_run_at_their_points() {
         }
         _ => None,
     });
-    let paths: Vec<_> = hooks
-        .iter()
-        .map(|(path, _)| path.to_str().unwrap())
-        .collect();
-    assert_eq!(paths, ["/c", "/d", "/s"]);
+    let paths = hooks.iter().map(|(path, _)| path.to_str().unwrap());
+    assert_eq!(paths.collect::<Vec<_>>(), ["/c", "/d", "/s"]);
     for ((_, state), status) in hooks.iter().zip(["creating", "creating", "created"]) {
         // One place for the pid, whatever the configuration's own strings hold.
         assert_eq!(state.matches('\u{1}').count(), 1);
