@@ -1,13 +1,9 @@
 //! Why a container could not be made, started or waited for.
 
-<<<<<<< HEAD
-use std::borrow::Cow;
-use std::ffi::{OsStr, OsString};
-=======
 mod words;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
->>>>>>> main
 use std::io;
 use std::path::PathBuf;
 
