@@ -34,7 +34,18 @@ fn signals_reach_a_container_in_the_foreground() {
         trap 'echo got RT; exit 6' 42; echo ready; while :; do sleep 0.02; done";
     let mut bundle = Bundle::new("signals", "");
     bundle.config["process"]["args"] = json!(["/bin/bash", "-c", script]);
-    let running = Running::start(&mut bundle.command(["run", "one"]));
+    let mut command = bundle.command(["run", "one"]);
+    // What is started in the background may be told to ignore two of them.
+    // SAFETY: signal(2) may be called between fork and exec, and no handler is set.
+    unsafe {
+        command.pre_exec(|| {
+            for signal in [libc::SIGINT, libc::SIGQUIT] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        });
+    }
+    let running = Running::start(&mut command);
     assert_eq!(running.line(), "ready");
     let send = |number: i32| {
         // SAFETY: a signal to a child of this test.

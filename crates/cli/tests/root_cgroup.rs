@@ -15,7 +15,7 @@ use std::path::Path;
 
 use serde_json::json;
 use support::bundle::Bundle;
-use support::cgroup::{name, unified, until};
+use support::cgroup::{name, places, unified, until};
 use support::{Leaks, attack, lacks};
 
 fn pid(bundle: &Bundle, id: &str) -> String {
@@ -260,4 +260,37 @@ fn a_limit_that_the_kernel_refuses_leaves_nothing() {
             assert!(attack::cgroups(&name).is_empty(), "{words} {resources}");
         }
     }
+}
+
+/// Without a pid namespace of the container's own the kernel ends nobody with the first process.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_kill_reaches_all_where_the_pids_are_the_hosts() {
+    let _leaks = Leaks::watch();
+    let mut bundle = Bundle::new("kill-all", "sleep 600 & sleep 600 & exec sleep 600");
+    let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.retain(|namespace| namespace["type"] != "pid");
+    assert_eq!(bundle.leave("run -d one").code(), 0);
+    let (_, cgroup) = places(&bundle).pop().unwrap();
+    let count = || {
+        let text = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap();
+        text.lines().count()
+    };
+    while count() < 3 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    bundle.run("kill one TERM").success();
+    assert!(count() >= 2, "another signal is the first process's alone");
+    until("it has ended", || bundle.status("one") == "stopped");
+    bundle.run("kill one KILL").success();
+    assert_eq!(count(), 0);
+    bundle.run("delete one").success();
+
+    assert_eq!(bundle.leave("run -d one").code(), 0);
+    while count() < 3 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    bundle.run("kill one KILL").success();
+    assert_eq!(count(), 0);
+    bundle.run("delete one").success();
 }

@@ -69,6 +69,14 @@
 pub mod console;
 mod container;
 mod criu;
+#[cfg(test)]
+#[path = "../../../xtask/fuzz/driver.rs"]
+#[allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a target says what it did, and fails by panicking"
+)]
+mod driver;
 mod error;
 mod features;
 mod foreground;
@@ -109,7 +117,7 @@ pub use criu::ManageCgroups;
 pub use error::Error;
 pub use features::Features;
 pub use foreground::wait;
-pub use host::Host;
+pub use host::{Host, is_installed};
 pub use inherited::{inherited, inherited_descriptor};
 pub use landlock::LandlockMode;
 pub use launch::InitProgram;

@@ -2,6 +2,7 @@
 //! and the ways back.
 
 use std::fs;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -58,6 +59,11 @@ impl Ground {
         let mut bystander = Bundle::new(&format!("{name}-other"), "exec sleep 600");
         bystander.before.clone_from(&bundle.before);
         assert_eq!(bystander.leave("run -d other").code(), 0);
+        let pid = bystander.state("other")["pid"].clone();
+        // It has another name before that, and what is there is known by its name.
+        while fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() != "sleep\n" {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         leaks.allow_what_is_there();
         Self {
             bundle,

@@ -206,18 +206,22 @@ impl Creation {
         let made = self
             .make(&entry, &draft, Mode::Foreground)
             .and_then(|mut made| {
+                // Before the program can say anything.
+                let console = made.process.take_console();
+                let relay = console.map(Relay::to_standard_output).transpose()?;
                 made.process.start()?;
-                Ok(made)
+                Ok((made, relay))
             });
-        let Prepared {
-            mut process,
-            cgroup,
-            record,
-        } = match made {
+        let (made, mut relay) = match made {
             Ok(made) => made,
             Err(error) => return Err(self.undo(&entry, lock, &draft, error)),
         };
         drop(lock);
+        let Prepared {
+            mut process,
+            cgroup,
+            record,
+        } = made;
         let mut container = Container {
             entry,
             record,
@@ -225,10 +229,6 @@ impl Creation {
             cgroup: cgroup.map(Cgroup::kept),
         };
         container.after_start(None)?;
-        let mut relay = process
-            .take_console()
-            .map(Relay::to_standard_output)
-            .transpose()?;
         let status = foreground::wait(&mut process, signals, relay.as_mut());
         drop(relay);
         let removed = process.remove();

@@ -124,7 +124,7 @@ impl Container {
         state_of(&self.record, status)
     }
 
-    /// Sends a signal to its first process.
+    /// Sends a signal to its first process; SIGKILL to all, also where that one's end is not theirs.
     ///
     /// # Errors
     /// [`Error::WrongStatus`] when that has ended; [`Error::Signal`] with the kernel's answer.
@@ -134,6 +134,13 @@ impl Container {
         };
         if !self.send(&init, signal)? {
             return Err(self.refused("container not running", Status::Stopped));
+        }
+        if signal == libc::SIGKILL && !self.record.own_pid_namespace {
+            // The end of the first process is not the end of the others.
+            return match self.kill_rest(signal) {
+                Err(Error::WrongStatus { .. }) => Ok(()),
+                killed => killed,
+            };
         }
         if signal == libc::SIGKILL && self.is_frozen()? {
             // On cgroups of v1 a frozen process dies only when it is let go.

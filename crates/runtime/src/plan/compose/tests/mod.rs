@@ -162,7 +162,7 @@ fn rich() -> Spec {
     let mut spec = rootless();
     spec.hostname = Some("shore".into());
     spec.linux.rootfs_propagation = Some("slave".into());
-    spec.linux.masked_paths = vec!["/proc/kcore".into()];
+    spec.linux.masked_paths = vec!["/proc/kcore".into(), "/proc/kcore".into()];
     spec.linux.readonly_paths = vec!["/proc/sys".into()];
     spec.root.readonly = true;
     spec.mounts = vec![
