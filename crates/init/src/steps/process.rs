@@ -103,6 +103,22 @@ pub(super) fn parent_death_signal(signal: u32, channel: i32) -> Result<(), Errno
     }
 }
 
+/// The environment as execve(2) wants it, with the user's home where it is not said.
+pub(super) fn environment(
+    env: Strings<'_>,
+    home: Option<usize>,
+) -> Result<&'static mut [usize], Errno> {
+    let words = vector(env)?;
+    if let Some(home) = home {
+        for (word, variable) in words.iter_mut().zip(&env) {
+            if variable == home::UNSAID {
+                *word = home;
+            }
+        }
+    }
+    Ok(words)
+}
+
 /// What execve(2) is given.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Program {
@@ -121,12 +137,10 @@ impl Program {
         env: Strings<'_>,
         home: Option<usize>,
     ) -> Result<Self, Errno> {
-        let (argv, envp) = (vector(args)?, vector(env)?);
+        let (argv, envp) = (vector(args)?, environment(env, home)?);
         for (word, variable) in envp.iter_mut().zip(&env) {
             if variable == LISTEN_PID {
                 *word = own_listen_pid()?;
-            } else if let (Some(home), true) = (home, variable == home::UNSAID) {
-                *word = home;
             }
         }
         let mut there = 0;
