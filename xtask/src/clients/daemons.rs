@@ -13,8 +13,8 @@ use super::machine::{Machine, WORK};
 /// Where crictl finds containerd.
 const CRICTL: &str = "runtime-endpoint: unix:///run/containerd/containerd.sock\n";
 
-/// How long a daemon may take until it answers.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a daemon may take until it answers, also in the emulated machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Both daemons; dockerd uses the containerd.
 #[derive(Debug)]

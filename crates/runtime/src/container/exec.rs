@@ -18,7 +18,7 @@ use crate::process::Process;
 use crate::signals::Signals;
 use crate::spec;
 use crate::state::Status;
-use crate::{Error, Host, Plan, foreground};
+use crate::{Error, Host, Plan, foreground, listener};
 
 /// A process to be executed in a container.
 ///
@@ -220,6 +220,13 @@ impl<'a> Execution<'a> {
             launched => launched?,
         };
         process.prepare(cgroup, &mut |_| Ok(()))?;
+        if let Some(to) = plan.listener()
+            && let Some(listener) = process.take_listener()
+        {
+            let state = self.container.state()?;
+            let (version, pid) = (&self.container.record.oci_version, process.pid().as_raw());
+            listener::send(to, listener.as_fd(), version, pid, &state)?;
+        }
         if let Some(receiver) = &console
             && let Some(master) = process.take_console()
         {
