@@ -14,6 +14,7 @@ mod ci;
 mod clients;
 mod external;
 mod fuzz;
+mod miri;
 mod parts;
 mod prerequisites;
 mod programs;
@@ -45,6 +46,7 @@ usage: cargo xtask TASK
                         kills, failing system calls and races, each followed by a look for leaks
   fuzz [TARGET] [--seconds N] [--seed S]
                         the fuzz targets, each for N seconds (60)
+  miri                  formats, parsers and packets under Miri, of a nightly toolchain
   test-vm [--plain | --systemd] [--full] [ARGS…]
                         the privileged tests on Debian's kernel, emulated by QEMU; once without
                         and once with systemd as the first process; --full: the ordinary tests too
@@ -90,6 +92,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         ("test-faults", rest) => test::test_hardening("faults", rest),
         ("tidy", []) => tidy::tidy(),
         ("fuzz", rest) => fuzz::fuzz(rest),
+        ("miri", []) => miri::miri(),
         ("syscalls", rest) => syscalls::syscalls(rest),
         ("bench", rest) => bench::bench(rest),
         ("help" | "--help" | "-h", _) => {

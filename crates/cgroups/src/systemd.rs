@@ -11,6 +11,8 @@ mod bus;
 mod message;
 mod name;
 mod properties;
+#[cfg(test)]
+mod table;
 mod wire;
 
 use std::os::unix::net::UnixStream;

@@ -31,8 +31,10 @@ fn start(stream: UnixStream) -> Result<Place, Error> {
 }
 
 fn start_within(stream: UnixStream, patience: Duration) -> Result<Place, Error> {
-    let mut resources = Resources::default();
-    resources.pids_max = Some(Limit::Of(0));
+    let resources = Resources {
+        pids_max: Some(Limit::Of(0)),
+        ..Resources::default()
+    };
     Systemd::over(stream, patience)?.start_scope(&name(), 5, &resources, &[])
 }
 

@@ -143,7 +143,7 @@ fn bus() {
         theirs.write_all(bytes).unwrap();
         theirs.shutdown(std::net::Shutdown::Write).unwrap();
         let mut passed = 0;
-        let mut talk = || {
+        let talk = || {
             let mut systemd = Systemd::over(ours, Duration::from_secs(9))?;
             passed = 1;
             systemd.start_scope(&name, 5, &Resources::default(), &[])?;

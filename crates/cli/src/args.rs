@@ -7,19 +7,23 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
-use crabcan_runtime::{ExitStatus, Sandbox};
+use crabcan_runtime::{ExitStatus, Sandbox, Timings};
 use log::LevelFilter;
 
 use crate::VERSION;
 use crate::descriptors::{Descriptors, words_of};
+use crate::global::values_behind;
 use crate::limits::Limits;
+use crate::network::{self, Network};
 use crate::options::{Calling, Environment, Options};
 use crate::pieces::Pieces;
-use crate::profiles;
+use crate::timings::Watch;
+use crate::{presets, profiles};
 
 /// Run a command in a sandbox: isolated by default, without a daemon and without root.
 #[derive(Parser)]
-#[command(name = "crabcan", version = VERSION, max_term_width = 100)]
+#[command(name = "crabcan", version = VERSION, max_term_width = 100,
+    args_override_self = true)]
 #[command(override_usage = "crabcan [OPTIONS] -- CMD [ARG]...\n       \
     crabcan [OPTIONS] --command 'CMD [ARG]...'\n       \
     crabcan explain [OPTIONS] -- CMD [ARG]...\n       \
@@ -68,9 +72,15 @@ pub(crate) struct Args {
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
+    network: Network,
+    #[command(flatten)]
     environment: Environment,
     #[command(flatten)]
     calling: Calling,
+    /// Options by the name of a profile (strict, dev, build, desktop) or from a TOML file, in the place
+    /// where this stands: what comes later wins
+    #[arg(long, value_name = "NAME|FILE")]
+    profile: Vec<OsString>,
     /// Read more options from a descriptor, each with a NUL behind it; may stand anywhere
     #[arg(long, value_name = "FD")]
     args: Vec<OsString>,
@@ -113,6 +123,9 @@ impl fmt::Debug for Args {
         }
         if self.options != Options::default() {
             args.field("options", &self.options);
+        }
+        if self.network != Network::default() {
+            args.field("network", &self.network);
         }
         if self.environment != Environment::default() {
             args.field("environment", &self.environment);
@@ -219,7 +232,9 @@ impl Args {
             sandbox = sandbox.add(source, destination);
         }
         let sandbox = self.environment.apply(self.options.apply(sandbox)?);
-        let sandbox = self.pieces.apply(sandbox)?;
+        let sandbox = self
+            .network
+            .apply(self.pieces.apply(sandbox)?, &self.pieces)?;
         self.limits.apply(sandbox, self.command.is_some())
     }
 
@@ -228,32 +243,64 @@ impl Args {
         self.limits.tell_what_ended(status);
     }
 
+    /// The program that makes the sandbox' connections, if it is to have any.
+    pub(crate) fn network(&self) -> anyhow::Result<Option<network::Plan>> {
+        self.network.helper(self.uid == Some(0))
+    }
+
+    /// A stopwatch, if the time of the start is asked for.
+    pub(crate) fn watch(&self, since: Timings) -> Option<Watch> {
+        Watch::new(self.options.timings.as_ref(), since)
+    }
+
     /// What the caller wants to be told by descriptors.
     pub(crate) fn descriptors(&self) -> anyhow::Result<Descriptors> {
         self.calling.descriptors()
     }
 }
 
-/// Puts what `--args FD` holds in its place, before any `--`. Without such an option, nothing.
+/// Puts what `--args FD` and `--profile NAME` hold in their places, before any `--`. Without such
+/// options, nothing.
 fn expand(arguments: &[OsString]) -> anyhow::Result<Option<Vec<OsString>>> {
     let end = arguments.iter().position(|word| word == "--");
     let (options, rest) = arguments.split_at(end.unwrap_or(arguments.len()));
-    if !options.iter().any(|word| word == "--args") {
+    if !options.iter().any(|word| holds_options(word).is_some()) {
         return Ok(None);
     }
     let mut expanded = Vec::new();
     let mut options = options.iter();
     while let Some(word) = options.next() {
-        match options.as_slice().first() {
-            Some(value) if word == "--args" => {
-                expanded.extend(words_of("--args", value)?);
-                options.next();
+        let Some((name, attached)) = holds_options(word) else {
+            expanded.push(word.clone());
+            let values = values_behind(word.as_bytes());
+            expanded.extend(options.by_ref().take(values).cloned());
+            continue;
+        };
+        let value = attached.map(OsStr::to_owned);
+        let value = value.or_else(|| options.next().cloned());
+        let value = value.with_context(|| format!("{name} needs a value"))?;
+        match name {
+            "--args" => {
+                let words = words_of(name, &value)?;
+                expanded.extend(expand(&words)?.unwrap_or(words));
             }
-            _ => expanded.push(word.clone()),
+            _ => expanded.extend(presets::words_of(&value)?),
         }
     }
     expanded.extend_from_slice(rest);
     Ok(Some(expanded))
+}
+
+/// Whether a word is an option that stands for others; its value, if that is part of the word.
+fn holds_options(word: &OsStr) -> Option<(&'static str, Option<&OsStr>)> {
+    ["--args", "--profile"].into_iter().find_map(|name| {
+        let behind = word.as_bytes().strip_prefix(name.as_bytes())?;
+        match behind.split_first() {
+            None => Some((name, None)),
+            Some((b'=', value)) => Some((name, Some(OsStr::from_bytes(value)))),
+            Some(_) => None,
+        }
+    })
 }
 
 /// Splits a command as a shell splits words.

@@ -15,7 +15,11 @@ use crate::pieces::WORDS;
 
 /// The options of the sandbox and the OCI commands that take a value as the next argument. Anything
 /// that does not begin with a dash behind one of them is that value, and no command.
-const WITH_VALUE: [&str; 37] = [
+const WITH_VALUE: &[&str] = &[
+    "--net",
+    "--publish",
+    "--profile",
+    "--landlock",
     "--command",
     "--uid",
     "--mount",
@@ -93,7 +97,7 @@ pub(crate) fn asks_version(arguments: &[OsString]) -> bool {
 }
 
 /// How many of the arguments behind an option are its values.
-fn values_behind(option: &[u8]) -> usize {
+pub(crate) fn values_behind(option: &[u8]) -> usize {
     if option == b"--setenv" {
         return 2;
     }

@@ -130,9 +130,6 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
         (Error::Limits { source } | Error::Cgroup { source, .. }, _) => {
             return source.hint().map(String::from);
         }
-        (Error::CgroupGone { .. }, _) => {
-            "what runs in the container is not limited by it any more: crabcan delete --force"
-        }
         (Error::Namespaces { .. }, Some(errno)) => return namespaces_hint(errno),
         (Error::MemoryFile { .. }, Some(Errno::EACCES)) => {
             "programs in memory are switched off: sysctl vm.memfd_noexec must be 0 or 1"

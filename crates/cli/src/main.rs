@@ -7,15 +7,26 @@
 mod args;
 mod commands;
 mod descriptors;
+#[cfg(test)]
+#[path = "../../../xtask/fuzz/driver.rs"]
+#[allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a target says what it did, and fails by panicking"
+)]
+mod driver;
 mod global;
 mod hints;
 mod limits;
 mod logging;
+mod network;
 mod options;
 mod pieces;
+mod presets;
 mod profiles;
 mod rlimits;
 mod sys;
+mod timings;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

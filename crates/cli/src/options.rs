@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use clap::Args;
-use crabcan_runtime::{Namespace, Sandbox};
+use clap::{Args, ValueEnum};
+use crabcan_runtime::{LandlockMode, Namespace, Sandbox};
 
 use crate::descriptors::Descriptors;
 
@@ -33,6 +33,20 @@ pub(crate) struct Options {
     /// What the command is told as its own name
     #[arg(long, value_name = "NAME")]
     argv0: Option<OsString>,
+    /// A second wall by Landlock, which keeps files of the host that are reached on another way than
+    /// by mounts: best-effort, what the kernel has; required; or off. Under it nothing can be mounted
+    /// [default: best-effort with --seccomp default, else off]
+    #[arg(long, value_name = "HOW", hide_possible_values = true)]
+    landlock: Option<Wall>,
+    /// Say where the time of the start went, as a table or in a FILE that Perfetto opens
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = ""
+    )]
+    pub(crate) timings: Option<OsString>,
     /// Let nobody in the sandbox make a user namespace
     #[arg(long)]
     disable_userns: bool,
@@ -42,6 +56,24 @@ pub(crate) struct Options {
     /// Hold a shared lock on a file of the sandbox while that lives
     #[arg(long, value_name = "DEST")]
     lock_file: Vec<PathBuf>,
+}
+
+/// What is done about Landlock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Wall {
+    Off,
+    BestEffort,
+    Required,
+}
+
+impl From<Wall> for LandlockMode {
+    fn from(wall: Wall) -> Self {
+        match wall {
+            Wall::Off => Self::Off,
+            Wall::BestEffort => Self::BestEffort,
+            Wall::Required => Self::Required,
+        }
+    }
 }
 
 impl Options {
@@ -74,7 +106,11 @@ impl Options {
         for path in &self.lock_file {
             sandbox = sandbox.lock_file(path);
         }
+        if let Some(wall) = self.landlock {
+            sandbox = sandbox.landlock(wall.into());
+        }
         Ok(sandbox
+            .timings(self.timings.is_some())
             .disable_user_namespaces(self.disable_userns)
             .die_with_parent(self.die_with_parent))
     }
@@ -85,10 +121,10 @@ impl Options {
 #[derive(Args, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Environment {
     /// Start with an empty environment [default: PATH, HOME, TERM, LANG, LC_*, USER]
-    #[arg(long, conflicts_with = "keep_env")]
+    #[arg(long, overrides_with = "keep_env")]
     clearenv: bool,
     /// Keep the whole environment, secrets too
-    #[arg(long)]
+    #[arg(long, overrides_with = "clearenv")]
     keep_env: bool,
     /// Set a variable
     #[arg(long, num_args = 2, value_names = ["NAME", "VALUE"], allow_hyphen_values = true)]

@@ -1,4 +1,4 @@
-//! Memory for a program that lives for some milliseconds.
+//! Memory for a program that lives for some milliseconds, and a helper that ends with it.
 //!
 //! musl asks the kernel for nearly every page of its heap by a call of its own and gives it back by
 //! another, and the kernel brings each page in at a fault of its own. Here the first requests are
@@ -8,16 +8,26 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::mm::{Advice, madvise};
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 /// More than all that an ordinary command takes.
 const SIZE: usize = 256 << 10;
 
 /// What an ordinary command takes, brought in by one call in place of so many page faults.
 const AT_ONCE: usize = 48 << 10;
+
+/// Has a program that is to be started killed when the calling thread ends, however that does.
+pub(crate) fn end_with_this_thread(command: &mut Command) {
+    let ask = || Ok(set_parent_process_death_signal(Some(Signal::KILL))?);
+    // SAFETY: between fork and exec it makes nothing but one system call.
+    unsafe { command.pre_exec(ask) };
+}
 
 #[repr(align(4096))]
 struct Piece(UnsafeCell<[u8; SIZE]>);

@@ -12,10 +12,12 @@
 mod support;
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
+use rustix::fs::{Mode, OFlags, open};
 use support::bundle::Bundle;
 use support::running::Running;
 use support::{Leaks, crabcan, run};
@@ -34,6 +36,10 @@ fn sandbox(place: &str, options: &[&str]) -> (Running, u32) {
     (running, children.trim().parse().unwrap())
 }
 
+fn writing(path: &str) -> std::io::Result<fs::File> {
+    fs::OpenOptions::new().write(true).open(path)
+}
+
 #[test]
 #[ignore = "needs root: cargo xtask test-security"]
 fn init_is_where_it_was_asked_to_be_and_cannot_be_written() {
@@ -46,23 +52,26 @@ fn init_is_where_it_was_asked_to_be_and_cannot_be_written() {
             let data = fs::metadata(&link).unwrap();
             let hidden = place == "tmpfs" || mode == 0o111;
             assert!(!hidden || data.mode() & 0o777 == mode, "{:o}", data.mode());
-            // Sealed, or read-only: also for the host's root, and after init has ended.
-            let error = fs::OpenOptions::new().write(true).open(&link).unwrap_err();
-            let errors = [
-                ErrorKind::ReadOnlyFilesystem,
-                ErrorKind::ExecutableFileBusy,
-                ErrorKind::PermissionDenied,
-            ];
-            assert!(errors.contains(&error.kind()), "{error}");
-            if place == "tmpfs" {
-                assert_eq!(error.kind(), ErrorKind::ReadOnlyFilesystem, "{error}");
-                assert_eq!(data.nlink(), 1, "it is no file without a name");
-            }
+            assert_eq!(data.nlink(), u64::from(place == "tmpfs"));
+            let busy = writing(&link).unwrap_err();
+            assert_eq!(busy.kind(), ErrorKind::ExecutableFileBusy, "{busy}");
+            // Held open from outside, it outlives init: then it is sealed, or read-only.
+            let descriptor = open(link.as_str(), OFlags::PATH, Mode::empty()).unwrap();
+            let held = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
             // Nobody can get at it by a path.
             let mounts = fs::read_to_string(format!("/proc/{init}/mountinfo")).unwrap();
             assert!(!mounts.contains("crabcan"), "{mounts}");
             running.say("end");
             assert!(running.finish().success());
+            let refused = match writing(&held) {
+                Ok(mut file) => file.write(b"x").unwrap_err(),
+                Err(error) => error,
+            };
+            let expected = match place {
+                "tmpfs" => ErrorKind::ReadOnlyFilesystem,
+                _ => ErrorKind::PermissionDenied,
+            };
+            assert_eq!(refused.kind(), expected, "{place}: {refused}");
         }
     }
 }

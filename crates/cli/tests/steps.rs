@@ -103,9 +103,9 @@ impl Form {
         command.env("CRABCAN_FAULT", format!("{index}:0"));
         let outcome = run(&mut command);
         // The process that is to become the command can't be told from it: then there is the code.
-        let becomes_the_command = ["start a new session", "filter system calls", "execute "]
-            .iter()
-            .any(|start| steps[index].starts_with(start));
+        let last = ["start a new session", "refuse all other access"];
+        let last = [last, ["filter system calls", "execute "]].concat();
+        let becomes_the_command = last.iter().any(|start| steps[index].starts_with(start));
         if becomes_the_command {
             assert_eq!(outcome.code(), 125, "{name}: {outcome:?}");
         } else {

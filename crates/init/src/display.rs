@@ -8,6 +8,7 @@ mod mount;
 mod sandbox;
 #[cfg(test)]
 mod tests;
+mod why;
 mod words;
 
 use core::fmt::{self, Display, Formatter};

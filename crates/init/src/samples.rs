@@ -29,6 +29,7 @@ pub(crate) fn samples() -> Samples {
         container::resources(),
         sandbox::pieces(),
         sandbox::places(),
+        sandbox::walls(),
     ];
     parts.into_iter().flatten().collect()
 }

@@ -21,6 +21,7 @@ mod tests;
 #[cfg_attr(target_arch = "aarch64", path = "sys/aarch64.rs")]
 mod arch;
 mod files;
+mod landlock;
 mod memory;
 mod mounts;
 mod process;
@@ -30,6 +31,7 @@ mod sockets;
 
 pub(crate) use arch::nr;
 pub(crate) use files::*;
+pub(crate) use landlock::*;
 pub(crate) use memory::*;
 pub(crate) use mounts::*;
 pub(crate) use process::*;
@@ -49,6 +51,8 @@ mod common_nr {
     pub(crate) const CLOSE_RANGE: usize = 436;
     pub(crate) const OPENAT2: usize = 437;
     pub(crate) const MOUNT_SETATTR: usize = 442;
+    pub(crate) const LANDLOCK_ADD_RULE: usize = 445;
+    pub(crate) const LANDLOCK_RESTRICT_SELF: usize = 446;
 }
 
 /// `AT_FDCWD` of open(2).

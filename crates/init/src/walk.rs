@@ -58,7 +58,7 @@ fn walk(mut context: Context, bytes: &'static [u8], plan: &FlatPlan<'_>) -> i32 
             _ => perform(&mut context, &step, plan),
         };
         match done {
-            Ok(None) => {}
+            Ok(None) => context.note_end_of(index),
             Ok(Some(child)) => {
                 let failure = context.shared_failure();
                 drop(context);

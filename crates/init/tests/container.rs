@@ -413,7 +413,7 @@ fn whoever_is_to_be_moved_waits_for_it() {
             "{wrong:?}"
         );
     }
-    let mut init = Init::start(&plan(&steps));
+    let init = Init::start(&plan(&steps));
     init.send_descriptor(&tasks().0);
     assert_eq!(init.message(), failed(0, Errno::EPROTO, 0));
     let mut init = Init::start(&plan(&steps));

@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     unsafe_code,
     unreachable_pub,
     reason = "a test fails by panicking; namespaces are made between fork and exec"

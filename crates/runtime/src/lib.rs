@@ -69,6 +69,14 @@
 pub mod console;
 mod container;
 mod criu;
+#[cfg(test)]
+#[path = "../../../xtask/fuzz/driver.rs"]
+#[allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a target says what it did, and fails by panicking"
+)]
+mod driver;
 mod error;
 mod features;
 mod foreground;
@@ -78,6 +86,7 @@ mod host;
 mod hostname;
 mod ids;
 mod inherited;
+mod landlock;
 mod launch;
 mod limits;
 pub mod listener;
@@ -94,6 +103,7 @@ pub mod signals;
 pub mod spec;
 mod state;
 mod sys;
+mod timings;
 
 pub use container::{
     Abandoned, CgroupManager, Checkpoint, Container, Creation, CriuOptions, Execution, Restoration,
@@ -107,11 +117,13 @@ pub use criu::ManageCgroups;
 pub use error::Error;
 pub use features::Features;
 pub use foreground::wait;
-pub use host::Host;
+pub use host::{Host, is_installed};
 pub use inherited::{inherited, inherited_descriptor};
+pub use landlock::LandlockMode;
 pub use launch::InitProgram;
 pub use limits::{Limits, Unenforced};
-pub use plan::Plan;
+pub use plan::{Explanation, Plan};
 pub use process::Process;
 pub use sandbox::{Sandbox, Seccomp};
 pub use state::{Id, State, StateRoot, Status};
+pub use timings::{Span, Timings};

@@ -57,7 +57,7 @@ impl fmt::Display for Unenforced {
 
 impl Limits {
     /// Everything that is to be limited.
-    fn all(&self) -> crabcan_cgroups::Controllers {
+    pub(crate) fn all(&self) -> crabcan_cgroups::Controllers {
         let both = [self.required.controllers(), self.optional.controllers()];
         both.into_iter().flat_map(|set| set.iter()).collect()
     }

@@ -1,6 +1,7 @@
 //! The plan: everything that will be done to make a container, decided before any of it is done.
 
 mod compose;
+mod explain;
 mod late;
 mod properties;
 
@@ -22,12 +23,14 @@ use crabcan_rootfs::options::Scope;
 use crabcan_seccomp::json::Listener;
 
 use crate::ids::IdRange;
+use crate::landlock::Landlock;
 use crate::launch::InitProgram;
 use crate::limits::{Limits, Unenforced};
 use crate::net_devices::NetDevice;
 use crate::spec::{self, Descriptor, IntelRdt, Spec};
 use crate::{Error, Host};
 
+pub use explain::Explanation;
 pub(crate) use late::LateSteps;
 pub(crate) use properties::Properties;
 
@@ -53,6 +56,8 @@ pub struct Plan {
     net_devices: Vec<NetDevice>,
     warnings: Vec<String>,
     properties: Properties,
+    /// Whether init notes when each step has ended.
+    timed: bool,
     /// Whether system calls are filtered, and who answers for those that ask.
     filtered: bool,
     listener: Option<Listener>,
@@ -91,6 +96,8 @@ pub(crate) enum Provision {
     Mount(MountToSend),
     /// A descriptor of the caller's, to be read.
     Descriptor(Descriptor),
+    /// A ruleset, which init adds rules to.
+    Landlock(Landlock),
 }
 
 /// A mount that the parent makes, since the container's own ids could not, and sends to init.
@@ -210,6 +217,10 @@ impl Plan {
         self
     }
 
+    pub(crate) fn is_timed(&self) -> bool {
+        self.timed
+    }
+
     pub(crate) fn container(&self) -> Option<BorrowedFd<'_>> {
         self.container.as_ref().map(AsFd::as_fd)
     }
@@ -275,6 +286,7 @@ impl Plan {
             net_devices: Vec::new(),
             warnings: Vec::new(),
             properties: Properties::default(),
+            timed: false,
             fault: None,
             place_of_init: init,
             container: None,

@@ -1,6 +1,7 @@
 //! A container's life: made from a plan, started, waited for, removed.
 
-use std::io;
+mod preparation;
+
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -13,9 +14,9 @@ use rustix::net::{Shutdown, shutdown};
 use crate::launch::{self, Surroundings};
 use crate::limits::{self, Limits, Unenforced};
 use crate::net_devices::NetDevices;
-use crate::plan::Provision;
 use crate::protocol::{Heard, Protocol};
-use crate::{Error, Plan, provide};
+use crate::timings::{Notes, Span, Timings};
+use crate::{Error, Plan};
 
 const SIGKILL: i32 = 9;
 
@@ -40,6 +41,8 @@ pub struct Process<'plan> {
     start_tried: bool,
     /// When the program has run for as long as it may; absent for no limit, or one beyond all times.
     deadline: Option<Instant>,
+    /// Where the time goes, if somebody asks.
+    timings: Option<(Timings, Notes)>,
     ran_out_of_time: bool,
 }
 
@@ -58,15 +61,28 @@ impl<'plan> Process<'plan> {
     /// somebody kills init. Nothing of the container is left then.
     pub fn create(plan: &'plan Plan) -> Result<Self, Error> {
         log::debug!("Linux release: {}", plan.host().release);
+        let timings = plan.is_timed().then(|| Notes::for_steps(plan.steps()));
+        let mut timings = timings
+            .transpose()?
+            .map(|notes| (Timings::from_now(), notes));
         let enforced = plan.limits().map(Limits::enforce).transpose()?;
+        if plan.limits().is_some() {
+            ended(&mut timings, "make the cgroup, and set its limits");
+        }
         let (cgroup, unenforced) = enforced.unzip();
         let surroundings = Surroundings {
             cgroup: cgroup.as_ref().and_then(Cgroup::unified),
-            ..Surroundings::default()
+            descriptors: timings.iter().map(|(_, notes)| notes.as_fd()).collect(),
         };
         let mut container = Self::launch(plan, &surroundings)?;
+        ended(&mut timings, "clone, and execute init");
         container.unenforced = [plan.unenforced(), &unenforced.unwrap_or_default()].concat();
         container.prepare(cgroup.as_ref(), &mut |_| Ok(()))?;
+        ended(
+            &mut timings,
+            "hand over to init, and wait until it is ready",
+        );
+        container.timings = timings;
         container.cgroup = cgroup;
         log::debug!("Creation finished");
         log::debug!("Container child PID: {:?}", Some(container.pid()));
@@ -101,6 +117,7 @@ impl<'plan> Process<'plan> {
             end: None,
             start_tried: false,
             deadline: None,
+            timings: None,
             ran_out_of_time: false,
         })
     }
@@ -121,6 +138,24 @@ impl<'plan> Process<'plan> {
     #[must_use]
     pub fn limit_events(&self) -> Events {
         self.events
+    }
+
+    /// What its start was made of and how long each part took, once it is started: nothing, unless
+    /// [`Sandbox::timings`](crate::Sandbox::timings) asked for it.
+    ///
+    /// # Errors
+    /// [`Error::MemoryFile`] when what init has noted can't be read.
+    pub fn timings(&self) -> Result<Vec<Span>, Error> {
+        let Some((timings, notes)) = &self.timings else {
+            return Ok(Vec::new());
+        };
+        let of_init = notes
+            .spans(timings.last())
+            .map_err(|source| Error::MemoryFile {
+                name: "crabcan-timings",
+                source,
+            })?;
+        Ok([timings.spans(), of_init].concat())
     }
 
     /// Whether it was killed because it had run for as long as it may.
@@ -150,7 +185,11 @@ impl<'plan> Process<'plan> {
         if std::mem::replace(&mut self.start_tried, true) {
             return Err(Error::StartedBefore);
         }
+        if let Some((timings, _)) = &mut self.timings {
+            timings.skip();
+        }
         let started = self.execute();
+        ended(&mut self.timings, "let init execute the program");
         if started.is_ok() {
             self.net_devices.keep();
             let limit = self.plan.time_limit();
@@ -226,132 +265,6 @@ impl<'plan> Process<'plan> {
     pub(crate) fn let_go(mut self) -> Child {
         self.net_devices.keep();
         self.child
-    }
-
-    /// Lets init go on to where it waits for the word of another program.
-    pub(crate) fn proceed(&self) -> Result<(), Error> {
-        self.protocol.proceed().map_err(|source| Error::Channel {
-            doing: "let init go on",
-            source,
-        })
-    }
-
-    /// Writes the id maps, lets init go on, sends what it waits for, gives network devices and runs
-    /// the hooks when it asks for that, and hears that it is ready. `cgroup` is the one that it
-    /// enters.
-    pub(crate) fn prepare(
-        &mut self,
-        cgroup: Option<&Cgroup>,
-        hooks: &mut dyn FnMut(&Child) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        const DOING: &str = "preparing the container";
-        // The child that goes on may be ready before init has told of it.
-        let (mut ready, mut forked) = (false, !self.plan.forks());
-        let parts = self
-            .plan
-            .provisions()
-            .split(|it| matches!(it, Provision::Fork));
-        let mut first = 0;
-        for provisions in parts {
-            if first > 0 {
-                forked = true;
-                self.await_fork(DOING)?;
-            }
-            let (plan, child) = (self.plan, &self.child);
-            let provided = provide::provide(plan, first, provisions, child, &self.protocol, cgroup);
-            first += provisions.len() + 1;
-            if let Err(error) = provided {
-                return Err(self.not_provided(error, DOING));
-            }
-        }
-        let mut hooks_due = false;
-        while !(ready && forked) {
-            // Only who goes on is sure to be in the container's namespaces, and to stay.
-            if hooks_due && forked {
-                hooks_due = false;
-                self.net_devices = NetDevices::give(self.plan.net_devices(), self.child.pidfd())?;
-                hooks(&self.child)?;
-                self.proceed()?;
-            }
-            let heard = match forked {
-                true => self.protocol.hear(DOING)?,
-                false => self.protocol.hear_or_end(self.child.pidfd(), DOING)?,
-            };
-            match heard {
-                Heard::Message(Message::Ready) if !ready => ready = true,
-                Heard::Message(Message::Hooks) if !hooks_due => hooks_due = true,
-                Heard::Forked(pidfd) if !forked => {
-                    forked = true;
-                    self.go_on_in(pidfd)?;
-                }
-                Heard::Console(master) if self.console.is_none() => self.console = Some(master),
-                Heard::Listener(fd) if self.listener.is_none() => self.listener = Some(fd),
-                heard => return Err(self.unexpected(heard, DOING)),
-            }
-        }
-        Ok(())
-    }
-
-    fn await_fork(&mut self, doing: &'static str) -> Result<(), Error> {
-        match self.protocol.hear_or_end(self.child.pidfd(), doing)? {
-            Heard::Forked(pidfd) => self.go_on_in(pidfd),
-            heard => Err(self.unexpected(heard, doing)),
-        }
-    }
-
-    /// Takes the child that goes on in place of the one that was launched. The pid is read from the
-    /// descriptor, not from the message.
-    fn go_on_in(&mut self, pidfd: OwnedFd) -> Result<(), Error> {
-        let doing = "follow init into the pid namespace that it has joined";
-        let failed = |source| Error::Namespaces { doing, source };
-        let next = Child::from_pidfd(pidfd).map_err(failed)?;
-        let mut first = std::mem::replace(&mut self.child, next);
-        match first.wait() {
-            Ok(_) | Err(crabcan_ns::Error::Reaped { .. }) => Ok(()),
-            Err(source) => Err(failed(source)),
-        }
-    }
-
-    /// Why init could not be provided with what it needs. If it failed before, all that was done
-    /// for it was refused, and its own reason is the better one.
-    fn not_provided(&mut self, error: Error, doing: &'static str) -> Error {
-        // Ended by us or by itself: only now it is certain that nothing more is to be heard.
-        let (Ok(()), Ok(status)) = (self.child.kill(), self.child.wait()) else {
-            return error;
-        };
-        match self.protocol.hear(doing) {
-            Ok(heard @ Heard::Message(Message::Failed { .. })) => self.unexpected(heard, doing),
-            Ok(Heard::Closed) if status != ExitStatus::Signaled(SIGKILL) => {
-                Error::InitEnded { doing, status }
-            }
-            _ => error,
-        }
-    }
-
-    /// Turns what init said instead of what was expected into an error, and sees it end.
-    fn unexpected(&mut self, heard: Heard, doing: &'static str) -> Error {
-        match heard {
-            Heard::Message(Message::Failed {
-                step,
-                errno,
-                detail,
-            }) => {
-                let source = io::Error::from_raw_os_error(errno);
-                self.plan.failure(step, detail, source)
-            }
-            Heard::Closed => match self.child.wait() {
-                Ok(status) => Error::InitEnded { doing, status },
-                Err(source) => Error::Namespaces { doing, source },
-            },
-            Heard::Message(message) => Error::Protocol {
-                message: format!("{message:?}"),
-                doing,
-            },
-            Heard::Console(_) | Heard::Listener(_) | Heard::Forked(_) => Error::Protocol {
-                message: "something a second time".into(),
-                doing,
-            },
-        }
     }
 
     /// How long it may still run; absent for as long as it likes.
@@ -431,5 +344,12 @@ impl<'plan> Process<'plan> {
             self.events = cgroup.events().map_err(limits::failed)?;
         }
         Ok(status)
+    }
+}
+
+/// Notes what has ended, if somebody wants to know.
+fn ended(timings: &mut Option<(Timings, Notes)>, what: &'static str) {
+    if let Some((timings, _)) = timings {
+        timings.ended(what);
     }
 }

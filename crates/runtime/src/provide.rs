@@ -78,6 +78,10 @@ fn one(
         Provision::Descriptor(descriptor) => {
             protocol.send_descriptor(descriptor.as_fd()).map_err(sent)?;
         }
+        Provision::Landlock(landlock) => {
+            let ruleset = landlock.make()?;
+            protocol.send_descriptor(ruleset.as_fd()).map_err(sent)?;
+        }
         Provision::Container => {
             let container = plan.container().ok_or(Error::NoContainer)?;
             protocol.send_descriptor(container).map_err(sent)?;

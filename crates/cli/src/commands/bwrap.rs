@@ -15,7 +15,7 @@ use crabcan_runtime::signals::Signals;
 use crabcan_runtime::spec::Operation;
 use crabcan_runtime::{Capability, CapabilitySet, Host, Namespace, Sandbox, Seccomp, console};
 
-use super::sandbox::foreground;
+use super::sandbox::{Around, foreground};
 use crate::descriptors::{Descriptors, bytes_of, words_of};
 use crate::pieces::{Reader, WORDS};
 use crate::{hints, logging};
@@ -57,7 +57,11 @@ fn try_run(words: &[OsString]) -> anyhow::Result<u8> {
     let mut plan = line.sandbox(&command)?.plan()?;
     plan.init_program(super::init_program()?);
     let signals = Signals::block()?;
-    let status = foreground(&plan, &signals, &command, &mut line.descriptors)?;
+    let mut around = Around {
+        descriptors: line.descriptors,
+        ..Around::default()
+    };
+    let status = foreground(&plan, &signals, &command, &mut around)?;
     Ok(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))
 }
 
@@ -433,3 +437,6 @@ const OTHERS: &str = "\
     --info-fd FD --json-status-fd FD --new-session --die-with-parent --as-pid-1 --cap-add CAP
     --cap-drop CAP --args FD --level-prefix --version --help
 ";
+
+#[cfg(test)]
+mod tests;

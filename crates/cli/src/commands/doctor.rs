@@ -10,7 +10,7 @@ use std::io::{Write, stdout};
 
 use clap::Parser;
 use crabcan_runtime::cgroups::{CgroupPath, Controller, Hierarchy};
-use crabcan_runtime::{Host, Sandbox};
+use crabcan_runtime::{Host, Sandbox, is_installed};
 use nix::unistd::{Uid, User};
 
 use crate::hints;
@@ -184,11 +184,6 @@ fn subordinate(kind: &str, uid: u32) -> Finding {
             .advise("install it: the package is uidmap or shadow-utils");
     }
     Finding::new(Verdict::Ok, about, range)
-}
-
-fn is_installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
 /// Whether limits can be had, each controller by itself.

@@ -4,27 +4,38 @@ use std::ffi::OsString;
 
 use crabcan_runtime::console::{self, Relay};
 use crabcan_runtime::signals::Signals;
-use crabcan_runtime::{ExitStatus, Plan, Process};
+use crabcan_runtime::{ExitStatus, Plan, Process, Timings};
 
 use crate::args::Args;
 use crate::descriptors::Descriptors;
-use crate::{limits, logging};
+use crate::timings::Watch;
+use crate::{limits, logging, network};
 
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
+    let begin = Timings::from_now();
     let args = Args::read(arguments)?;
     // What is wrong with the words is said alone, without a log before it.
     let words = args.words()?;
     logging::start(args.level());
     log::info!("{args:?}");
-    let mut descriptors = args.descriptors()?;
+    let mut around = Around {
+        descriptors: args.descriptors()?,
+        network: args.network()?,
+        watch: args.watch(begin),
+    };
+    around.ended("read the options");
     let mut plan = args.sandbox()?.terminal(console::wanted()).plan()?;
     plan.init_program(super::init_program()?);
     if let Some((step, errno)) = super::fault()? {
         plan.fail_at(step, errno);
     }
+    around.ended("plan");
     // Before anything of the container is there: from here on a signal is its, not ours.
     let signals = Signals::block()?;
-    let status = foreground(&plan, &signals, &words, &mut descriptors)?;
+    let status = foreground(&plan, &signals, &words, &mut around)?;
+    if let Some(watch) = around.watch {
+        watch.tell()?;
+    }
     if status == ExitStatus::Signaled(SIGSYS) && plan.is_filtered() {
         log::warn!(
             "The command was ended by SIGSYS: the filter of system calls does that (--seccomp)"
@@ -49,10 +60,12 @@ pub(super) fn foreground(
     plan: &Plan,
     signals: &Signals,
     words: &[OsString],
-    descriptors: &mut Descriptors,
+    around: &mut Around,
 ) -> anyhow::Result<ExitStatus> {
     let mut container = Process::create(plan)?;
-    descriptors.created(&container)?;
+    // Ended behind the container, which is dropped first.
+    let _helper = around.start_network(container.pid().as_raw())?;
+    around.descriptors.created(&container)?;
     limits::warn_of_unenforced(&container);
     let program = words.first().cloned().unwrap_or_default();
     log::debug!("Waiting for child (pid {}) to finish", container.pid());
@@ -61,14 +74,44 @@ pub(super) fn foreground(
         program.display()
     );
     container.start()?;
+    if let Some(watch) = &mut around.watch {
+        watch.started(&container)?;
+    }
     let mut relay = container.take_console().map(Relay::new).transpose()?;
     let status = crabcan_runtime::wait(&mut container, Some(signals), relay.as_mut())?;
     drop(relay);
+    around.ended("wait for the end of the command");
     log::debug!("Finished, cleaning & exit");
     limits::tell_of_time(&container, plan);
     let events = container.limit_events();
     container.remove()?;
-    descriptors.ended(status)?;
+    around.ended("remove what is left");
+    around.descriptors.ended(status)?;
     limits::tell_what_struck(plan, events);
     Ok(status)
+}
+
+/// What there is around a sandbox while it runs.
+#[derive(Debug, Default)]
+pub(super) struct Around {
+    /// Whoever is told about it.
+    pub(super) descriptors: Descriptors,
+    /// Who makes its connections.
+    pub(super) network: Option<network::Plan>,
+    /// Who looks how long it takes.
+    pub(super) watch: Option<Watch>,
+}
+
+impl Around {
+    /// Notes what has ended, if somebody wants to know.
+    fn ended(&mut self, what: &'static str) {
+        if let Some(watch) = &mut self.watch {
+            watch.ended(what);
+        }
+    }
+
+    fn start_network(&self, pid: i32) -> anyhow::Result<Option<network::Helper>> {
+        let network = self.network.as_ref();
+        network.map(|network| network.start(pid)).transpose()
+    }
 }

@@ -253,9 +253,15 @@ fn temporary_entries() -> BTreeSet<PathBuf> {
         .collect()
 }
 
-/// The directories of other runs of xtask.
+/// The directories of other runs of xtask and of unit tests.
 fn is_of_xtask(name: &str) -> bool {
-    ["crabcan-test-", "crabcan-bench-"]
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
+    [
+        "crabcan-test-",
+        "crabcan-bench-",
+        "crabcan-vm-",
+        "crabcan-fifo-",
+        "crabcan-unit-",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix))
 }

@@ -114,6 +114,10 @@ struct Tracer {
 }
 
 impl Tracer {
+    #[allow(
+        clippy::zombie_processes,
+        reason = "it is waited for as every traced process"
+    )]
     fn run(mut command: Command, fault: Option<(Call, Fault)>) -> Followed {
         let mut child = command.spawn().expect("start a shell");
         let root = Pid::from_raw(child.id().cast_signed());
@@ -176,11 +180,10 @@ impl Tracer {
             let _ = ptrace::syscall(pid, signal);
         };
         match status {
-            WaitStatus::PtraceSyscall(pid) => {
-                if !self.call(pid) {
-                    go_on(pid, None);
-                }
-            }
+            WaitStatus::PtraceSyscall(pid) => match self.call(pid) {
+                true => {}
+                false => go_on(pid, None),
+            },
             WaitStatus::PtraceEvent(pid, _, libc::PTRACE_EVENT_STOP) => {
                 match self.processes.contains_key(&pid) {
                     true => go_on(pid, None),

@@ -3,7 +3,7 @@
 use core::fmt::{self, Formatter};
 
 use super::Details;
-use super::words::{Attributes, List, Text};
+use super::words::{Attributes, FileRights, List, Text};
 use crate::step::Step;
 
 impl Step<'_> {
@@ -45,6 +45,18 @@ impl Step<'_> {
             Self::FirstDirectory { candidates } => {
                 write!(f, "go to the first directory of {}", List(candidates, ", "))
             }
+            Self::Timings { descriptor } => {
+                write!(f, "note when each step has ended (descriptor {descriptor})")
+            }
+            Self::Landlock { access } => write!(
+                f,
+                "receive a Landlock ruleset from the parent (descriptors 0, 1, 2: {})",
+                FileRights(access)
+            ),
+            Self::LandlockRule { target, access } => {
+                write!(f, "allow beneath {} {}", Text(target), FileRights(access))
+            }
+            Self::LandlockRestrict {} => f.write_str("refuse all other access (Landlock)"),
             _ => self.overlay_in_words(f),
         }
     }

@@ -15,6 +15,34 @@ fn every_step_names_its_action_object_and_attributes() {
 }
 
 #[test]
+fn every_step_has_a_reason_of_one_line() {
+    let asked = [
+        "Permissions",
+        "RuntimeHooks",
+        "Hook",
+        "Sysctl",
+        "OomScoreAdj",
+        "Umask",
+    ];
+    let scheduling = [
+        "Scheduler",
+        "IoPriority",
+        "Affinity",
+        "Personality",
+        "MemoryPolicy",
+    ];
+    let others = ["ResourceLimit", "ExecLabel"];
+    for (step, _) in samples() {
+        let why = step.why();
+        let is_asked = [&asked[..], &scheduling, &others]
+            .concat()
+            .contains(&step.name());
+        assert_eq!(why == "asked for", is_asked, "{}: {why}", step.name());
+        assert!(why.len() < 80 && !why.contains('\n'), "{why}");
+    }
+}
+
+#[test]
 fn what_is_not_text_is_escaped() {
     let shown = |name| Step::Hostname { name }.to_string();
     assert_eq!(shown(c"caf\u{e9} 'a b'"), "set host name caf\u{e9} 'a b'");

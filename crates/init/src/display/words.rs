@@ -69,6 +69,51 @@ const CAPABILITIES: [&str; 41] = [
     "CHECKPOINT_RESTORE",
 ];
 
+/// `LANDLOCK_ACCESS_FS_*` by their bits.
+const FILE_RIGHTS: [&str; 16] = [
+    "execute",
+    "write_file",
+    "read_file",
+    "read_dir",
+    "remove_dir",
+    "remove_file",
+    "make_char",
+    "make_dir",
+    "make_reg",
+    "make_sock",
+    "make_fifo",
+    "make_block",
+    "make_sym",
+    "refer",
+    "truncate",
+    "ioctl_dev",
+];
+
+/// Rights of Landlock.
+pub(super) struct FileRights(pub(super) u64);
+
+impl Display for FileRights {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let all = (1 << FILE_RIGHTS.len()) - 1;
+        match self.0 {
+            0 => return f.write_str("nothing"),
+            rights if rights == all => return f.write_str("everything"),
+            _ => {}
+        }
+        let mut comma = "";
+        for (bit, name) in FILE_RIGHTS.iter().enumerate() {
+            if self.0 >> bit & 1 == 1 {
+                write!(f, "{comma}{name}")?;
+                comma = ",";
+            }
+        }
+        match self.0 & !all {
+            0 => Ok(()),
+            rest => write!(f, "{comma}{rest:#x}"),
+        }
+    }
+}
+
 /// A string with everything escaped that a terminal would not show as a character.
 pub(super) struct Text<'a>(pub(super) &'a CStr);
 

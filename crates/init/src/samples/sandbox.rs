@@ -82,3 +82,27 @@ pub(super) fn places() -> Samples {
         ),
     ]
 }
+
+pub(super) fn walls() -> Samples {
+    vec![
+        (
+            Step::Timings { descriptor: 5 },
+            "note when each step has ended (descriptor 5)",
+        ),
+        (
+            Step::Landlock { access: 4 },
+            "receive a Landlock ruleset from the parent (descriptors 0, 1, 2: read_file)",
+        ),
+        (
+            Step::LandlockRule {
+                target: c"/tmp",
+                access: 0x800d,
+            },
+            "allow beneath /tmp execute,read_file,read_dir,ioctl_dev",
+        ),
+        (
+            Step::LandlockRestrict {},
+            "refuse all other access (Landlock)",
+        ),
+    ]
+}

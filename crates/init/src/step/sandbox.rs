@@ -79,5 +79,27 @@ macro_rules! with_sandbox_steps {
             /// Where, beneath the root. With `/`, this is the root.
             target: &'a CStr,
         }
+        /// From here on, note when each step has ended (CLOCK_MONOTONIC, nanoseconds): a number of
+        /// eight bytes for each step of the plan. Behind a filter of system calls nothing is noted.
+        Timings = 109 {
+            /// A shared file with room for them.
+            descriptor: u32,
+        }
+        /// Take a ruleset of Landlock from the parent, and allow what the descriptors 0, 1 and 2
+        /// are: who has a file open may open it again.
+        Landlock = 110 {
+            /// `LANDLOCK_ACCESS_FS_*` that these get as far as they are for a file.
+            access: u64,
+        }
+        /// Allow something beneath a place of the root that was entered; if it is not there,
+        /// nothing is allowed.
+        LandlockRule = 111 {
+            /// The place.
+            target: &'a CStr,
+            /// `LANDLOCK_ACCESS_FS_*`; of a file, those that are for one.
+            access: u64,
+        }
+        /// From here on, refuse what was not allowed (landlock_restrict_self(2)).
+        LandlockRestrict = 112 {}
     } };
 }

@@ -50,6 +50,10 @@ impl Context {
             | Step::SameFile { .. } => self.piece(step),
             Step::EmptyRoot { .. } => self.root_step(step),
             Step::Overlay { .. } => self.overlay(step),
+            Step::Timings { .. }
+            | Step::Landlock { .. }
+            | Step::LandlockRule { .. }
+            | Step::LandlockRestrict {} => self.wall(step),
             Step::LockFile { target } => sandbox::lock_file(target),
             Step::FirstDirectory { candidates } => sandbox::first_directory(candidates),
             _ => scheduling_step(step),

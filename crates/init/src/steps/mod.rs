@@ -22,8 +22,9 @@ mod root;
 mod sandbox;
 mod seccomp;
 mod start;
+mod wall;
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use self::mask::Covers;
 use self::process::Program;
@@ -62,6 +63,10 @@ pub(crate) struct Context {
     by_write: bool,
     /// Where the process that stays behind as reaper finds why the other failed.
     report: Option<&'static Report>,
+    /// The rules of Landlock, until they are in force.
+    ruleset: Option<Fd>,
+    /// Where the end of each step is noted; nowhere, if nobody asks.
+    timings: &'static [AtomicU64],
 }
 
 /// A [`Message::Failed`] without its first word, told by a store into shared memory: no filter of
@@ -96,6 +101,8 @@ impl Context {
             program: None,
             by_write: false,
             report: None,
+            ruleset: None,
+            timings: &[],
         }
     }
 

@@ -130,6 +130,7 @@ pub(crate) mod nr {
     pub(crate) const CAPSET: usize = 91;
     pub(crate) const FSTATFS: usize = 44;
     pub(crate) const PIVOT_ROOT: usize = 41;
+    pub(crate) const CLOCK_GETTIME: usize = 113;
     pub(crate) const PRCTL: usize = 167;
     pub(crate) const MOUNT: usize = 40;
     pub(crate) const UMOUNT2: usize = 39;

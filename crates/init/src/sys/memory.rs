@@ -1,7 +1,7 @@
 //! Descriptors and memory.
 
 use core::mem::size_of;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::{Fd, call, common_nr, fd, new_fd, nr};
 use crate::errno::Errno;
@@ -75,6 +75,20 @@ pub(crate) fn map_shared_words() -> Result<&'static [AtomicU32; 4], Errno> {
     // SAFETY: the kernel has just mapped a zeroed page, which is never taken away; whoever shares
     // it uses it by atomic operations alone.
     Ok(unsafe { &*(start as *const [AtomicU32; 4]) })
+}
+
+/// Maps a shared file of numbers, for the rest of the process' life.
+pub(crate) fn map_numbers(number: i32, count: usize) -> Result<&'static [AtomicU64], Errno> {
+    const MAP_SHARED: usize = 1;
+    const PROT_READ_WRITE: usize = 3;
+    let length = count * size_of::<AtomicU64>();
+    let start = call(
+        nr::MMAP,
+        [0, length, PROT_READ_WRITE, MAP_SHARED, fd(number), 0],
+    )?;
+    // SAFETY: the kernel has just mapped that many bytes, of a file that is sealed against
+    // shrinking; whoever shares it uses it by atomic operations alone.
+    Ok(unsafe { core::slice::from_raw_parts(start as *const AtomicU64, count) })
 }
 
 /// Takes the plan's mapping away, so that the reaper remembers nothing of the host.

@@ -1,8 +1,8 @@
-//! How a process is scheduled, and where its memory comes from.
+//! How a process is scheduled, where its memory comes from, and what time it is.
 
 use core::mem::size_of;
 
-use super::{address, call, nr};
+use super::{address, address_mut, call, nr};
 use crate::errno::Errno;
 
 /// `struct sched_attr` of sched_setattr(2), in its first version.
@@ -20,6 +20,14 @@ pub(crate) struct SchedAttr {
 
 impl SchedAttr {
     pub(crate) const SIZE: u32 = size_of::<Self>() as u32;
+}
+
+/// The time by CLOCK_MONOTONIC in nanoseconds.
+pub(crate) fn now() -> Result<u64, Errno> {
+    const CLOCK_MONOTONIC: usize = 1;
+    let mut time = [0u64; 2];
+    call(nr::CLOCK_GETTIME, [CLOCK_MONOTONIC, address_mut(&mut time)])?;
+    Ok(time[0] * 1_000_000_000 + time[1])
 }
 
 pub(crate) fn sched_setattr(attr: &SchedAttr) -> Result<(), Errno> {

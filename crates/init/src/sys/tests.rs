@@ -46,6 +46,7 @@ fn the_numbers_of_system_calls() {
         nr::SETRESGID = SYS_setresgid,
         nr::CAPGET = SYS_capget,
         nr::CAPSET = SYS_capset,
+        nr::CLOCK_GETTIME = SYS_clock_gettime,
         nr::FSTATFS = SYS_fstatfs,
         nr::PIVOT_ROOT = SYS_pivot_root,
         nr::PRCTL = SYS_prctl,

@@ -135,6 +135,7 @@ pub(crate) mod nr {
     pub(crate) const CAPSET: usize = 126;
     pub(crate) const FSTATFS: usize = 138;
     pub(crate) const PIVOT_ROOT: usize = 155;
+    pub(crate) const CLOCK_GETTIME: usize = 228;
     pub(crate) const PRCTL: usize = 157;
     pub(crate) const MOUNT: usize = 165;
     pub(crate) const UMOUNT2: usize = 166;

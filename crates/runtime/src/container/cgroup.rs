@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crabcan_cgroups::{Cgroup, CgroupPath, Events, Hierarchy, Place, Statistics};
 
-use super::Container;
+use super::{Container, property};
 use crate::plan;
 use crate::resctrl;
 use crate::spec;
@@ -101,7 +101,10 @@ fn open_place(record: &Record) -> Result<Option<Cgroup>, Error> {
 }
 
 pub(super) fn failed(doing: &'static str) -> impl FnOnce(crabcan_cgroups::Error) -> Error {
-    move |source| Error::Cgroup { doing, source }
+    move |source| Error::Cgroup {
+        doing: property::doing(doing, &source),
+        source,
+    }
 }
 
 impl Container {
@@ -244,22 +247,28 @@ impl Container {
 
     /// Its cgroup, which it must have.
     pub(super) fn cgroup(&self) -> Result<Cgroup, Error> {
-        let id = || self.id().clone();
+        let none = |why: &str| Error::NoCgroup {
+            id: self.id().clone(),
+            why: why.to_owned(),
+        };
         match open(&self.record)? {
             Some(cgroup) if self.is_taken_over(Some(&cgroup))? => {
-                Err(Error::CgroupTaken { id: id() })
+                Err(none(": it has ended, and another container has it"))
             }
             Some(cgroup) => Ok(cgroup),
             None if self.record.cgroup_made => Err(self.cgroup_is_gone()),
-            None => Err(Error::NoCgroup { id: id() }),
+            None => Err(none("")),
         }
     }
 
     pub(super) fn cgroup_is_gone(&self) -> Error {
-        let places = self.record.cgroup.as_deref().unwrap_or_default().lines();
-        Error::CgroupGone {
+        let places = self.record.cgroup.as_deref().unwrap_or_default();
+        Error::NoCgroup {
             id: self.id().clone(),
-            cgroup: places.collect::<Vec<_>>().join(" "),
+            why: format!(
+                " any more: somebody else has removed {}",
+                places.trim_end().replace('\n', " ")
+            ),
         }
     }
 

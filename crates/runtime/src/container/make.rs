@@ -63,18 +63,9 @@ pub(super) enum Mode {
 impl Creation {
     /// Reads and decides everything; nothing is done but to connect to those who wait.
     pub(super) fn draft(&self, mode: Mode) -> Result<Draft, Error> {
-        let bundle = self.bundle.canonicalize();
-        let bundle = bundle.map_err(|source| self.not_read(&self.bundle, source))?;
+        let bundle = self.bundle()?;
         let configuration = self.read_configuration(&bundle)?;
-        let mut spec = Spec::from_json(&configuration)?;
-        spec.extension.bundle = Some(bundle.clone());
-        spec.extension.id = self.id.to_string();
-        spec.extension.session_keyring = self.new_keyring;
-        spec.extension.no_pivot = self.no_pivot;
-        spec.extension.await_start = mode == Mode::Created;
-        spec.extension.preserved_descriptors =
-            u32::try_from(self.inherited.len()).unwrap_or(u32::MAX);
-        self.add_environment(&mut spec);
+        let mut spec = self.specification(&bundle, &configuration, mode)?;
         if self.manager.is_some() {
             notify::add_to(&mut spec, &self.root.path().join(self.id.as_str()));
         }
@@ -105,6 +96,37 @@ impl Creation {
             placement,
             bundle,
         })
+    }
+
+    /// What [`Creation::run`] would do: nothing is done, and nobody is told.
+    ///
+    /// # Errors
+    /// [`Error::Path`] and [`Error::Invalid`] when the configuration can't be read or planned.
+    pub fn plan(&self) -> Result<Plan, Error> {
+        let bundle = self.bundle()?;
+        let configuration = self.read_configuration(&bundle)?;
+        let mut spec = self.specification(&bundle, &configuration, Mode::Foreground)?;
+        let host = Host::current()?;
+        let decided = placement::decide(self.cgroup_manager, &mut spec, &host, &self.id);
+        decided.map(|(_, plan)| plan)
+    }
+
+    fn bundle(&self) -> Result<PathBuf, Error> {
+        let bundle = self.bundle.canonicalize();
+        bundle.map_err(|source| self.not_read(&self.bundle, source))
+    }
+
+    fn specification(&self, bundle: &Path, text: &[u8], mode: Mode) -> Result<Spec, Error> {
+        let mut spec = Spec::from_json(text)?;
+        spec.extension.bundle = Some(bundle.to_owned());
+        spec.extension.id = self.id.to_string();
+        spec.extension.session_keyring = self.new_keyring;
+        spec.extension.no_pivot = self.no_pivot;
+        spec.extension.await_start = mode == Mode::Created;
+        spec.extension.preserved_descriptors =
+            u32::try_from(self.inherited.len()).unwrap_or(u32::MAX);
+        self.add_environment(&mut spec);
+        Ok(spec)
     }
 
     fn read_configuration(&self, bundle: &Path) -> Result<Vec<u8>, Error> {

@@ -10,6 +10,7 @@ mod exec;
 mod gc;
 mod make;
 mod placement;
+mod property;
 mod restore;
 mod scope;
 mod start;

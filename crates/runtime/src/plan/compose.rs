@@ -9,6 +9,7 @@ mod exec;
 mod filter;
 mod hooks;
 mod isolation;
+mod landlock;
 mod list;
 mod mounts;
 mod namespaces;
@@ -83,6 +84,10 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     let mut arrangement = Arrangement::of(spec, host)?;
     let limits = spec.linux.resources.as_ref();
     let resources = resources::of_container(limits, host, &mut composer.warnings)?;
+    if spec.extension.timings {
+        let descriptor = program::FIRST_HANDED;
+        composer.push(&Step::Timings { descriptor })?;
+    }
     composer.about("linux.cgroupsPath");
     composer.enter_cgroup(&mut arrangement)?;
     composer.identity(&arrangement)?;
@@ -164,6 +169,7 @@ impl<'a> Composer<'a> {
             net_devices: self.net_devices,
             warnings: self.warnings,
             properties: self.properties,
+            timed: spec.extension.timings,
             filtered: self.filter.is_some(),
             listener: self.filter.and_then(|filter| filter.listener),
             fault: None,

@@ -6,6 +6,7 @@ mod limits;
 mod pieces;
 mod root;
 mod seccomp;
+mod wall;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ use crate::spec::{
     ConsoleSize, Extension, IdMapping, Linux, Operation, Process, ResourceLimit, Spec, Terminal,
     User,
 };
-use crate::{Error, Host, Plan, hostname};
+use crate::{Error, Host, LandlockMode, Plan, hostname};
 
 /// Describes a command to be run in a sandbox; reads like [`std::process::Command`].
 ///
@@ -54,6 +55,8 @@ pub struct Sandbox {
     die_with_parent: bool,
     capabilities: Option<CapabilitySet>,
     raw_filters: Vec<Vec<u8>>,
+    landlock: Option<LandlockMode>,
+    timings: bool,
     required: Resources,
     optional: Resources,
 }
@@ -86,6 +89,8 @@ impl Sandbox {
             die_with_parent: false,
             capabilities: None,
             raw_filters: Vec::new(),
+            landlock: None,
+            timings: false,
             required: Resources::default(),
             optional: Resources::default(),
         }
@@ -214,6 +219,8 @@ impl Sandbox {
                 argv0: self.argv0.clone(),
                 raw_filters: self.raw_filters.clone(),
                 lock_files: self.lock_files.clone(),
+                timings: self.timings,
+                landlock: self.wall()?,
                 no_user_namespaces: self.no_user_namespaces,
                 terminal_descriptors: self.terminal.map_or(0, |terminal| terminal.descriptors),
                 seccomp: self.seccomp.profile(host, user.uid)?,

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use crabcan_ns::Namespace;
 use crabcan_rootfs::RootFd;
 
-use super::{Sandbox, hidden};
+use super::{Sandbox, hidden, wall};
 use crate::Error;
 use crate::spec::{Mount, MountPoint, Operation, Root, Spec, User};
 
@@ -134,6 +134,9 @@ pub(super) fn host_root(spec: &mut Spec, user: &User) -> Result<(), Error> {
         readonly: true,
     };
     let view = hidden::of_this_process();
+    if let Some(landlock) = &mut spec.extension.landlock {
+        landlock.visible = Some(wall::visible(&view.places));
+    }
     for place in view.places {
         let shown = mount(place.path(), "tmpfs", OsStr::new("tmpfs"), &[]);
         let owner = [format!("uid={}", user.uid), format!("gid={}", user.gid)];

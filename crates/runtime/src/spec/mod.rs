@@ -23,6 +23,7 @@ use crabcan_rootfs::MountAttributes;
 use crabcan_seccomp::Profile;
 
 use self::property::properties;
+pub use crate::landlock::Landlock;
 use crate::limits::Limits;
 
 pub use hooks::{Hook, Hooks};
@@ -146,6 +147,10 @@ pub struct Extension {
     pub await_cgroup: bool,
     /// The container's cgroup, in crabcan's own words.
     pub limits: Option<Limits>,
+    /// Init notes when each step has ended.
+    pub timings: bool,
+    /// The second wall, if there is one.
+    pub landlock: Option<Landlock>,
     /// Bit N is set when the terminal becomes descriptor N; all three when 0.
     pub terminal_descriptors: u32,
 }

@@ -27,9 +27,6 @@ pub(super) struct Run {
     /// Do not delete the container when its program has ended
     #[arg(long)]
     keep: bool,
-    /// Accepted: crabcan is never a subreaper
-    #[arg(long)]
-    no_subreaper: bool,
 }
 
 #[derive(Args)]
@@ -55,6 +52,9 @@ pub(super) struct Options {
     /// Do not make a new session keyring
     #[arg(long)]
     no_new_keyring: bool,
+    /// Accepted: crabcan is never a subreaper
+    #[arg(long)]
+    no_subreaper: bool,
     /// Hand on so many descriptors besides 0, 1 and 2
     #[arg(long, value_name = "N", default_value_t = 0)]
     preserve_fds: u32,

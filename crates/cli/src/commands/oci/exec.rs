@@ -250,6 +250,48 @@ mod tests {
         }
     }
 
+    /// A fuzz target: numbers, and nothing that only looks like one.
+    #[test]
+    fn fuzz_user() {
+        let corpus: [&[u8]; 4] = [b"0", b"1:2", b"4294967294:65534", b"a:0x1"];
+        let words = [
+            ":",
+            "-",
+            "+",
+            " ",
+            "0x",
+            "4294967295",
+            "4294967296",
+            "\0",
+            "\u{967}",
+        ];
+        crate::driver::fuzz("user", &corpus, &words, |bytes| {
+            let Ok(text) = std::str::from_utf8(bytes) else {
+                return 0;
+            };
+            let mut user = User::default();
+            let read = set_user(&mut user, text);
+            let parts: Vec<&str> = text.split(':').collect();
+            let digits = |part: &&str| {
+                let value = part.bytes().try_fold(0u64, |sum, byte| {
+                    let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+                    Some((sum * 10 + digit).min(1 << 40))
+                });
+                value.filter(|value| !part.is_empty() && *value < u64::from(u32::MAX))
+            };
+            let naive: Option<Vec<u64>> = parts.iter().map(digits).collect();
+            let naive = naive.filter(|ids| ids.len() <= 2);
+            assert_eq!(read.is_ok(), naive.is_some(), "{text:?}");
+            if let Some(ids) = naive {
+                assert_eq!(u64::from(user.uid), ids[0], "{text:?}");
+                let gid = ids.get(1).copied().unwrap_or(0);
+                assert_eq!(u64::from(user.gid), gid, "{text:?}");
+                return 2 + ids.len() as u64;
+            }
+            1
+        });
+    }
+
     #[test]
     fn options_stand_on_both_sides_of_the_id_and_never_behind_the_program() {
         let read = |line: &str| Exec::try_parse_from(line.split_whitespace()).unwrap();

@@ -17,7 +17,7 @@ use crate::spec::Process;
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The first descriptor that init is handed besides its channel and its plan.
-const FIRST_HANDED: u32 = 5;
+pub(super) const FIRST_HANDED: u32 = 5;
 
 impl Composer<'_> {
     /// The last preparations, the word of the parent, and the program.
@@ -28,6 +28,7 @@ impl Composer<'_> {
         self.working_directory()?;
         self.about("");
         self.lock_files()?;
+        self.second_wall()?;
         if process.terminal && !self.has_fresh_dev() {
             self.terminal()?;
         }
@@ -74,6 +75,7 @@ impl Composer<'_> {
                 count: extension.preserved_descriptors,
             })?;
         }
+        self.close_the_wall()?;
         self.raw_filters()?;
         self.push_filter(filter)?;
         let args = self.arguments()?;

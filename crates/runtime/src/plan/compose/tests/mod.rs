@@ -7,17 +7,17 @@
     reason = "a test fails by panicking"
 )]
 
+use crabcan_caps::{Capability, CapabilitySet};
 use std::ffi::OsString;
 
-use crabcan_caps::{Capability, CapabilitySet};
-
+mod environment;
 mod joining;
 mod mounts;
 mod oci;
 mod process;
+mod refused;
 
-use crabcan_init::format::FlatPlan;
-
+use self::refused::{refused, refused_of};
 use super::*;
 use crate::spec::{
     Capabilities, IdMapping, Linux, Mount, MountPoint, NamespaceRequest, Process, ResourceLimit,
@@ -355,153 +355,4 @@ fn a_name_is_looked_for_in_path() {
         assert!(step.starts_with("execute the first of /usr/local/sbin/tool"));
         assert!(step.ends_with("/bin/tool"), "{step}");
     }
-}
-
-fn variables(env: &[&str], of_bundle: bool) -> (Vec<String>, Option<u32>) {
-    let mut spec = rootless();
-    spec.extension.bundle = of_bundle.then(|| "/bundle".into());
-    spec.process.env = env.iter().map(OsString::from).collect();
-    let flat = plan(&spec, false).flatten();
-    let mut found = (Vec::new(), None);
-    for step in FlatPlan::parse(&flat).unwrap().steps() {
-        match step {
-            Step::Exec { env, .. } => {
-                let texts = env.iter().map(|text| text.to_string_lossy().into_owned());
-                found.0 = texts.collect();
-            }
-            Step::Home { uid } => found.1 = Some(uid),
-            _ => {}
-        }
-    }
-    found
-}
-
-/// Programs do not agree on which of two variables with one name they take.
-#[test]
-fn of_two_variables_with_one_name_the_last_is_meant() {
-    let env = ["A=1", "HOME=/h", "B", "A=2=3", "AB=4", "B", "A="];
-    let expected = ["HOME=/h", "AB=4", "B", "A="].map(str::to_owned).to_vec();
-    assert_eq!(variables(&env, true), (expected, None));
-    // The index is that of the document.
-    refused("process.env[1]", |spec| {
-        spec.process.env = vec!["A=1".into(), "A=\0".into(), "A=2".into()];
-    });
-}
-
-#[test]
-fn a_home_that_is_not_said_is_looked_up_for_containers() {
-    let unsaid = |before: &[&str]| {
-        let all = before.iter().chain(&["HOME="]).map(ToString::to_string);
-        (all.collect::<Vec<_>>(), Some(0))
-    };
-    assert_eq!(variables(&["HOMES=/x"], true), unsaid(&["HOMES=/x"]));
-    let env = ["HOME=/h", "HOME=", "PATH=/bin"];
-    assert_eq!(variables(&env, true), unsaid(&["PATH=/bin"]));
-    assert_eq!(variables(&["A=1"], false), (vec!["A=1".to_owned()], None));
-}
-
-#[test]
-fn an_empty_host_name_of_a_document_is_none() {
-    let mut spec = rootless();
-    spec.linux.namespaces = namespaces_of(&[Namespace::Mount, Namespace::User]);
-    spec.extension.bundle = Some("/bundle".into());
-    spec.hostname = Some(String::new());
-    spec.domainname = Some(String::new());
-    let steps = steps(&spec, false);
-    assert!(!steps.iter().any(|step| step.contains("name")), "{steps:?}");
-    refused("hostname", |spec| spec.hostname = Some(String::new()));
-}
-
-/// The change makes the specification wrong, and the error's name is the field's.
-fn refused(field: &str, change: impl Fn(&mut Spec)) {
-    refused_of(rootless(), false, field, change);
-}
-
-fn refused_of(mut spec: Spec, privileged: bool, field: &str, change: impl Fn(&mut Spec)) {
-    change(&mut spec);
-    match compose(&spec, &host(privileged)) {
-        Err(Error::Invalid { field: named, .. }) => assert_eq!(named, field),
-        other => panic!("{field}: {other:?}"),
-    }
-}
-
-#[test]
-fn what_is_wrong_with_the_process_is_named() {
-    refused("process.args", |spec| spec.process.args.clear());
-    refused("process.args", |spec| spec.process.args = vec!["".into()]);
-    refused("process.args[1]", |spec| {
-        spec.process.args.push("a\0b".into());
-    });
-    refused("process.env[0]", |spec| {
-        spec.process.env = vec!["A=\0".into()];
-    });
-    refused("process.cwd", |spec| spec.process.cwd = "".into());
-    refused("process.cwd", |spec| spec.process.cwd = "a/b".into());
-    refused("process.cwd", |spec| spec.process.cwd = "/a/../b".into());
-    refused("process.cwd", |spec| spec.process.cwd = "/a\0".into());
-    refused("process.user.uid", |spec| spec.process.user.uid = 1);
-    refused("process.user.gid", |spec| spec.process.user.gid = 1);
-    refused("process.user.additionalGids", |spec| {
-        spec.process.user.additional_gids = vec![0];
-    });
-    refused("the parent death signal", |spec| {
-        spec.extension.parent_death_signal = Some(-1);
-    });
-}
-
-#[test]
-fn what_is_wrong_with_the_isolation_is_named() {
-    refused("hostname", |spec| spec.hostname = Some("x".repeat(65)));
-    refused("hostname", |spec| spec.hostname = Some("a\0b".into()));
-    refused("hostname", |spec| {
-        spec.hostname = Some("x".into());
-        spec.linux.namespaces = namespaces_of(&[Namespace::Mount, Namespace::User]);
-    });
-    refused("linux.uidMappings", |spec| spec.linux.uid_mappings.clear());
-    refused("linux.gidMappings", |spec| spec.linux.gid_mappings.clear());
-    refused("linux.uidMappings", |spec| {
-        spec.linux.namespaces = namespaces_of(&ALL[..6]);
-    });
-    refused("linux.gidMappings", |spec| {
-        spec.linux.namespaces = namespaces_of(&ALL[..6]);
-        spec.linux.uid_mappings.clear();
-    });
-    // Its mounts would be the caller's.
-    refused("linux.namespaces", |spec| {
-        spec.linux.namespaces = namespaces_of(&ALL[1..]);
-    });
-}
-
-#[test]
-fn what_is_wrong_with_the_mounts_is_named() {
-    refused("root.path", |spec| spec.root.path = "/a\0".into());
-    let mounts = |mount: Mount| move |spec: &mut Spec| spec.mounts = vec![mount.clone()];
-    let to = |destination: &str| Mount {
-        destination: destination.into(),
-        ..bind("/x", &["bind"])
-    };
-    refused("mounts[0].destination", mounts(to("/a/../b")));
-    refused("mounts[0]", mounts(to("/a\0")));
-    refused("mounts[0]", mounts(bind("/x\0", &["bind"])));
-    refused("mounts[1].destination", |spec| {
-        spec.mounts = vec![to("/a"), to("b/..")];
-    });
-    refused("mounts[0].options", mounts(bind("/x", &["bind", "roo"])));
-    for lost in ["sync", "lazytime", "tmpcopyup"] {
-        refused("mounts[0].options", mounts(bind("/x", &["bind", lost])));
-    }
-    refused("linux.maskedPaths", |spec| {
-        spec.linux.masked_paths = vec!["proc".into()];
-    });
-    refused("linux.readonlyPaths", |spec| {
-        spec.linux.readonly_paths = vec!["proc".into()];
-    });
-}
-
-#[test]
-fn more_than_a_plan_can_hold_is_refused() {
-    let mut spec = rootless();
-    spec.process.args = vec!["x".repeat(1 << 20).into(); 17];
-    let error = compose(&spec, &host(false)).unwrap_err();
-    assert!(matches!(error, Error::PlanTooLong), "{error:?}");
 }

@@ -202,11 +202,8 @@ fn hooks_are_run_at_their_points() {
         }
         _ => None,
     });
-    let paths: Vec<_> = hooks
-        .iter()
-        .map(|(path, _)| path.to_str().unwrap())
-        .collect();
-    assert_eq!(paths, ["/c", "/d", "/s"]);
+    let paths = hooks.iter().map(|(path, _)| path.to_str().unwrap());
+    assert_eq!(paths.collect::<Vec<_>>(), ["/c", "/d", "/s"]);
     for ((_, state), status) in hooks.iter().zip(["creating", "creating", "created"]) {
         // One place for the pid, whatever the configuration's own strings hold.
         assert_eq!(state.matches('\u{1}').count(), 1);

@@ -1,0 +1,142 @@
+//! What the parent does until init is ready, and what it makes of an init that fails.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use crabcan_cgroups::Cgroup;
+use crabcan_init::message::Message;
+use crabcan_ns::{Child, ExitStatus};
+
+use super::{Process, SIGKILL};
+use crate::net_devices::NetDevices;
+use crate::plan::Provision;
+use crate::protocol::Heard;
+use crate::{Error, provide};
+
+impl Process<'_> {
+    /// Lets init go on to where it waits for the word of another program.
+    pub(crate) fn proceed(&self) -> Result<(), Error> {
+        self.protocol.proceed().map_err(|source| Error::Channel {
+            doing: "let init go on",
+            source,
+        })
+    }
+
+    /// Writes the id maps, lets init go on, sends what it waits for, gives network devices and runs
+    /// the hooks when it asks for that, and hears that it is ready. `cgroup` is the one that it
+    /// enters.
+    pub(crate) fn prepare(
+        &mut self,
+        cgroup: Option<&Cgroup>,
+        hooks: &mut dyn FnMut(&Child) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        const DOING: &str = "preparing the container";
+        // The child that goes on may be ready before init has told of it.
+        let (mut ready, mut forked) = (false, !self.plan.forks());
+        let parts = self
+            .plan
+            .provisions()
+            .split(|it| matches!(it, Provision::Fork));
+        let mut first = 0;
+        for provisions in parts {
+            if first > 0 {
+                forked = true;
+                self.await_fork(DOING)?;
+            }
+            let (plan, child) = (self.plan, &self.child);
+            let provided = provide::provide(plan, first, provisions, child, &self.protocol, cgroup);
+            first += provisions.len() + 1;
+            if let Err(error) = provided {
+                return Err(self.not_provided(error, DOING));
+            }
+        }
+        let mut hooks_due = false;
+        while !(ready && forked) {
+            // Only who goes on is sure to be in the container's namespaces, and to stay.
+            if hooks_due && forked {
+                hooks_due = false;
+                self.net_devices = NetDevices::give(self.plan.net_devices(), self.child.pidfd())?;
+                hooks(&self.child)?;
+                self.proceed()?;
+            }
+            let heard = match forked {
+                true => self.protocol.hear(DOING)?,
+                false => self.protocol.hear_or_end(self.child.pidfd(), DOING)?,
+            };
+            match heard {
+                Heard::Message(Message::Ready) if !ready => ready = true,
+                Heard::Message(Message::Hooks) if !hooks_due => hooks_due = true,
+                Heard::Forked(pidfd) if !forked => {
+                    forked = true;
+                    self.go_on_in(pidfd)?;
+                }
+                Heard::Console(master) if self.console.is_none() => self.console = Some(master),
+                Heard::Listener(fd) if self.listener.is_none() => self.listener = Some(fd),
+                heard => return Err(self.unexpected(heard, DOING)),
+            }
+        }
+        Ok(())
+    }
+
+    fn await_fork(&mut self, doing: &'static str) -> Result<(), Error> {
+        match self.protocol.hear_or_end(self.child.pidfd(), doing)? {
+            Heard::Forked(pidfd) => self.go_on_in(pidfd),
+            heard => Err(self.unexpected(heard, doing)),
+        }
+    }
+
+    /// Takes the child that goes on in place of the one that was launched. The pid is read from the
+    /// descriptor, not from the message.
+    fn go_on_in(&mut self, pidfd: OwnedFd) -> Result<(), Error> {
+        let doing = "follow init into the pid namespace that it has joined";
+        let failed = |source| Error::Namespaces { doing, source };
+        let next = Child::from_pidfd(pidfd).map_err(failed)?;
+        let mut first = std::mem::replace(&mut self.child, next);
+        match first.wait() {
+            Ok(_) | Err(crabcan_ns::Error::Reaped { .. }) => Ok(()),
+            Err(source) => Err(failed(source)),
+        }
+    }
+
+    /// Why init could not be provided with what it needs. If it failed before, all that was done
+    /// for it was refused, and its own reason is the better one.
+    fn not_provided(&mut self, error: Error, doing: &'static str) -> Error {
+        // Ended by us or by itself: only now it is certain that nothing more is to be heard.
+        let (Ok(()), Ok(status)) = (self.child.kill(), self.child.wait()) else {
+            return error;
+        };
+        match self.protocol.hear(doing) {
+            Ok(heard @ Heard::Message(Message::Failed { .. })) => self.unexpected(heard, doing),
+            Ok(Heard::Closed) if status != ExitStatus::Signaled(SIGKILL) => {
+                Error::InitEnded { doing, status }
+            }
+            _ => error,
+        }
+    }
+
+    /// Turns what init said instead of what was expected into an error, and sees it end.
+    pub(super) fn unexpected(&mut self, heard: Heard, doing: &'static str) -> Error {
+        match heard {
+            Heard::Message(Message::Failed {
+                step,
+                errno,
+                detail,
+            }) => {
+                let source = io::Error::from_raw_os_error(errno);
+                self.plan.failure(step, detail, source)
+            }
+            Heard::Closed => match self.child.wait() {
+                Ok(status) => Error::InitEnded { doing, status },
+                Err(source) => Error::Namespaces { doing, source },
+            },
+            Heard::Message(message) => Error::Protocol {
+                message: format!("{message:?}"),
+                doing,
+            },
+            Heard::Console(_) | Heard::Listener(_) | Heard::Forked(_) => Error::Protocol {
+                message: "something a second time".into(),
+                doing,
+            },
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The second wall of a sandbox, and the clock beside its start.
+
+use std::path::{Path, PathBuf};
+
+use super::{Sandbox, Seccomp, hidden};
+use crate::Error;
+use crate::landlock::{Landlock, LandlockMode};
+
+impl Sandbox {
+    /// What is done about Landlock: without this, what the kernel has of it where the filter of system
+    /// calls is the default one, and nothing elsewhere. Under it nothing can be mounted, which that
+    /// filter does not allow either.
+    pub fn landlock(mut self, mode: LandlockMode) -> Self {
+        self.landlock = Some(mode);
+        self
+    }
+
+    /// Measures where the time of the start goes: see [`Process::timings`](crate::Process::timings).
+    pub fn timings(mut self, yes: bool) -> Self {
+        self.timings = yes;
+        self
+    }
+
+    /// The ruleset that is to be made.
+    pub(super) fn wall(&self) -> Result<Option<Landlock>, Error> {
+        let unasked = match self.seccomp {
+            Seccomp::Default if !self.bare => LandlockMode::BestEffort,
+            _ => LandlockMode::Off,
+        };
+        let mode = self.landlock.unwrap_or(unasked);
+        if mode == LandlockMode::Off {
+            return Ok(None);
+        }
+        let landlock = Landlock::of_this_kernel();
+        if landlock.is_none() && mode == LandlockMode::Required {
+            let reason = "this kernel has no Landlock that moves files (Linux 5.19), or it is off: \
+                          /sys/kernel/security/lsm";
+            return Err(Error::invalid("--landlock required", reason));
+        }
+        Ok(landlock)
+    }
+}
+
+/// What in the host's root can be read: all but what is covered.
+pub(super) fn visible(places: &[hidden::Place]) -> Vec<PathBuf> {
+    let entries = Path::new("/").read_dir().into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.path());
+    let is_covered = |path: &PathBuf| places.iter().any(|place| place.path() == path);
+    let mut visible: Vec<PathBuf> = names.filter(|path| !is_covered(path)).collect();
+    visible.sort();
+    visible
+}
