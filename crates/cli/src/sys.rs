@@ -37,17 +37,21 @@ unsafe impl Sync for Piece {}
 
 static PIECE: Piece = Piece(UnsafeCell::new([0; SIZE]));
 
-#[global_allocator]
-static MEMORY: Memory = Memory {
-    used: AtomicUsize::new(0),
-};
-
 /// The piece, from the front, and the system's allocator behind it.
-struct Memory {
+#[derive(Debug, Default)]
+pub struct Memory {
     used: AtomicUsize,
 }
 
 impl Memory {
+    /// With the whole piece to be cut. There can only be one: the program's own.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            used: AtomicUsize::new(0),
+        }
+    }
+
     /// The next part of the piece; `None` when it is used up.
     fn cut(&self, layout: Layout) -> Option<*mut u8> {
         let mut used = self.used.load(Ordering::Relaxed);
