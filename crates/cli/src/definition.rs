@@ -24,6 +24,7 @@ pub fn definition() -> Command {
         let name = command.get_name().to_owned();
         all = all.subcommand(command.after_long_help(examples(&name)));
     }
+    let all = all.disable_help_subcommand(true);
     all.after_long_help(format!(
         "{}\n{}",
         crate::args::AFTER_HELP,

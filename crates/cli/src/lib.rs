@@ -3,6 +3,15 @@
 //! `crabcan -- CMD` runs a command in a sandbox; `crabcan --mount DIR --uid 0 --command /bin/sh` is
 //! the tutorial's form of the same. The first argument that is neither an option nor an option's
 //! value names a command of crabcan's own: `explain`, or one of an OCI runtime, such as `create`.
+//!
+//! The library is the program's inside. What others can use of it is the definition of the command
+//! line, of which completions and man pages are made:
+//!
+//! ```
+//! let definition = crabcan_cli::definition();
+//! assert!(definition.get_arguments().any(|arg| arg.get_long() == Some("ro-bind")));
+//! assert!(definition.find_subcommand("create").is_some());
+//! ```
 
 mod args;
 mod commands;

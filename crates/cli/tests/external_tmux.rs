@@ -121,6 +121,8 @@ fn a_shell_in_a_terminal_works_as_without_a_sandbox() {
     screen.keys(&["G"]);
     screen.shows("100");
     screen.tmux(&["resize-window", "-x", "90", "-y", "20"]);
+    // tmux tells of sizes that follow one another quickly a moment later.
+    thread::sleep(Duration::from_millis(800));
     screen.keys(&["g"]);
     screen.shows("19");
     screen.keys(&["q"]);
