@@ -59,6 +59,7 @@ pub(crate) fn ci(all: bool) -> Result<()> {
     if suites {
         parts.run("suites that need packages", external::suites);
         parts.run("test-security", || test::test_hardening("security", &[]));
+        parts.run("test-faults", || test::test_hardening("faults", &[]));
     }
     if clients_are_here {
         parts.run("test-clients", || clients::test_clients(&[]));

@@ -1,4 +1,5 @@
-//! `fuzz`: the targets in `crates/*/tests/fuzz.rs`, for longer than an ordinary run of the tests.
+//! `fuzz`: the targets in `crates/*/tests/fuzz.rs`, and those called `fuzz_…` among the unit tests,
+//! for longer than an ordinary run of the tests.
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -9,6 +10,8 @@ use crate::programs;
 const SECONDS: u64 = 60;
 /// The same in `ci`.
 const BRIEF: u64 = 3;
+/// What the names of targets among unit tests begin with.
+const UNIT: &str = "fuzz_";
 /// Between the end of a target's time and when it counts as hanging.
 const GRACE: u64 = 60;
 
@@ -63,19 +66,31 @@ pub(crate) fn brief() -> Result<()> {
 }
 
 fn run(options: &Options) -> Result<()> {
-    let built = cargo::build(&["test", "--workspace", "--no-run", "--test", "fuzz"], None)?;
-    let targets = built
-        .iter()
-        .filter(|made| made.test && made.is_suite("fuzz"));
+    let kinds = [
+        "test",
+        "--workspace",
+        "--exclude=xtask",
+        "--no-run",
+        "--lib",
+        "--bins",
+        "--test=fuzz",
+    ];
+    let built = cargo::build(&kinds, None)?;
     let mut passed = 0;
-    for program in targets {
+    for program in built.iter().filter(|made| made.test) {
+        // What is private to a crate has its target beside it.
+        let of_units = (!program.is_suite("fuzz")).then(|| UNIT.to_owned());
+        let filter = match (of_units, &options.target) {
+            (Some(unit), Some(target)) => Some(unit + target),
+            (unit, target) => unit.or_else(|| target.clone()),
+        };
         // The targets of one program take their turns.
         let mut command = programs::limited_to(&program.program, options.seconds * 10 + GRACE);
         programs::without_cargo(&mut command);
         command
             .current_dir(&program.package)
             .args(["--nocapture", "--test-threads=1"])
-            .args(&options.target)
+            .args(filter)
             .env("CRABCAN_FUZZ_SECONDS", options.seconds.to_string())
             .env("CRABCAN_FUZZ_SEED", options.seed.to_string());
         let outcome = programs::run(command);

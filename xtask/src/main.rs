@@ -15,6 +15,7 @@ mod clients;
 mod dist;
 mod external;
 mod fuzz;
+mod miri;
 mod parts;
 mod prerequisites;
 mod programs;
@@ -46,9 +47,13 @@ usage: cargo xtask TASK
                         kills, failing system calls and races, each followed by a look for leaks
   fuzz [TARGET] [--seconds N] [--seed S]
                         the fuzz targets, each for N seconds (60)
+  miri                  formats, parsers and packets under Miri, of a nightly toolchain
   test-vm [--plain | --systemd] [--full] [ARGS…]
                         the privileged tests on Debian's kernel, emulated by QEMU; once without
                         and once with systemd as the first process; --full: the ordinary tests too
+  test-vm [--plain | --systemd] --clients [WORDS…]
+                        the scenarios of test-clients there: below cgroup2, and podman with systemd
+                        as its cgroup manager (half an hour; not in ci)
   test-vm [--systemd] (--shell | --exec COMMAND)
                         a shell there, or a command whose status is the task's
   syscalls TREE…        the tables of crabcan-seccomp from the kernel's sources, the oldest first
@@ -92,6 +97,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         ("dist", []) => dist::dist(),
         (dist::PAGES, [directory]) => dist::pages(directory),
         ("fuzz", rest) => fuzz::fuzz(rest),
+        ("miri", []) => miri::miri(),
         ("syscalls", rest) => syscalls::syscalls(rest),
         ("bench", rest) => bench::bench(rest),
         ("help" | "--help" | "-h", _) => {

@@ -37,6 +37,11 @@ impl Parts {
         }
     }
 
+    /// Whether no part has failed so far.
+    pub(crate) fn are_ok(&self) -> bool {
+        self.failed.is_empty()
+    }
+
     pub(crate) fn finish(self) -> Result<()> {
         let seconds = self.start.elapsed().as_secs_f32();
         if !self.failed.is_empty() {
@@ -64,6 +69,7 @@ mod tests {
             ran = true;
             Ok(())
         });
+        assert!(!parts.are_ok());
         let error = parts.finish().map_err(|e| e.to_string());
         assert!(ran);
         assert!(matches!(error, Err(m) if m.ends_with(": first")));

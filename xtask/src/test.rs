@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
 use nix::unistd::Uid;
@@ -78,7 +79,8 @@ fn run_built(parts: &mut Parts, built: &Built, args: &[String]) {
     } else {
         println!("==> privileged tests: not run, they need root: `cargo xtask test-root`");
     }
-    if passed == 0 {
+    // What has failed has said so itself, and its tests are not counted.
+    if passed == 0 && parts.are_ok() {
         parts.run("all tests", || bail!(NO_TEST));
     }
 }
@@ -313,14 +315,19 @@ fn run_all<'a>(
     let mut failed = Vec::new();
     for test in tests {
         println!("--> {}", test.label());
+        let start = Instant::now();
         let outcome = run(test)?;
+        let seconds = start.elapsed().as_secs_f32();
         sum += outcome.counts;
         for (what, number) in outcome.figures {
             *figures.entry(what).or_default() += number;
         }
-        if let Some(fault) = outcome.fault {
-            println!("--> {} FAILED: {fault}", test.label());
-            failed.push(test.label());
+        match outcome.fault {
+            None => println!("--> {}: ok, {seconds:.1} s", test.label()),
+            Some(fault) => {
+                println!("--> {}: FAILED, {seconds:.1} s: {fault}", test.label());
+                failed.push(test.label());
+            }
         }
     }
     println!("{what}: {sum}");

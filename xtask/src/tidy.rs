@@ -63,7 +63,8 @@ const RULES: &[(&str, Rule)] = &[
     ("init's build script", docs::init_build),
     ("packages of the tests", docs::apt_line),
     ("properties in docs/oci.md", evidence::properties),
-    ("evidence in docs/oci.md", evidence::tests),
+    ("evidence in tables", evidence::tests),
+    ("tests of what was tried", evidence::tried),
 ];
 
 pub(crate) fn tidy() -> Result<()> {

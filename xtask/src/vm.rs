@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::cargo;
 use crate::parts::Parts;
 use crate::prerequisites::{self, MACHINE};
 use crate::programs::Counts;
@@ -33,6 +34,9 @@ const LIMIT_S: u32 = 570;
 
 /// The same for everything that can run there.
 const FULL_LIMIT_S: u32 = 3600;
+
+/// Modules that the engines use and cannot load themselves: devices, and the network of a bridge.
+const CLIENTS_MODULES: &str = "tun fuse veth bridge nf_tables ip_tables iptable_nat iptable_filter";
 
 /// What the machine starts when the kernel is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +74,7 @@ pub(crate) fn vm(args: &[String]) -> Result<()> {
             println!("`exit` or Ctrl-D ends the machine; what was written in it is gone then");
             machine.shell()
         }
+        Task::Clients(words) => starter.clients(&options.boots, words),
         Task::Exec(command) => {
             let machine = starter.machine(options.boot(), command, &[])?;
             machine.run(FULL_LIMIT_S).map(|_| ())
@@ -113,12 +118,39 @@ impl Starter {
                 Ok(())
             });
         }
-        if built.is_some() {
+        // What has failed has said so itself, and its tests are not counted.
+        if parts.are_ok() {
             // A name given by hand may belong to one of the boots only.
             parts.run("all tests", || {
                 ensure!(sum.passed > 0, NO_TEST);
                 println!("virtual machine: {sum}");
                 Ok(())
+            });
+        }
+        parts.finish()
+    }
+
+    /// The scenarios of test-clients: below cgroup2 in the one boot, with systemd as podman's cgroup
+    /// manager in the other.
+    fn clients(&self, boots: &[Boot], words: &[String]) -> Result<()> {
+        let mut parts = Parts::new("test-vm");
+        for boot in boots {
+            parts.run(&format!("clients, {}", boot.name()), || {
+                let layout = match boot {
+                    Boot::Plain => "as-mounted",
+                    Boot::Systemd => "systemd",
+                };
+                let xtask = env::current_exe().context("the path of xtask")?;
+                let crabcan = cargo::build_crabcan()?;
+                let words = words.iter().map(|word| quoted(Path::new(word)));
+                let command = format!(
+                    "modprobe -a {CLIENTS_MODULES}; {} test-clients --full --cgroups {layout} --runtime {} {}",
+                    quoted(&xtask)?,
+                    quoted(&crabcan)?,
+                    words.collect::<Result<Vec<_>>>()?.join(" ")
+                );
+                let machine = self.machine(*boot, &command, &[])?;
+                machine.run(FULL_LIMIT_S).map(drop)
             });
         }
         parts.finish()

@@ -55,6 +55,15 @@ impl Directory {
         })
     }
 
+    /// A directory of any file system, which a test has filled.
+    #[cfg(test)]
+    pub(crate) fn plain(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            fd: rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty())?,
+            path: path.to_owned(),
+        })
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

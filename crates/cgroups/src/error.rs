@@ -252,7 +252,8 @@ pub enum Error {
     Bus {
         /// Its address.
         address: String,
-        /// ENOENT, ECONNREFUSED: it is not there; EACCES; or that no answer came in time.
+        /// ENOENT, ECONNREFUSED: it is not there; EACCES; or that no answer came in time, the other
+        /// side went away, or what it said is not D-Bus.
         source: io::Error,
     },
     /// A call over the bus was refused.
@@ -307,6 +308,9 @@ impl Error {
             {
                 Some("the cgroup file system is mounted read-only, as in an unprivileged container")
             }
+            Self::Create { source, .. } if source.raw_os_error() == Some(libc::EAGAIN) => {
+                Some("cgroup.max.descendants or cgroup.max.depth of a cgroup above is reached")
+            }
             Self::InternalProcesses { .. } => Some(
                 "start it in a cgroup of its own: systemd-run --scope -p Delegate=yes COMMAND \
                  (with --user for an ordinary user)",
@@ -320,6 +324,11 @@ impl Error {
             {
                 Some("an ordinary user's scopes are made by the systemd of the user's own session")
             }
+            Self::Remove { source, .. } if source.raw_os_error() == Some(libc::EBUSY) => Some(
+                "processes are in it that are not the container's: cgroup.procs in it and in what \
+                 is below it lists them",
+            ),
+            Self::Job { .. } => Some("systemctl status UNIT and journalctl tell why"),
             Self::ControllerMissing { .. } => Some(
                 "it may be switched off in the kernel (cgroup_disable=), or not be built; in a \
                      container, whoever made that may not hand it on",

@@ -69,6 +69,8 @@ mod delegate;
 mod devices;
 mod directory;
 mod error;
+#[cfg(test)]
+mod fake;
 mod hierarchy;
 mod life;
 mod mounts;

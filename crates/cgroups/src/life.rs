@@ -427,3 +427,6 @@ fn remove_tree(parent: &Directory, name: &Path, patience: &mut Patience) -> io::
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -316,35 +316,4 @@ fn page_size(directory: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn io_is_read_in_both_forms() {
-        let expected = IoStatistics {
-            major: 8,
-            minor: 16,
-            read_bytes: 4096,
-            written_bytes: 512,
-            reads: 1,
-            writes: 2,
-        };
-        let v2 = "8:16 rbytes=4096 wbytes=512 rios=1 wios=2 dbytes=0 dios=0\n9:0 \n";
-        assert_eq!(io_of_v2(v2).first(), Some(&expected));
-        let bytes = "8:16 Read 4096\n8:16 Write 512\n8:16 Total 4608\nTotal 4608\n";
-        let operations = "8:16 Read 1\n8:16 Write 2\nTotal 3\n";
-        assert_eq!(io_of_v1(bytes, operations), [expected]);
-    }
-
-    #[test]
-    fn page_sizes_are_named_as_in_the_files() {
-        for (directory, size) in [
-            ("hugepages-64kB", Some("64KB")),
-            ("hugepages-2048kB", Some("2MB")),
-            ("hugepages-1048576kB", Some("1GB")),
-            ("x", None),
-        ] {
-            assert_eq!(page_size(directory).as_deref(), size);
-        }
-    }
-}
+mod tests;

@@ -11,7 +11,12 @@ mod bus;
 mod message;
 mod name;
 mod properties;
+#[cfg(test)]
+mod table;
 mod wire;
+
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use crate::{Cgroup, Error, Hierarchy, Place, Resources};
 use bus::Bus;
@@ -40,6 +45,10 @@ pub enum Manager {
 /// A connection to systemd.
 ///
 /// Linux: cgroup v2 alone. systemd 249 is the oldest that has been thought of.
+///
+/// A limit of 0 processes is the property `TasksMax=1`, since systemd refuses 0: with one process,
+/// which is there already, no other can be made either. The file `pids.max` is 0 until systemd
+/// writes it again.
 #[derive(Debug)]
 pub struct Systemd {
     bus: Bus,
@@ -58,7 +67,20 @@ impl Systemd {
         if !matches!(hierarchy, Hierarchy::Unified(_)) {
             return Err(Error::NotUnified);
         }
-        let mut bus = Bus::connect(manager)?;
+        Self::on(Bus::connect(manager)?)
+    }
+
+    /// Introduces itself over a connection to a bus that is there already, as one that was
+    /// inherited. The bus and systemd may take so long for one thing.
+    ///
+    /// # Errors
+    /// [`Error::Bus`]: EACCES, it refuses this user; ETIMEDOUT; ECONNRESET; what it says is not
+    /// D-Bus. [`Error::BusRefusal`].
+    pub fn over(stream: UnixStream, patience: Duration) -> Result<Self, Error> {
+        Self::on(Bus::over(stream, "a given socket".to_owned(), patience)?)
+    }
+
+    fn on(mut bus: Bus) -> Result<Self, Error> {
         bus.subscribe(&format!(
             "type='signal',sender='{DESTINATION}',interface='{MANAGER}',member='{JOB_REMOVED}'"
         ))?;
@@ -158,7 +180,9 @@ impl Systemd {
     /// Where the cgroup of a unit is.
     fn place(&mut self, unit: &str) -> Result<Place, Error> {
         let object = self.manager("GetUnit", &[Value::str(unit)])?;
-        let object = object.first().and_then(Value::text).unwrap_or_default();
+        let Some(object) = object.first().and_then(Value::text) else {
+            return Err(self.bus.nonsense());
+        };
         let body = [Value::str(SCOPE), Value::str("ControlGroup")];
         let group = self.bus.call(&Call {
             destination: DESTINATION,
@@ -167,7 +191,10 @@ impl Systemd {
             member: "Get",
             body: &body,
         })?;
-        let group = group.first().and_then(Value::text).unwrap_or_default();
+        let group = group.first().and_then(Value::text);
+        let Some(group) = group.filter(|group| !group.contains('\n')) else {
+            return Err(self.bus.nonsense());
+        };
         if group.is_empty() {
             // Its process has ended meanwhile.
             return Err(Error::Job {
@@ -188,15 +215,18 @@ impl Systemd {
 
     /// Calls a method that queues a job, and waits for its end.
     fn job(&mut self, member: &str, unit: &str, body: &[Value]) -> Result<(), Error> {
+        let until = self.bus.deadline();
         let answer = self.manager(member, body)?;
-        let job = answer.first().and_then(Value::text).map(str::to_owned);
+        let Some(job) = answer.first().and_then(Value::text) else {
+            return Err(self.bus.nonsense());
+        };
         loop {
-            let (signal, body) = self.bus.signal()?;
+            let (signal, body) = self.bus.signal(until)?;
             // The number of the job, its object, the unit, the result.
             let [_, object, _, result] = &body[..] else {
                 continue;
             };
-            if signal != JOB_REMOVED || object.text() != job.as_deref() {
+            if signal != JOB_REMOVED || object.text() != Some(job) {
                 continue;
             }
             return match result.text() {

@@ -1,7 +1,7 @@
 //! Limits in the words of cgroup v1.
 
 use crate::resources::{Cpu, DeviceWeight, Io, Memory, Throttle};
-use crate::writes::{Write, in_range, list, word};
+use crate::writes::{Write, burst_fits, in_range, list, word};
 use crate::{Controller, Error, Limit, Resources};
 
 pub(crate) fn writes(resources: &Resources, has_bfq: bool) -> Result<Vec<Write>, Error> {
@@ -108,6 +108,7 @@ fn cpu(cpu: &Cpu, writes: &mut Vec<Write>) -> Result<(), Error> {
         in_range(Controller::Cpu, "cpu.shares", shares, range, "2 to 262144")?;
         push("cpu.shares", shares.to_string());
     }
+    burst_fits(cpu, "cpu.cfs_burst_us")?;
     if let Some(burst) = cpu.burst_us {
         push("cpu.cfs_burst_us", burst.to_string());
     }

@@ -1,7 +1,7 @@
 //! Limits in the words of cgroup v2.
 
 use crate::resources::{Cpu, DeviceWeight, Io, Memory, Throttle, controller_of};
-use crate::writes::{Write, in_range, list, word};
+use crate::writes::{Write, burst_fits, in_range, list, word};
 use crate::{Controller, Error, Limit, Resources, v1};
 
 /// What the cgroup has already, as far as a change depends on it.
@@ -172,6 +172,7 @@ fn cpu_bandwidth(
     push: &mut impl FnMut(&str, String),
 ) -> Result<(), Error> {
     // Before the quota where that is lowered; where it is raised, it is tried again behind it.
+    burst_fits(cpu, "cpu.max.burst")?;
     if let Some(burst) = cpu.burst_us {
         push("cpu.max.burst", burst.to_string());
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::cgroup::Member;
 use crate::resources::controller_of;
-use crate::{Cgroup, Controller, Error, Limit, Resources, v1, v2};
+use crate::{Cgroup, Controller, Cpu, Error, Limit, Resources, v1, v2};
 
 /// One value for one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -266,6 +266,17 @@ pub(crate) fn in_range<T: PartialOrd + std::fmt::Display>(
         value: value.to_string(),
         reason,
     })
+}
+
+/// The kernel refuses a burst above the quota by the quota, or by the burst: whichever comes second.
+pub(crate) fn burst_fits(cpu: &Cpu, file: &'static str) -> Result<(), Error> {
+    match (cpu.burst_us, cpu.quota_us) {
+        (Some(burst), Some(Limit::Of(quota))) if quota > 0 => {
+            let reason = "a burst can't be more than the quota";
+            in_range(Controller::Cpu, file, burst, 0..=quota, reason)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A word that becomes a part of a file's name or contents: without slash, blank or line break.

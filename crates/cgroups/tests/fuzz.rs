@@ -2,12 +2,15 @@
 //! docs/CONTRIBUTING.md.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     unreachable_pub,
     reason = "a test fails by panicking and says what it did"
 )]
 
+#[cfg(feature = "systemd")]
+mod dbus;
 #[path = "../../../xtask/fuzz/driver.rs"]
 mod driver;
 
@@ -107,6 +110,56 @@ fn path() {
                 100 + names
             }
         }
+    });
+}
+
+/// What the other end of a bus says, from the introduction on: a scope is made and stopped, or there
+/// is an error, and nothing is waited for that can't come.
+#[cfg(feature = "systemd")]
+#[test]
+fn bus() {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use crabcan_cgroups::systemd::{ScopeName, Systemd};
+    use crabcan_cgroups::{Error, Resources};
+
+    let session = dbus::session();
+    let refused = dbus::refusal(1, "org.freedesktop.systemd1.UnitExists", "exists");
+    let words = [
+        "l\u{2}\u{1}\u{1}",
+        "s",
+        "a(sv)",
+        "done",
+        "/job/9",
+        "\0\0\0\0",
+        "JobRemoved",
+    ];
+    let name = ScopeName::parse("crabcan.slice::x").unwrap();
+    driver::fuzz("bus", &[&session, &refused], &words, |bytes| {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(b"OK 0\r\n").unwrap();
+        theirs.write_all(bytes).unwrap();
+        theirs.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut passed = 0;
+        let talk = || {
+            let mut systemd = Systemd::over(ours, Duration::from_secs(9))?;
+            passed = 1;
+            systemd.start_scope(&name, 5, &Resources::default(), &[])?;
+            passed = 2;
+            systemd.stop_scope(&name)
+        };
+        let outcome = talk();
+        passed * 100
+            + match outcome {
+                Ok(()) => 0,
+                Err(Error::Bus { source, .. }) => {
+                    assert_ne!(source.kind(), std::io::ErrorKind::TimedOut);
+                    1 + source.kind() as u64
+                }
+                Err(error) => 50 + error.to_string().len() as u64 % 50,
+            }
     });
 }
 

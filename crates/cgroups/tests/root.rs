@@ -14,8 +14,11 @@ mod below;
 
 use std::time::{Duration, Instant};
 
-use below::{Below, Shell, resources};
-use crabcan_cgroups::{Cgroup, Controller, DeviceAccess, DeviceKind, DeviceRule, Error, Limit};
+use below::{Below, Shell, lacks, resources};
+use crabcan_cgroups::{
+    Cgroup, CgroupPath, Controller, Controllers, DeviceAccess, DeviceKind, DeviceRule, Error,
+    Hierarchy, Limit,
+};
 
 const SHORT: Duration = Duration::from_secs(5);
 
@@ -80,15 +83,18 @@ fn a_quota_is_kept() {
     let shell = Shell::joined(&cgroup, "while :; do :; done");
     let before = shell.cpu_time();
     let start = Instant::now();
-    std::thread::sleep(Duration::from_secs(1));
+    // On a busy machine it is long before it has used up its quota for the first time.
+    let held_back = || cgroup.statistics().unwrap().cpu_throttled_periods.unwrap() > 0;
+    while !held_back() || start.elapsed() < Duration::from_secs(1) {
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "it is not held back"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let share = (shell.cpu_time() - before).as_secs_f64() / start.elapsed().as_secs_f64();
     // 0.2 of a processor, in ticks of a hundredth of a second.
-    assert!((0.02..0.3).contains(&share), "{share}");
-    let statistics = cgroup.statistics().unwrap();
-    assert!(
-        statistics.cpu_throttled_periods.unwrap() > 0,
-        "{statistics:?}"
-    );
+    assert!(share < 0.3, "{share}");
     cgroup.kill(SHORT).unwrap();
     shell.wait();
     cgroup.remove(SHORT).unwrap();
@@ -226,6 +232,65 @@ fn children_are_removed_and_who_is_busy_is_waited_for() {
     );
     assert!(reaped.join().unwrap().success());
     assert!(Cgroup::open(below.hierarchy(), &place).unwrap().is_none());
+}
+
+/// Whoever is in a cgroup below is killed and listed too, and when that has been done nobody is left.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn who_is_in_a_cgroup_below_is_killed_too() {
+    let below = Below::new("below");
+    let needed = [Controller::Pids].into_iter().collect();
+    let cgroup = below.with_controllers(needed).unwrap();
+    // Each starts others as fast as it can.
+    let shells = ["", "a", "a/b"].map(|inner| {
+        let shell = Shell::joined(&cgroup, "while :; do sleep 600 & sleep 0.01; done");
+        for directory in below.directories(&cgroup) {
+            let directory = directory.join(inner);
+            std::fs::create_dir_all(&directory).unwrap();
+            std::fs::write(directory.join("cgroup.procs"), shell.pid().to_string()).unwrap();
+        }
+        shell
+    });
+    let listed = cgroup.processes().unwrap();
+    assert!(
+        shells.iter().all(|shell| listed.contains(&shell.pid())),
+        "{listed:?}"
+    );
+    cgroup.kill(SHORT).unwrap();
+    assert!(!cgroup.is_populated().unwrap());
+    for shell in shells {
+        assert!(!shell.wait().success());
+    }
+    cgroup.remove(SHORT).unwrap();
+}
+
+/// What was made on the way to a cgroup that can't be made is removed again.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_cgroup_that_cannot_be_made_leaves_none_above() {
+    let below = Below::new("depth");
+    let Some(tree) = below.hierarchy().unified() else {
+        return lacks("tree of cgroup v2");
+    };
+    let hierarchy = Hierarchy::Unified(tree.clone());
+    let name = format!("crabcan-test-depth-above-{}", std::process::id());
+    let place = |path: String| hierarchy.place(&CgroupPath::new(path).unwrap()).unwrap();
+    let above = Cgroup::create(&hierarchy, &place(name.clone()), Controllers::NONE).unwrap();
+    let directory = hierarchy.directories(above.place()).unwrap().remove(0);
+    std::fs::write(directory.join("cgroup.max.depth"), "2").unwrap();
+    let deep = Cgroup::create(
+        &hierarchy,
+        &place(format!("{name}/a/b/c")),
+        Controllers::NONE,
+    );
+    let error = deep.unwrap_err();
+    assert!(matches!(error, Error::Create { .. }), "{error}");
+    assert!(
+        error.hint().unwrap().contains("cgroup.max.depth"),
+        "{error}"
+    );
+    assert!(!directory.join("a").exists());
+    above.remove(SHORT).unwrap();
 }
 
 #[test]

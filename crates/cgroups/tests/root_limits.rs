@@ -115,6 +115,26 @@ fn values_that_are_none_are_refused_by_their_names() {
     }
 }
 
+/// What can't be is told, and spoils nothing else.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn what_can_be_limited_is() {
+    let below = Below::new("some");
+    let limits = resources(|all| {
+        all.cpu.cpus = Some("4000".into());
+        all.cpu.weight = Some(10_001);
+        all.pids_max = Some(Limit::Of(7));
+    });
+    let Ok(cgroup) = below.with_controllers(limits.controllers()) else {
+        return lacks("controllers cpu, cpuset and pids");
+    };
+    let errors = cgroup.apply_what_can_be(&limits);
+    let about: Vec<_> = errors.iter().filter_map(Error::controller).collect();
+    assert_eq!(about, [Controller::Cpu, Controller::Cpuset], "{errors:?}");
+    assert_eq!(cgroup.statistics().unwrap().pids_max, Some(7));
+    cgroup.remove(SHORT).unwrap();
+}
+
 /// With files of every controller that this host has.
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]

@@ -93,7 +93,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "crabcan",
-        "crabcan --cgroup-manager disabled run --bundle b web",
+        "crabcan --cgroup-manager disabled --criu criu run --bundle b web",
     ),
     ("doctor", "crabcan doctor --json"),
     ("explain", "crabcan explain --memory 1G -- make"),
@@ -108,7 +108,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "create",
-        "crabcan create --bundle b --config c.json --pid-file pid --no-pivot --no-new-keyring web",
+        "crabcan create --bundle b --config c.json --pid-file pid --no-pivot --no-new-keyring --no-subreaper web",
     ),
     (
         "create",

@@ -15,7 +15,7 @@ use crate::pieces::WORDS;
 
 /// The options of the sandbox and the OCI commands that take a value as the next argument. Anything
 /// that does not begin with a dash behind one of them is that value, and no command.
-const WITH_VALUE: [&str; 40] = [
+const WITH_VALUE: &[&str] = &[
     "--net",
     "--publish",
     "--profile",
@@ -42,6 +42,7 @@ const WITH_VALUE: [&str; 40] = [
     "--log-format",
     "--log-level",
     "--cgroup-manager",
+    "--criu",
     "--rootless",
     "--args",
     "--share",
@@ -75,7 +76,12 @@ const fn option(
 }
 
 /// All of them but `--debug`, which a sandbox has too.
-pub(crate) const OPTIONS: [GlobalOption; 7] = [
+pub(crate) const OPTIONS: [GlobalOption; 8] = [
+    option(
+        "criu",
+        Some("PATH"),
+        "Accepted, as runc does: criu is looked for in PATH",
+    ),
     option(
         "root",
         Some("DIR"),
@@ -209,7 +215,7 @@ impl Global {
                 None => (Some(bytes), None),
             };
             let name = String::from_utf8_lossy(name.unwrap_or_default()).into_owned();
-            if global.flag(&name, attached.is_some())? {
+            if global.flag(&name, attached)? {
                 continue;
             }
             let attached = attached.map(|value| OsString::from_vec(value.to_vec()));
@@ -221,15 +227,20 @@ impl Global {
     }
 
     /// Takes an option without a value; whether it is one.
-    fn flag(&mut self, name: &str, has_value: bool) -> anyhow::Result<bool> {
+    fn flag(&mut self, name: &str, value: Option<&[u8]>) -> anyhow::Result<bool> {
+        let is_flag = matches!(name, "--debug" | "--systemd-cgroup");
+        // As runc's parser takes them.
+        let on = match value {
+            _ if !is_flag && WITH_VALUE.contains(&name) => return Ok(false),
+            _ if !is_flag => bail!("{name} is no option of an OCI command"),
+            None | Some(b"true") => true,
+            Some(b"false") => false,
+            Some(_) => bail!("{name} takes no value but true and false"),
+        };
         match name {
-            "--debug" => self.debug = true,
-            "--systemd-cgroup" => self.cgroup_manager = CgroupManager::Systemd,
-            _ if WITH_VALUE.contains(&name) => return Ok(false),
-            _ => bail!("{name} is no option of an OCI command"),
-        }
-        if has_value {
-            bail!("{name} takes no value");
+            "--debug" => self.debug = on,
+            _ if on => self.cgroup_manager = CgroupManager::Systemd,
+            _ => {}
         }
         Ok(true)
     }
@@ -256,6 +267,8 @@ impl Global {
                     _ => return Err(wrong()),
                 }
             }
+            // As in runc since 1.1: the program is looked for in PATH.
+            "--criu" => log::debug!("--criu {word} is ignored"),
             "--rootless" => {
                 self.rootless = match word.as_str() {
                     "auto" => None,
@@ -394,6 +407,9 @@ mod tests {
         assert_eq!(global.cgroup_manager, CgroupManager::Systemd);
         assert_eq!(global.rootless, Some(true));
         assert_eq!(global.level(), LevelFilter::Warn);
+        let line = "--debug=false --systemd-cgroup=false --criu /usr/sbin/criu";
+        assert_eq!(Global::read(&words(line)).unwrap(), Global::default());
+        assert_eq!(position("--criu /usr/sbin/criu state x"), Some(3));
         let loud = Global::read(&words("--log-level error --debug")).unwrap();
         assert_eq!(loud.level(), LevelFilter::Debug);
     }

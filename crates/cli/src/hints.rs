@@ -127,11 +127,19 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
              --add SRC:DST shows more of the host"
         }
         (Error::CriuMissing { .. }, Some(Errno::ENOENT)) => "the package criu has it",
-        (Error::Limits { source }, _) => return source.hint().map(String::from),
+        (Error::Limits { source } | Error::Cgroup { source, .. }, _) => {
+            return source.hint().map(String::from);
+        }
         (Error::Namespaces { .. }, Some(errno)) => return namespaces_hint(errno),
         (Error::MemoryFile { .. }, Some(Errno::EACCES)) => {
             "programs in memory are switched off: sysctl vm.memfd_noexec must be 0 or 1"
         }
+        (
+            Error::Rootfs {
+                source: crabcan_runtime::rootfs::Error::ProgramFile { .. },
+            },
+            Some(Errno::EPERM),
+        ) => "CRABCAN_INIT=tmpfs needs CAP_SYS_ADMIN: without it, init is in memory (memfd)",
         (Error::IdMapUnsupported { .. }, _) => {
             "--userns host makes no user namespace, and needs no id-mapped mounts"
         }
@@ -173,6 +181,10 @@ fn namespaces_hint(errno: Errno) -> Option<String> {
             "AppArmor restricts user namespaces: crabcan needs a profile with \"userns,\" in it"
         }
         Errno::EPERM => "the host, or the container this runs in, forbids new namespaces",
+        Errno::EBUSY => {
+            "the cgroup hands controllers on to cgroups below it (cgroup v2), so no process can be \
+             in it: one of those can be named (linux.cgroupsPath, exec --cgroup)"
+        }
         Errno::EAGAIN => "too many processes: RLIMIT_NPROC or a pids limit is reached",
         Errno::ENOSYS => {
             "a seccomp filter of an outer container, or an old kernel, hides a system call: docs/kernel-features.md"
@@ -233,6 +245,10 @@ fn step_hint(step: &str, errno: Errno) -> Option<String> {
         }
         Errno::EPERM if step.starts_with("limit RLIMIT_") => {
             "a hard limit is raised with CAP_SYS_RESOURCE only"
+        }
+        Errno::EDQUOT if step == "take an empty session keyring" => {
+            "the quota of keys of this user is used up: sysctl kernel.keys.maxkeys and maxbytes, for \
+             root root_maxkeys and root_maxbytes; OCI commands have --no-new-keyring"
         }
         Errno::ENOMEM => "there is not enough memory to start (a cgroup's limit?)",
         _ => return None,

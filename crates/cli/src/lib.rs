@@ -17,6 +17,14 @@ mod args;
 mod commands;
 mod definition;
 mod descriptors;
+#[cfg(test)]
+#[path = "../../../xtask/fuzz/driver.rs"]
+#[allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a target says what it did, and fails by panicking"
+)]
+mod driver;
 mod global;
 mod hints;
 mod limits;

@@ -40,7 +40,8 @@ fn bash(root: &BashRoot, options: &[&str], script: &str) -> Outcome {
 #[test]
 fn a_destination_behind_a_link_is_in_the_root() {
     let _leaks = Leaks::watch();
-    let host = host_directory();
+    let (host, source) = (host_directory(), host_directory());
+    let add = format!("{}:/evil/pwn", source.text());
     let climbing = format!(
         "{}{}",
         "../".repeat(20),
@@ -51,7 +52,7 @@ fn a_destination_behind_a_link_is_in_the_root() {
             let link = root.directory().join("evil");
             symlink(text, &link).unwrap();
             let before = (listing(host.path()), listing(&root.directory()));
-            let outcome = bash(&root, &["-a", "/etc:/evil/pwn"], "echo started");
+            let outcome = bash(&root, &["-a", &add], "echo started");
             let message = outcome.failure(125);
             assert!(message.contains("/evil/pwn"), "{message}");
             assert_eq!(
@@ -68,13 +69,15 @@ fn a_destination_behind_a_link_is_in_the_root() {
 #[test]
 fn a_mount_point_on_the_host_is_none_in_the_root() {
     let _leaks = Leaks::watch();
-    let host = host_directory();
+    let (host, source) = (host_directory(), host_directory());
     host.directory("pwn");
+    let add = format!("{}:/evil/pwn", source.text());
     for root in roots() {
         symlink(host.path(), root.directory().join("evil")).unwrap();
         let before = (listing(host.path()), listing(&root.directory()));
-        let outcome = bash(&root, &["-a", "/etc:/evil/pwn"], "echo started");
-        outcome.failure(125);
+        let message = bash(&root, &["-a", &add], "echo started");
+        let message = message.failure(125);
+        assert!(message.contains("/evil/pwn"), "{message}");
         assert_eq!((listing(host.path()), listing(&root.directory())), before);
     }
 }
@@ -138,45 +141,40 @@ fn the_systems_mount_points_are_no_files() {
 #[test]
 fn nothing_is_made_in_the_source_of_another_addition() {
     let _leaks = Leaks::watch();
-    let host = host_directory();
+    let (host, other) = (host_directory(), host_directory());
     let first = format!("{}:/tmp/data", host.text());
     let before = listing(host.path());
-    for second in [
-        "/etc:/tmp/data/new",
-        "/etc/passwd:/tmp/data/new",
-        "/etc:/tmp/data/./x/y",
+    for (source, destination) in [
+        ("", "/tmp/data/new"),
+        ("/file", "/tmp/data/new"),
+        ("", "/tmp/data/./x/y"),
     ] {
-        let outcome = run(&mut shell(&["-a", &first, "-a", second], "echo started"));
+        let second = format!("{}{source}:{destination}", other.text());
+        let outcome = run(&mut shell(&["-a", &first, "-a", &second], "echo started"));
         let message = outcome.failure(125);
         assert!(message.contains("(ENOENT)"), "{message}");
         assert_eq!(listing(host.path()), before, "{second}");
     }
+    let first_in_root = format!("{}:/data", host.text());
+    let second_at = |place: &str| format!("{}:{place}", other.text());
     for root in roots() {
-        let options = [
-            "-a",
-            &format!("{}:/data", host.text()),
-            "-a",
-            "/etc:/data/new",
-        ];
-        bash(&root, &options, "echo started").failure(125);
+        let options = ["-a", &first_in_root, "-a", &second_at("/data/new")];
+        let outcome = bash(&root, &options, "echo started");
+        assert!(outcome.failure(125).contains("(ENOENT)"), "{outcome:?}");
         assert_eq!(listing(host.path()), before);
     }
     // Nor by a detour: the link leads to the first destination once that is there.
     let [_, root] = &roots();
     symlink("data", root.directory().join("link")).unwrap();
-    let first_in_root = format!("{}:/data", host.text());
-    let options = ["-a", &first_in_root, "-a", "/etc:/link/new"];
+    let options = ["-a", &first_in_root, "-a", &second_at("/link/new")];
     bash(root, &options, "echo started").failure(125);
     assert_eq!(listing(host.path()), before);
     // Where it is there already, it is mounted on and not changed.
     host.directory("new");
     let before = listing(host.path());
-    let options = ["-a", &first, "-a", "/etc:/tmp/data/new"];
-    let outcome = run(&mut shell(
-        &options,
-        "[ -f /tmp/data/new/passwd ] && echo there",
-    ));
-    assert_eq!(outcome.success(), "there\n");
+    let options = ["-a", &first, "-a", &second_at("/tmp/data/new")];
+    let outcome = run(&mut shell(&options, "cat /tmp/data/new/file"));
+    assert_eq!(outcome.success(), "the host's\n");
     assert_eq!(listing(host.path()), before);
 }
 

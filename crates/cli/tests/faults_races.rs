@@ -311,7 +311,7 @@ fn hooks_that_misbehave_block_nobody() {
 #[ignore = "needs root: cargo xtask test-faults"]
 fn a_crowd_of_containers_leaves_nothing() {
     let _leaks = Leaks::watch();
-    let count = rounds(30, 1000);
+    let count = rounds(100, 1000);
     let bundles: Vec<Bundle> = (0..count)
         .map(|_| Bundle::new("crowd", "exec sleep 3600"))
         .collect();

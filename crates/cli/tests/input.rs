@@ -140,19 +140,20 @@ fn additions_that_are_none() {
         &["-a", "/etc/passwd/x:/tmp/x", "--", "true"],
         &["(ENOTDIR)"],
     );
+    // Of the test's own: the host's root may be a file system that can't be id-mapped.
+    let source = TempDir::new("additions");
+    let file = source.file("file", b"", 0o666);
+    let to = |source: &Path, destination: &str| format!("{}:{destination}", source.display());
     // The host's root is not changed to make room.
-    let stderr = refused(
-        &["-a", "/etc:/no-such-place", "--", "true"],
-        &["/no-such-place", "(EROFS)"],
-    );
+    let pair = to(source.path(), "/no-such-place");
+    let told = ["/no-such-place", "(EROFS)"];
+    let stderr = refused(&["-a", &pair, "--", "true"], &told);
     assert!(stderr.contains("\nhint: "), "{stderr}");
     assert!(fs::symlink_metadata("/no-such-place").is_err());
     // A file on a directory and the other way round.
-    refused(&["-a", "/etc/passwd:/usr", "--", "true"], &["/usr"]);
-    refused(
-        &["-a", "/etc:/usr/bin/env", "--", "true"],
-        &["/usr/bin/env"],
-    );
+    refused(&["-a", &to(&file, "/usr"), "--", "true"], &["/usr"]);
+    let pair = to(source.path(), "/usr/bin/env");
+    refused(&["-a", &pair, "--", "true"], &["/usr/bin/env"]);
 }
 
 #[test]

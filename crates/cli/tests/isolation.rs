@@ -163,8 +163,8 @@ fn the_environment_is_a_short_list() {
     ];
     let mut command = crabcan(["--", "/usr/bin/env", "-0"]);
     command.env_clear().envs(kept).envs(secret);
-    let outcome = run(&mut command);
-    let mut found: Vec<&str> = outcome.stdout.split_terminator('\0').collect();
+    let said = run(&mut command).success();
+    let mut found: Vec<&str> = said.split_terminator('\0').collect();
     found.sort_unstable();
     let mut wanted: Vec<String> = kept
         .iter()

@@ -166,10 +166,6 @@ fn a_failed_container_is_as_if_never_tried() {
         assert!(!pid_file.exists());
     }
     bundle.config = good;
-    let absent = bundle.directory.path().join("absent/pid");
-    let outcome = bundle.leave(&format!("run -d --pid-file {} one", absent.display()));
-    assert_eq!(outcome.code(), 1, "{outcome:?}");
-    assert_eq!(bundle.entries(), [""; 0], "{outcome:?}");
     let mut command = bundle.command(["run", "one"]);
     let outcome = run(command.env("CRABCAN_FAULT", "4:5"));
     assert_eq!(outcome.code(), 1, "{outcome:?}");

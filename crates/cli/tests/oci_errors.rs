@@ -156,6 +156,16 @@ fn found_in_the_document() -> Vec<Wrong> {
             &["linux.rootfsPropagation: \"x\""],
         ),
         (
+            "linux.maskedPaths",
+            json!(["/proc/keys", "proc/kcore"]),
+            &["linux.maskedPaths", "proc/kcore"],
+        ),
+        (
+            "linux.readonlyPaths",
+            json!(["proc/sys"]),
+            &["linux.readonlyPaths", "proc/sys"],
+        ),
+        (
             "linux.memoryPolicy",
             json!({"mode": "MPOL_BIND", "nodes": "0-"}),
             &["linux.memoryPolicy.nodes: \"0-\""],

@@ -15,6 +15,7 @@ mod terminal;
 mod tty;
 
 use std::fs;
+use std::io::{Read, Write};
 
 use serde_json::json;
 use support::Leaks;
@@ -93,6 +94,35 @@ fn the_terminal_is_the_containers_own() {
         }
         assert_eq!(terminal.code(), 0);
     }
+}
+
+/// As other programs do whose standard input is a terminal and whose output is kept.
+#[test]
+fn what_is_said_on_the_terminal_goes_to_standard_output() {
+    let _leaks = Leaks::watch();
+    let bundle = with_terminal("piped-t", "test -t 1 && echo said; echo wrong >&2");
+    let mut terminal = Terminal::new();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut command = bundle.command(["run", "one"]);
+    command.stdin(terminal.side()).stdout(writer);
+    command.stderr(terminal.side());
+    terminal.start_as_it_is(&mut command);
+    let mut said = String::new();
+    reader.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "said\nwrong\n");
+    assert_eq!(terminal.code(), 0);
+    assert_eq!(terminal.text(), "");
+
+    // To a file, behind what is in it.
+    let path = bundle.directory.directory("out").join("file");
+    let mut file = fs::File::create(&path).unwrap();
+    file.write_all(b"before\n").unwrap();
+    let mut command = bundle.command(["run", "one"]);
+    command.stdin(terminal.side()).stdout(file);
+    command.stderr(terminal.side());
+    terminal.start_as_it_is(&mut command);
+    assert_eq!(terminal.code(), 0);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "before\nsaid\nwrong\n");
 }
 
 /// It is said before anything is done, and not by a program that has run already.

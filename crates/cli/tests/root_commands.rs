@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use support::bundle::Bundle;
+use support::cgroup::places;
 use support::{Leaks, Outcome, run};
 
 #[track_caller]
@@ -40,34 +41,6 @@ fn a_user_without_a_group_keeps_the_containers_groups() {
         (&["-u", "0", "-g", "10"], "0\n6\n6 7 8 10\n0027\n"),
     ] {
         assert_eq!(exec(&bundle, options, script).success(), expected);
-    }
-}
-
-/// The container's directory in each tree of v1, and in that of v2.
-fn places(bundle: &Bundle) -> Vec<(String, PathBuf)> {
-    let pid = bundle.state("one")["pid"].clone();
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-    let name = bundle.config["linux"]["cgroupsPath"].as_str().unwrap();
-    let own = text.lines().filter(|line| line.ends_with(name));
-    let places = own.map(|line| {
-        let mut parts = line.splitn(3, ':').skip(1);
-        let controllers = parts.next().unwrap().to_owned();
-        let path = parts.next().unwrap().trim_start_matches('/').to_owned();
-        let tree = match controllers.strip_prefix("name=") {
-            Some(name) => PathBuf::from("/sys/fs/cgroup").join(name),
-            None if controllers.is_empty() => unified(),
-            None => PathBuf::from("/sys/fs/cgroup").join(&controllers),
-        };
-        (controllers, tree.join(path))
-    });
-    places.collect()
-}
-
-fn unified() -> PathBuf {
-    let hybrid = PathBuf::from("/sys/fs/cgroup/unified");
-    match hybrid.is_dir() {
-        true => hybrid,
-        false => "/sys/fs/cgroup".into(),
     }
 }
 
@@ -154,4 +127,247 @@ fn limits_are_changed_by_every_option() {
     assert_eq!(limit(), 128 << 20);
     bundle.run("delete --force one").success();
     bundle.config["annotations"] = json!({});
+}
+
+/// Each flag of `update` with the file that it changes: of v1 with its controller, and of v2. What
+/// v2 has not is refused there.
+const CHANGED: [(&str, &str, &str, &str, &str, &str); 13] = [
+    (
+        "--memory-reservation=32M",
+        "memory",
+        "memory.soft_limit_in_bytes",
+        "33554432",
+        "memory.low",
+        "33554432",
+    ),
+    (
+        "--memory-swap=256M",
+        "memory",
+        "memory.memsw.limit_in_bytes",
+        "268435456",
+        "memory.swap.max",
+        "134217728",
+    ),
+    (
+        "--kernel-memory-tcp=8M",
+        "memory",
+        "memory.kmem.tcp.limit_in_bytes",
+        "8388608",
+        "",
+        "",
+    ),
+    (
+        "--cpu-period=50000",
+        "cpu",
+        "cpu.cfs_period_us",
+        "50000",
+        "cpu.max",
+        "max 50000",
+    ),
+    (
+        "--cpu-quota=20000",
+        "cpu",
+        "cpu.cfs_quota_us",
+        "20000",
+        "cpu.max",
+        "20000 50000",
+    ),
+    (
+        "--cpu-burst=5000",
+        "cpu",
+        "cpu.cfs_burst_us",
+        "5000",
+        "cpu.max.burst",
+        "5000",
+    ),
+    (
+        "--cpu-share=512",
+        "cpu",
+        "cpu.shares",
+        "512",
+        "cpu.weight",
+        "59",
+    ),
+    (
+        "--cpu-shares=1024",
+        "cpu",
+        "cpu.shares",
+        "1024",
+        "cpu.weight",
+        "100",
+    ),
+    (
+        "--cpu-quota=-1",
+        "cpu",
+        "cpu.cfs_quota_us",
+        "-1",
+        "cpu.max",
+        "max 50000",
+    ),
+    (
+        "--cpuset-cpus=0",
+        "cpuset",
+        "cpuset.cpus",
+        "0",
+        "cpuset.cpus",
+        "0",
+    ),
+    (
+        "--cpuset-mems=0",
+        "cpuset",
+        "cpuset.mems",
+        "0",
+        "cpuset.mems",
+        "0",
+    ),
+    (
+        "--pids-limit=55",
+        "pids",
+        "pids.max",
+        "55",
+        "pids.max",
+        "55",
+    ),
+    (
+        "--pids-limit=-1",
+        "pids",
+        "pids.max",
+        "max",
+        "pids.max",
+        "max",
+    ),
+];
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn every_limit_that_can_be_changed_is_in_its_file() {
+    let _leaks = Leaks::watch();
+    let bundle = Bundle::new("changes", "exec sleep 600");
+    assert_eq!(bundle.leave("run -d one").code(), 0);
+    bundle.run("update --memory 128M one").success();
+    let places = places(&bundle);
+    let read = |controller: &str, legacy: &str, unified: &str| {
+        let of_v1 = |(controllers, _): &&(String, PathBuf)| {
+            controllers.split(',').any(|one| one == controller)
+        };
+        let (place, name) = match places.iter().find(of_v1) {
+            Some((_, place)) => (place, legacy),
+            None => {
+                let of_v2 = |(controllers, _): &&(String, PathBuf)| controllers.is_empty();
+                (&places.iter().find(of_v2).unwrap().1, unified)
+            }
+        };
+        let text = fs::read_to_string(place.join(name));
+        text.unwrap_or_else(|error| panic!("{name} in {}: {error}", place.display()))
+            .trim()
+            .to_owned()
+    };
+    let is_unified = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    for (flag, controller, legacy, in_v1, unified, in_v2) in CHANGED {
+        let outcome = bundle.run(&format!("update {flag} one"));
+        if is_unified && unified.is_empty() {
+            assert_eq!(outcome.code(), 1, "{flag}: {outcome:?}");
+            continue;
+        }
+        outcome.success();
+        let expected = if is_unified { in_v2 } else { in_v1 };
+        assert_eq!(read(controller, legacy, unified), expected, "{flag}");
+    }
+    bundle.run("update --cpu-idle=1 one").success();
+    assert_eq!(read("cpu", "cpu.idle", "cpu.idle"), "1");
+    // What not every kernel has is an error that names it, and never silence.
+    for flag in [
+        "--cpu-rt-period=900000",
+        "--cpu-rt-runtime=0",
+        "--blkio-weight=200",
+        "--kernel-memory=64M",
+    ] {
+        let outcome = bundle.run(&format!("update {flag} one"));
+        match outcome.code() {
+            0 => assert_eq!(outcome.stderr, "", "{flag}"),
+            _ => assert!(
+                outcome.stderr.contains("linux.resources"),
+                "{flag}: {outcome:?}"
+            ),
+        }
+    }
+    bundle.run("delete --force one").success();
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_process_waits_in_a_paused_container_if_that_is_wanted() {
+    let _leaks = Leaks::watch();
+    let bundle = Bundle::new("paused", "exec sleep 600");
+    assert_eq!(bundle.leave("run -d one").code(), 0);
+    bundle.run("pause one").success();
+    assert_eq!(bundle.run("exec one true").code(), 255);
+    let mut waiting = bundle
+        .command(["exec", "--ignore-paused", "one", "true"])
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(waiting.try_wait().unwrap().is_none(), "it is frozen too");
+    bundle.run("resume one").success();
+    assert!(waiting.wait().unwrap().success());
+}
+
+/// Again and again, until the container has ended; `ps` takes the options of ps(1).
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn what_is_counted_is_printed_at_intervals() {
+    let _leaks = Leaks::watch();
+    let bundle = Bundle::new("interval", "exec sleep 1");
+    assert_eq!(bundle.leave("run -d one").code(), 0);
+    let table = bundle.run("ps one -eo pid,comm").success();
+    let lines: Vec<&str> = table.lines().map(str::trim).collect();
+    let pid = bundle.state("one")["pid"].to_string();
+    assert_eq!(lines[1..], [format!("{pid} sleep")], "{table}");
+    let text = bundle.run("events --interval 200ms one").success();
+    assert!((3..=8).contains(&text.lines().count()), "{text}");
+    for line in text.lines() {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(event["type"], "stats", "{line}");
+    }
+    let outcome = bundle.run("events --interval soon one");
+    assert_eq!(outcome.code(), 1, "{outcome:?}");
+    assert!(outcome.stderr.contains("--interval soon"), "{outcome:?}");
+}
+
+/// The caller's session keyring, by its number, or an empty one of the container's.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn the_session_keyring_is_the_callers_only_if_that_is_wanted() {
+    let _leaks = Leaks::watch();
+    if !std::path::Path::new("/usr/bin/python3").exists() {
+        return support::lacks("python3");
+    }
+    // keyctl(2): joining a new session keyring is 1, and the number of one's own is 0.
+    let call = "import ctypes, os, platform, sys; call = ctypes.CDLL(None).syscall; \
+        number = 219 if platform.machine() == 'aarch64' else 250; ";
+    let own = format!("{call}print(call(number, 0, -3, 0), flush=True)");
+    let mut bundle = Bundle::new("keyring", "");
+    bundle.config["process"]["args"] = json!(["/usr/bin/python3", "-c", own]);
+    let caller = format!(
+        "{call}call(number, 1, None); print(call(number, 0, -3, 0), flush=True); \
+        os.execv(sys.argv[1], sys.argv[1:])"
+    );
+    let numbers = |options: &[&str]| {
+        let inner = bundle.command(["run"]);
+        let mut command = std::process::Command::new("/usr/bin/python3");
+        command.args(["-c", &caller]).arg(inner.get_program());
+        command.args(inner.get_args()).args(options).arg("one");
+        command.current_dir(bundle.directory.path());
+        let text = run(&mut command).success();
+        let numbers = text.lines().map(|line| line.parse::<i64>().unwrap());
+        numbers.collect::<Vec<_>>()
+    };
+    let [callers, containers] = numbers(&["--no-new-keyring"])[..] else {
+        panic!("two numbers");
+    };
+    assert!(callers > 0 && callers == containers);
+    let [callers, containers] = numbers(&[])[..] else {
+        panic!("two numbers");
+    };
+    assert!(callers > 0 && containers > 0 && callers != containers);
 }

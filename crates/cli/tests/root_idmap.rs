@@ -64,6 +64,8 @@ fn mounts_are_seen_with_other_ids() {
     }
     let seen = owners("idmap", &["rbind", "idmap"], maps(), false);
     assert_eq!(seen, ["1000:2000", "7:8"]);
+    let seen = owners("maps-alone", &["rbind"], maps(), false);
+    assert_eq!(seen, ["1000:2000", "7:8"]);
     let seen = owners("ridmap", &["rbind", "ridmap"], maps(), false);
     assert_eq!(seen, ["1000:2000", "1007:2008"]);
     // The container's own map, without one here.

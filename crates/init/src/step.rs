@@ -248,7 +248,8 @@ with_mount_steps! {
         candidates: Strings<'a>,
         /// The argument vector.
         args: Strings<'a>,
-        /// The environment. `LISTEN_PID=` with nothing behind it gets the program's own pid.
+        /// The environment. `LISTEN_PID=` with nothing behind it gets the program's own pid,
+        /// and `HOME=` what `Home` has found.
         env: Strings<'a>,
     }
 }

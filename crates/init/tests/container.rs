@@ -13,7 +13,7 @@ mod launch;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -263,6 +263,50 @@ fn preserved_descriptors_are_3_and_the_following() {
     assert_eq!(failure, failed(3, Errno::ENOENT, 0));
 }
 
+/// A container's state directory may vanish: nobody can ever say the word then.
+#[test]
+fn without_a_name_of_the_fifo_nothing_waits() {
+    let fifo = Fifo::new("vanished");
+    let steps = [&AWAIT[..], &[exec(b"/bin/true\0", b"true\0")]].concat();
+    let mut init = Init::start_handing(&plan(&steps), &[fifo.for_init()], |_| ());
+    init.proceed();
+    assert_eq!(init.message(), None);
+    init.close_channel();
+    let held = fifo.for_init();
+    fs::remove_file(fifo.0.join("fifo")).unwrap();
+    let begun = Instant::now();
+    assert_eq!(init.code(), Some(125));
+    assert!(begun.elapsed() < Duration::from_secs(15));
+    let mut left = [0; 16];
+    File::from(held).read_exact(&mut left).unwrap();
+    assert_eq!(Message::from_bytes(&left), failed(1, Errno::ENOENT, 0));
+}
+
+/// The user that runs this has a home there, which is not what the environment says.
+#[test]
+fn a_home_that_is_not_said_is_that_of_the_user() {
+    let home = |steps: &[Step<'_>], env: &[u8]| {
+        let program = Step::Exec {
+            candidates: strings(b"/bin/sh\0"),
+            args: strings(b"sh\0-c\0echo $HOME\0"),
+            env: strings(env),
+        };
+        let mut init = Init::start(&plan(&[steps, &[program]].concat()));
+        assert_eq!(init.message(), None);
+        init.output()
+    };
+    let user = nix::unistd::User::from_uid(2.into()).unwrap().unwrap();
+    let expected = format!("{}\n", user.dir.display());
+    let look = [Step::Home { uid: 2 }];
+    assert_eq!(home(&look, b"A=b\0HOME=\0"), expected);
+    assert_eq!(home(&look, b"HOME=/said\0"), "/said\n");
+    assert_eq!(home(&[], b"HOME=\0"), "\n");
+    assert_eq!(
+        home(&[Step::Home { uid: 4_000_000_000 }], b"HOME=\0"),
+        "/\n"
+    );
+}
+
 #[test]
 fn a_fork_is_the_parents_own_child() {
     let steps = [
@@ -281,6 +325,100 @@ fn a_fork_is_the_parents_own_child() {
     let end = nix::sys::wait::waitpid(pid, None).unwrap();
     assert_eq!(end, nix::sys::wait::WaitStatus::Exited(pid, 3));
     assert_eq!(init.code(), Some(0));
+}
+
+/// A file in memory, as the file `tasks` of a cgroup that is open for writing; the second one reads
+/// what was written.
+fn tasks() -> (OwnedFd, File) {
+    let memory = nix::sys::memfd::memfd_create(c"tasks", nix::sys::memfd::MFdFlags::empty());
+    let file = File::from(memory.unwrap());
+    (file.try_clone().unwrap().into(), file)
+}
+
+const JOIN: [Step<'static>; 2] = [Step::JoinCgroup { count: 2 }, Step::Ready {}];
+
+#[test]
+fn a_cgroup_is_entered_in_each_of_its_trees() {
+    let steps = [
+        &JOIN[..],
+        &[exec(b"/bin/sh\0", b"sh\0-c\0ls /proc/$$/fd\0")],
+    ]
+    .concat();
+    let mut init = Init::start(&plan(&steps));
+    let trees = [tasks(), tasks()];
+    for (number, (theirs, ours)) in trees.iter().enumerate() {
+        assert_eq!(ours.read_at(&mut [0; 8], 0).unwrap(), 0, "{number}");
+        init.send_descriptor(theirs);
+    }
+    init.proceed();
+    // `0` is whoever writes it.
+    for (_, ours) in &trees {
+        let mut written = [0; 8];
+        let length = ours.read_at(&mut written, 0).unwrap();
+        assert_eq!(&written[..length], b"0");
+    }
+    assert_eq!(init.output(), "0\n1\n2\n", "the files are closed");
+    assert_eq!(init.code(), Some(0));
+}
+
+#[test]
+fn a_cgroup_that_cannot_be_entered_is_a_failed_step() {
+    let refuse = |first: &dyn Fn(&mut Init)| {
+        let steps = [&JOIN[..], &[exec(b"/bin/true\0", b"x\0")]].concat();
+        let mut init = Init::start(&plan(&steps));
+        first(&mut init);
+        let said = init.message();
+        (said, init.code())
+    };
+    // Not open for writing: a removed cgroup is refused in the same way, by ENODEV.
+    let read_only = refuse(&|init| init.send_descriptor(&file("x")));
+    assert_eq!(read_only, (failed(0, Errno::EBADF, 0), Some(125)));
+    let second = refuse(&|init| {
+        init.send_descriptor(&tasks().0);
+        init.send_descriptor(&file("x"));
+    });
+    assert_eq!(second, (failed(0, Errno::EBADF, 0), Some(125)));
+    // Another word than a descriptor, and one too few.
+    let word = refuse(&|init| init.send(&[PROCEED]));
+    assert_eq!(word, (failed(0, Errno::EPROTO, 0), Some(125)));
+    let too_few = refuse(&|init| {
+        init.send_descriptor(&tasks().0);
+        init.send(&[PROCEED]);
+    });
+    assert_eq!(too_few, (failed(0, Errno::EPROTO, 0), Some(125)));
+    // Whoever would send it has gone.
+    let steps = [&JOIN[..], &[exec(b"/bin/echo\0", b"echo\0done\0")]].concat();
+    let mut init = Init::start(&plan(&steps));
+    init.send_descriptor(&tasks().0);
+    init.close_channel();
+    assert_eq!((init.output().as_str(), init.code()), ("", Some(125)));
+}
+
+#[test]
+fn whoever_is_to_be_moved_waits_for_it() {
+    let steps = [Step::AwaitCgroup {}, exec(b"/bin/echo\0", b"echo\0done\0")];
+    let mut init = Init::start(&plan(&steps));
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(init.child.try_wait().unwrap().is_none(), "it waits");
+    init.send(&[PROCEED]);
+    assert_eq!((init.message(), init.output().as_str()), (None, "done\n"));
+    assert_eq!(init.code(), Some(0));
+    for wrong in [&[7][..], &[PROCEED, PROCEED]] {
+        let mut init = Init::start(&plan(&steps));
+        init.send(wrong);
+        let said = init.message();
+        assert_eq!(
+            (said, init.code()),
+            (failed(0, Errno::EPROTO, 0), Some(125)),
+            "{wrong:?}"
+        );
+    }
+    let init = Init::start(&plan(&steps));
+    init.send_descriptor(&tasks().0);
+    assert_eq!(init.message(), failed(0, Errno::EPROTO, 0));
+    let mut init = Init::start(&plan(&steps));
+    init.close_channel();
+    assert_eq!((init.output().as_str(), init.code()), ("", Some(125)));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     unsafe_code,
     unreachable_pub,
     reason = "a test fails by panicking; namespaces are made between fork and exec"
@@ -248,4 +249,67 @@ fn namespaces_are_joined_and_a_child_goes_on_in_them() {
     let init = Init::start(&plan(&steps[..1]));
     init.send_descriptor(&holder.namespace("net"));
     assert_eq!(init.message(), failed(0, Errno::EINVAL));
+}
+
+/// A cgroup of v1 that is made for the test, in the tree that stops processes.
+struct Frozen(std::path::PathBuf);
+
+impl Frozen {
+    fn new() -> Option<Self> {
+        let tree = std::path::Path::new("/sys/fs/cgroup/freezer");
+        if !tree.join("cgroup.procs").exists() {
+            return None;
+        }
+        let path = tree.join(format!("crabcan-test-init-{}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Some(Self(path))
+    }
+
+    fn tasks(&self) -> OwnedFd {
+        let mut options = fs::OpenOptions::new();
+        options
+            .write(true)
+            .open(self.0.join("tasks"))
+            .unwrap()
+            .into()
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        // It is busy for a moment after the end of the process in it.
+        for _ in 0..200 {
+            if fs::remove_dir(&self.0).is_ok() || !self.0.exists() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        panic!("{} is left", self.0.display());
+    }
+}
+
+/// The kernel's own file: init and all that it starts are in the cgroup.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_cgroup_of_v1_is_entered() {
+    let Some(cgroup) = Frozen::new() else {
+        println!("not run: this host has no freezer of cgroup v1");
+        return;
+    };
+    let args = shell("cat /proc/self/cgroup");
+    let steps = [Step::JoinCgroup { count: 1 }, exec(b"/bin/sh\0", &args)];
+    let mut init = Init::start(&plan(&steps));
+    init.send_descriptor(&cgroup.tasks());
+    let seen = init.output();
+    let own = format!(":freezer:/crabcan-test-init-{}\n", std::process::id());
+    assert!(seen.contains(&own), "{seen}");
+    assert_eq!(init.code(), Some(0));
+    // One that was removed meanwhile.
+    let tasks = cgroup.tasks();
+    while fs::remove_dir(&cgroup.0).is_err() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let init = Init::start(&plan(&steps));
+    init.send_descriptor(&tasks);
+    assert_eq!(init.message(), failed(0, Errno::ENODEV));
 }

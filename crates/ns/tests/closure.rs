@@ -212,6 +212,15 @@ fn threads() {
     assert!(matches!(error, Error::Threads { threads: 2 }), "{error}");
     drop(stop);
     let _ = thread.join().unwrap();
+    // The kernel tells that a thread has ended a moment before it is no task any more.
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while fs::read_dir("/proc/self/task").unwrap().count() > 1 {
+        assert!(
+            std::time::Instant::now() < limit,
+            "the thread is still there"
+        );
+        std::thread::yield_now();
+    }
 }
 
 fn refused() {

@@ -87,6 +87,15 @@ pub enum Error {
         /// 5.12, else as mount_setattr(2) says.
         source: io::Error,
     },
+    /// A program could not be put on a tmpfs of its own.
+    #[error("put {name} on a tmpfs of its own")]
+    ProgramFile {
+        /// The name of its file.
+        name: &'static str,
+        /// EPERM without `CAP_SYS_ADMIN`, ENOSYS before Linux 5.12, else as fsopen(2) and write(2)
+        /// say.
+        source: io::Error,
+    },
     /// The file system can't map ids.
     #[error("the file system {fstype} of {} does not support id-mapped mounts", path.display())]
     IdMapUnsupported {

@@ -2,15 +2,16 @@
 //! something in the foreground.
 
 use std::io::{self, IsTerminal, stderr, stdin, stdout};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{Mode, OFlags, fstat, open};
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::{Errno, fcntl_dupfd_cloexec, retry_on_intr};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer};
 use rustix::termios::{
-    OptionalActions, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+    OptionalActions, OutputModes, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr,
+    tcsetwinsize,
 };
 
 use crate::Error;
@@ -85,12 +86,12 @@ pub struct Relay {
     /// The container's side, held so that the terminal is there while nobody in the container has
     /// it open: a session can open its terminal again at any time.
     _terminal: Option<OwnedFd>,
-    /// Where output goes: the caller's terminal, if it is still there.
+    /// Where output goes, if anybody there still takes it.
     output: Option<OwnedFd>,
     before: Termios,
     /// Typed, and not yet taken by the container.
     typed: Vec<u8>,
-    /// Said by the container, and not yet taken by the caller's terminal.
+    /// Said by the container, and not yet written.
     said: Vec<u8>,
     /// Whether more can be typed.
     input_open: bool,
@@ -99,11 +100,43 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Puts the caller's terminal into raw mode.
+    /// For a terminal in the place of those standard descriptors that are one ([`wanted`]): what is
+    /// said goes to the caller's terminal, which is put into raw mode.
     ///
     /// # Errors
     /// [`Error::Terminal`] when standard input is no terminal (ENOTTY).
     pub fn new(master: OwnedFd) -> Result<Self, Error> {
+        let standard = [
+            rustix::stdio::stdout(),
+            rustix::stdio::stderr(),
+            rustix::stdio::stdin(),
+        ];
+        let terminal = standard.into_iter().find(|descriptor| isatty(descriptor));
+        Self::begin(master, terminal)
+    }
+
+    /// For a terminal in the place of all three: what is said goes to standard output, be that a
+    /// terminal, a pipe or a file. Where it is no terminal, lines end there as in a file: in a line
+    /// feed alone, if nobody has written to the terminal yet.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn to_standard_output(master: OwnedFd) -> Result<Self, Error> {
+        let output = rustix::stdio::stdout();
+        if !isatty(output) {
+            let plain = tcgetattr(&master).and_then(|mut attributes| {
+                attributes.output_modes.remove(OutputModes::ONLCR);
+                tcsetattr(&master, OptionalActions::Now, &attributes)
+            });
+            plain.map_err(|errno| Error::Terminal {
+                doing: "set the line ends of the container's terminal",
+                source: errno.into(),
+            })?;
+        }
+        Self::begin(master, Some(output))
+    }
+
+    fn begin(master: OwnedFd, output: Option<BorrowedFd<'_>>) -> Result<Self, Error> {
         let failed = |errno: Errno| Error::Terminal {
             doing: "put the terminal into raw mode",
             source: errno.into(),
@@ -117,7 +150,7 @@ impl Relay {
         let relay = Self {
             _terminal: ioctl_tiocgptpeer(&master, flags).ok(),
             master,
-            output: output(),
+            output: output.and_then(not_waiting),
             before,
             typed: Vec::new(),
             said: Vec::new(),
@@ -236,7 +269,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Writes what the caller's terminal takes of the output; whether it took anything.
+    /// Writes what can be written of the output without waiting; whether it took anything.
     fn write_said(&mut self) -> bool {
         if self.said.is_empty() {
             return false;
@@ -248,7 +281,7 @@ impl Relay {
         match retry_on_intr(|| rustix::io::write(output, &self.said)) {
             Ok(count) => drop(self.said.drain(..count.min(self.said.len()))),
             Err(Errno::AGAIN) => return false,
-            // The terminal is gone, and with it everybody who would read this.
+            // The terminal or the reader is gone, and with it everybody who would read this.
             Err(_) => {
                 self.output = None;
                 self.said.clear();
@@ -279,26 +312,23 @@ fn lost(errno: Errno) -> Error {
     }
 }
 
-/// The caller's terminal for output, by whichever standard descriptor is one: opened anew, because
-/// only then can writing be made not to wait without doing that to everybody else.
-fn output() -> Option<OwnedFd> {
-    let standard = [
-        rustix::stdio::stdout(),
-        rustix::stdio::stderr(),
-        rustix::stdio::stdin(),
-    ];
-    let terminal = standard.into_iter().find(|descriptor| isatty(descriptor))?;
-    // A multiplexer opened again is another terminal.
+/// The same file as a descriptor of our own: a terminal or a pipe is opened anew, because only then
+/// can writing be made not to wait without doing that to everybody else.
+fn not_waiting(file: BorrowedFd<'_>) -> Option<OwnedFd> {
+    // A multiplexer opened again is another terminal; a file would be written from its beginning.
     let multiplexer = rustix::fs::makedev(5, 2);
-    let is_multiplexer = fstat(terminal).is_ok_and(|stat| stat.st_rdev == multiplexer);
-    let path = format!("/proc/self/fd/{}", terminal.as_raw_fd());
+    let can_be_opened = fstat(file).is_ok_and(|stat| {
+        FileType::from_raw_mode(stat.st_mode).is_fifo()
+            || isatty(file) && stat.st_rdev != multiplexer
+    });
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let opened = match is_multiplexer {
-        false => open(path, flags, Mode::empty()).ok(),
-        true => None,
+    let opened = match can_be_opened {
+        true => open(path, flags, Mode::empty()).ok(),
+        false => None,
     };
     // A terminal of somebody else's (su) can't be opened: then writing may wait.
-    opened.or_else(|| fcntl_dupfd_cloexec(terminal, 3).ok())
+    opened.or_else(|| fcntl_dupfd_cloexec(file, 3).ok())
 }
 
 /// Where a wait went wrong.

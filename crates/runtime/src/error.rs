@@ -1,12 +1,15 @@
 //! Why a container could not be made, started or waited for.
 
-use std::ffi::{OsStr, OsString};
+mod words;
+
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crabcan_ns::ExitStatus;
 
+use self::words::{before, why};
 use crate::state::{Id, Status};
 
 /// Why an operation of the runtime failed: a variant is an operation, its source the cause.
@@ -245,8 +248,8 @@ pub enum Error {
     /// The cgroup of a container can't be used.
     #[error("{doing}")]
     Cgroup {
-        /// What was being done.
-        doing: &'static str,
+        /// What was being done, and for which property of `config.json`.
+        doing: Cow<'static, str>,
         /// The cause.
         #[source]
         source: crabcan_cgroups::Error,
@@ -255,10 +258,12 @@ pub enum Error {
     #[error("the container's scope of systemd is gone: its first process has ended")]
     ScopeGone,
     /// What was asked for is done with a cgroup, and the container has none.
-    #[error("container {id} has no cgroup")]
+    #[error("container {id} has no cgroup{why}")]
     NoCgroup {
         /// The id.
         id: Id,
+        /// What has become of the one that it had; empty for one that never had any.
+        why: String,
     },
     /// Only who has made a container can wait for it.
     #[error("container {id} was made by another program")]
@@ -337,8 +342,7 @@ pub enum Error {
         /// What was being done.
         doing: String,
         /// The kernel's answer. ENODEV: there is none. EEXIST: the container has one of the new name.
-        /// EINVAL: it can't be moved, as the loopback device. EPERM: without CAP_NET_ADMIN over both
-        /// network namespaces.
+        /// EINVAL: it can't be moved, as the loopback device. EPERM: no CAP_NET_ADMIN over both ends.
         source: io::Error,
     },
     /// The program that checkpoints and restores can't be executed.
@@ -424,26 +428,5 @@ impl Error {
             field: field.into(),
             reason: reason.into(),
         }
-    }
-}
-
-/// A property in front of what is done for it.
-fn before(property: &str) -> String {
-    match property {
-        "" => String::new(),
-        property => format!("{property}: "),
-    }
-}
-
-/// What the kernel's answer alone does not say. Container engines look for these words to tell a
-/// program that is nowhere in `PATH` from one that can't be executed.
-fn why(program: &OsStr, interpreter: bool, source: &io::Error) -> &'static str {
-    if interpreter {
-        return ": its interpreter";
-    }
-    let named_only = !program.as_bytes().contains(&b'/');
-    match source.kind() {
-        io::ErrorKind::NotFound if named_only => ": executable file not found in $PATH",
-        _ => "",
     }
 }

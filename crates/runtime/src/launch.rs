@@ -6,9 +6,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crabcan_ipc::ChildEnd;
 use crabcan_ns::{Child, CloneOptions, Program, clone_program};
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use crabcan_rootfs::program_on_tmpfs;
+use rustix::fs::{MemfdFlags, Mode, SealFlags, fchmod, fcntl_add_seals, memfd_create};
 
 use crate::{Error, Plan};
+
+const UNREADABLE: Mode = Mode::from_raw_mode(0o111);
 
 /// What init is given besides the plan.
 #[derive(Debug, Default)]
@@ -28,10 +31,7 @@ pub(crate) fn launch(
 ) -> Result<Child, Error> {
     // A fresh file for each launch: one that is kept could be opened for writing by a container,
     // and then never be executed again (ETXTBSY).
-    let program = sealed("crabcan-init", MemfdFlags::EXEC, crabcan_init::PROGRAM)?;
-    if plan.hides_init() {
-        hide(&program)?;
-    }
+    let program = program(plan)?;
     let flat = sealed("crabcan-plan", MemfdFlags::NOEXEC_SEAL, &plan.flatten())?;
     let mut descriptors = vec![channel.as_fd(), flat.as_fd()];
     descriptors.extend(&surroundings.descriptors);
@@ -49,6 +49,36 @@ pub(crate) fn launch(
         doing: "start init",
         source,
     })
+}
+
+/// Where the program of init is while it is executed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InitProgram {
+    /// A sealed file in memory: see memfd_create(2).
+    #[default]
+    Memfd,
+    /// A file on a tmpfs of its own, which is attached nowhere: for hosts on which somebody is
+    /// alarmed by programs without a file. Needs `CAP_SYS_ADMIN`.
+    Tmpfs,
+}
+
+/// The program of init, to be executed.
+fn program(plan: &Plan) -> Result<OwnedFd, Error> {
+    const NAME: &str = "crabcan-init";
+    if plan.place_of_init() == InitProgram::Tmpfs {
+        let mode = match plan.hides_init() {
+            true => UNREADABLE,
+            false => Mode::from_raw_mode(0o555),
+        };
+        return program_on_tmpfs(NAME, crabcan_init::PROGRAM, mode)
+            .map_err(|source| Error::Rootfs { source });
+    }
+    let program = sealed(NAME, MemfdFlags::EXEC, crabcan_init::PROGRAM)?;
+    if plan.hides_init() {
+        hide(&program)?;
+    }
+    Ok(program)
 }
 
 /// A memory file with these contents that nobody can change any more.
@@ -70,10 +100,8 @@ fn sealed(name: &'static str, kind: MemfdFlags, contents: &[u8]) -> Result<Owned
 /// Makes init unreadable: whoever executes what it can't read gives the new memory to the user
 /// namespace that owns the file, so that the container's capabilities are worth nothing against it.
 fn hide(program: &OwnedFd) -> Result<(), Error> {
-    rustix::fs::fchmod(program, rustix::fs::Mode::from_raw_mode(0o111)).map_err(|errno| {
-        Error::MemoryFile {
-            name: "crabcan-init",
-            source: errno.into(),
-        }
+    fchmod(program, UNREADABLE).map_err(|errno| Error::MemoryFile {
+        name: "crabcan-init",
+        source: errno.into(),
     })
 }

@@ -69,6 +69,14 @@
 pub mod console;
 mod container;
 mod criu;
+#[cfg(test)]
+#[path = "../../../xtask/fuzz/driver.rs"]
+#[allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a target says what it did, and fails by panicking"
+)]
+mod driver;
 mod error;
 mod features;
 mod foreground;
@@ -104,6 +112,7 @@ pub use crabcan_caps::{Capability, CapabilitySet};
 pub use crabcan_cgroups as cgroups;
 pub use crabcan_cgroups::{Events, IoStatistics, Statistics};
 pub use crabcan_ns::{ExitStatus, Namespace};
+pub use crabcan_rootfs as rootfs;
 pub use criu::ManageCgroups;
 pub use error::Error;
 pub use features::Features;
@@ -111,6 +120,7 @@ pub use foreground::wait;
 pub use host::{Host, is_installed};
 pub use inherited::{inherited, inherited_descriptor};
 pub use landlock::{LandlockMode, landlock_version};
+pub use launch::InitProgram;
 pub use limits::{Limits, Unenforced};
 pub use plan::{Explanation, Plan};
 pub use process::Process;

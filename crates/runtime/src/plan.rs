@@ -24,6 +24,7 @@ use crabcan_seccomp::json::Listener;
 
 use crate::ids::IdRange;
 use crate::landlock::Landlock;
+use crate::launch::InitProgram;
 use crate::limits::{Limits, Unenforced};
 use crate::net_devices::NetDevice;
 use crate::spec::{self, Descriptor, IntelRdt, Spec};
@@ -61,6 +62,7 @@ pub struct Plan {
     filtered: bool,
     listener: Option<Listener>,
     fault: Option<Fault>,
+    place_of_init: InitProgram,
     /// The first process of the container that is joined.
     container: Option<OwnedFd>,
     /// The ids of the container, held for as long as the plan is there.
@@ -186,6 +188,15 @@ impl Plan {
         self.fault = Some(Fault { step, errno });
     }
 
+    /// Where init's own program is while it is executed.
+    pub fn init_program(&mut self, place: InitProgram) {
+        self.place_of_init = place;
+    }
+
+    pub(crate) fn place_of_init(&self) -> InitProgram {
+        self.place_of_init
+    }
+
     /// Whether the program's system calls are filtered.
     #[must_use]
     pub fn is_filtered(&self) -> bool {
@@ -252,7 +263,7 @@ impl Plan {
     }
 
     /// A plan whose init waits in a user namespace of its own, for maps that it is never told of.
-    pub(crate) fn waiting_in_a_user_namespace() -> Result<Self, Error> {
+    pub(crate) fn waiting_in_a_user_namespace(init: InitProgram) -> Result<Self, Error> {
         let mut writer = PlanWriter::new();
         writer.push(&Step::AwaitIdMaps {})?;
         Ok(Self {
@@ -277,6 +288,7 @@ impl Plan {
             properties: Properties::default(),
             timed: false,
             fault: None,
+            place_of_init: init,
             container: None,
             ids: None,
         })

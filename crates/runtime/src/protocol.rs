@@ -4,6 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crabcan_init::message::{DESCRIPTOR, Message};
 use crabcan_ipc::ParentEnd;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 
 use crate::Error;
 
@@ -58,6 +60,34 @@ impl Protocol {
                 message: format!("{record:?}"),
                 doing,
             }),
+        }
+    }
+}
+
+impl Protocol {
+    /// Waits for what init says next, or its end. Until it has told of the child that goes on in its
+    /// place, that one holds the channel open as well: only init's own pidfd tells then that it was
+    /// killed, and that the word will never come.
+    pub(crate) fn hear_or_end(
+        &self,
+        init: BorrowedFd<'_>,
+        doing: &'static str,
+    ) -> Result<Heard, Error> {
+        let mut fds = [
+            PollFd::new(&self.channel, PollFlags::IN),
+            PollFd::from_borrowed_fd(init, PollFlags::IN),
+        ];
+        let wait = |fds: &mut [PollFd<'_>], timeout| {
+            retry_on_intr(|| poll(fds, timeout)).map_err(|errno| Error::Wait {
+                doing,
+                source: errno.into(),
+            })
+        };
+        wait(&mut fds, None)?;
+        // What it said before it ended comes first.
+        match wait(&mut fds[..1], Some(&Timespec::default()))? {
+            0 => Ok(Heard::Closed),
+            _ => self.hear(doing),
         }
     }
 }
@@ -154,6 +184,22 @@ mod tests {
         assert!(matches!(protocol.hear("testing"), Ok(Heard::Closed)));
         let sent = protocol.proceed();
         assert!(matches!(sent, Err(crabcan_ipc::Error::Closed)), "{sent:?}");
+    }
+
+    /// While a child of init's holds the channel open.
+    #[test]
+    fn the_end_of_init_is_heard_after_its_last_word() {
+        let (protocol, child) = pair();
+        let mut init = std::process::Command::new("/bin/true").spawn().unwrap();
+        let pid = rustix::process::Pid::from_child(&init);
+        let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty());
+        let pidfd = pidfd.unwrap();
+        child.send_record(&Message::Ready.to_bytes()).unwrap();
+        let hear = || protocol.hear_or_end(pidfd.as_fd(), "testing").unwrap();
+        assert!(matches!(hear(), Heard::Message(Message::Ready)));
+        assert!(matches!(hear(), Heard::Closed));
+        init.wait().unwrap();
+        drop(child);
     }
 
     #[test]

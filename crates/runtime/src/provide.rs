@@ -128,7 +128,7 @@ fn tree(plan: &Plan, child: &Child, mount: &MountToSend) -> Result<OwnedFd, Erro
     let namespace = match &mount.idmap {
         None => None,
         Some((IdMapping::Container, scope)) => Some((user_namespace(plan, child)?, *scope)),
-        Some((IdMapping::Own(maps), scope)) => Some((namespace_of(maps)?, *scope)),
+        Some((IdMapping::Own(maps), scope)) => Some((namespace_of(plan, maps)?, *scope)),
     };
     let namespace = namespace.as_ref();
     let namespace = namespace.map(|(namespace, scope)| (namespace.as_fd(), *scope == Scope::Tree));
@@ -155,8 +155,8 @@ fn user_namespace(plan: &Plan, child: &Child) -> Result<NamespaceFd, Error> {
 
 /// A user namespace with these maps and nobody in it, for a mount that has maps of its own. It
 /// needs a process to be made: an init that waits, and is ended once the namespace is open.
-fn namespace_of(maps: &IdMaps) -> Result<NamespaceFd, Error> {
-    let holder = Plan::waiting_in_a_user_namespace()?;
+fn namespace_of(plan: &Plan, maps: &IdMaps) -> Result<NamespaceFd, Error> {
+    let holder = Plan::waiting_in_a_user_namespace(plan.place_of_init())?;
     let (parent, end) = crabcan_ipc::socketpair().map_err(|source| Error::Channel {
         doing: "make the channel to init",
         source,

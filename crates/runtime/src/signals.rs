@@ -8,7 +8,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::{Error, sys};
 
-/// The signals that end or steer a command. Stop signals are left alone: they stop the caller.
+/// The signals that end or steer a command, besides those of real time. Stop signals are left alone:
+/// they stop the caller.
 const HANDED_ON: [Signal; 8] = [
     Signal::SIGHUP,
     Signal::SIGINT,
@@ -32,7 +33,7 @@ pub struct Signals {
 
 impl Signals {
     /// Blocks the signals in the calling thread, but for those that the caller was told to ignore
-    /// (`nohup`). See signalfd(2). An ignored SIGCHLD gets its default action, so that the kernel
+    /// (`nohup`); those of real time are taken in any case. See signalfd(2). An ignored SIGCHLD gets its default action, so that the kernel
     /// keeps how the container ended.
     ///
     /// # Errors
@@ -49,6 +50,7 @@ impl Signals {
                 set.add(signal);
             }
         }
+        let set = sys::with_real_time_signals(set);
         let mut before = SigSet::empty();
         pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&set), Some(&mut before)).map_err(failed)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;

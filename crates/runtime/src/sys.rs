@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::ptr;
 
+use nix::sys::signal::SigSet;
 use rustix::io::{Errno, FdFlags};
 
 /// Whether a signal's action is to be ignored.
@@ -66,4 +67,16 @@ pub(crate) fn hand_on(command: &mut Command, descriptors: impl Iterator<Item = O
     // SAFETY: between fork and exec it makes nothing but one system call for each descriptor: no
     // memory is taken and no lock.
     unsafe { command.pre_exec(keep_open) };
+}
+
+/// The same signals, and those of real time that the C library has left.
+pub(crate) fn with_real_time_signals(set: SigSet) -> SigSet {
+    let mut raw = *set.as_ref();
+    for signal in libc::SIGRTMIN()..=libc::SIGRTMAX() {
+        // SAFETY: the set is this function's own, and was a valid one before.
+        let added = unsafe { libc::sigaddset(&raw mut raw, signal) };
+        debug_assert_eq!(added, 0, "the number is one of a signal");
+    }
+    // SAFETY: what it holds are signals that there are.
+    unsafe { SigSet::from_sigset_t_unchecked(raw) }
 }

@@ -1,6 +1,7 @@
-//! A fuzz target: from `config.json` to a plan. See docs/CONTRIBUTING.md.
+//! Fuzz targets: from `config.json` to a plan, ids, and sysctls. See docs/CONTRIBUTING.md.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stdout,
     unreachable_pub,
     reason = "a test fails by panicking and says what it did"
@@ -9,9 +10,12 @@
 #[path = "../../../xtask/fuzz/driver.rs"]
 mod driver;
 
+use std::collections::BTreeSet;
+use std::path::{Component, Path};
+
 use crabcan_caps::{Capability, CapabilitySet};
 use crabcan_runtime::spec::Spec;
-use crabcan_runtime::{Host, Plan};
+use crabcan_runtime::{Host, Id, Plan};
 
 const FULL: &[u8] = include_bytes!("../src/spec/json/full.json");
 const WORDS: [&str; 30] = [
@@ -98,6 +102,93 @@ fn config() {
             };
             sum ^ behaviour.rotate_left(u32::from(privileged))
         })
+    });
+}
+
+/// An id is a name of a file and no path, or refused.
+#[test]
+fn id() {
+    let corpus: [&[u8]; 3] = [b"pod.1_A+b-c", b"..", b"a/b"];
+    driver::fuzz("id", &corpus, &["..", "/", "\0", "\n", "."], |bytes| {
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return 0;
+        };
+        let Ok(id) = Id::new(text) else {
+            return 1;
+        };
+        assert_eq!(id.as_str(), text);
+        let mut parts = Path::new(text).components();
+        assert!(
+            matches!(parts.next(), Some(Component::Normal(_))),
+            "{text:?}"
+        );
+        assert!(parts.next().is_none() && text.len() <= 1024, "{text:?}");
+        2 + text.len() as u64 / 64
+    });
+}
+
+/// A sysctl is one file below `/proc/sys` of a namespace's own, or refused.
+#[test]
+fn sysctl() {
+    let corpus: [&[u8]; 4] = [
+        b"net.ipv4.ip_forward",
+        b"net/ipv4/conf/eth0.1/forwarding",
+        b"kernel.shm_rmid_forced",
+        b"fs.mqueue.msg_max",
+    ];
+    let words = [
+        "..",
+        "/",
+        ".",
+        "net",
+        "kernel",
+        "core_pattern",
+        "\0",
+        "\n",
+        "+",
+        "=",
+        "*",
+    ];
+    let host = host(true);
+    let steps = |text: &str| {
+        let mut spec = Spec::from_json(text.as_bytes()).unwrap();
+        spec.extension.bundle = Some("/bundle".into());
+        Plan::new(&spec, &host).map(|plan| plan.steps())
+    };
+    let without: BTreeSet<String> = steps(&Spec::example()).unwrap().into_iter().collect();
+    driver::fuzz("sysctl", &corpus, &words, |bytes| {
+        let Ok(key) = std::str::from_utf8(bytes) else {
+            return 0;
+        };
+        let document = serde_json::json!({ key: "1" });
+        let mut text: serde_json::Value = serde_json::from_str(&Spec::example()).unwrap();
+        text["linux"]["sysctl"] = document;
+        match steps(&text.to_string()) {
+            Err(error) => hash(&property(&error.to_string())) % 64,
+            Ok(steps) => {
+                let new =
+                    |step: &&String| !without.contains(*step) && step.starts_with("set /proc");
+                let [step] = steps.iter().filter(new).collect::<Vec<_>>()[..] else {
+                    panic!("{key:?} is one step: {steps:?}");
+                };
+                let path = step.split(' ').nth(1).unwrap_or_default();
+                let namespaced = ["net/", "kernel/", "fs/mqueue/", "user/"];
+                let is_its = |start: &&str| path.starts_with(&format!("/proc/sys/{start}"));
+                assert!(
+                    namespaced.iter().any(|start| is_its(&start)),
+                    "{key:?}: {step}"
+                );
+                assert!(
+                    !path.contains("/../") && !path.ends_with("/.."),
+                    "{key:?}: {step}"
+                );
+                assert!(
+                    !path.contains("core_pattern") || path.contains("/net/"),
+                    "{step}"
+                );
+                1000 + path.matches('/').count() as u64
+            }
+        }
     });
 }
 

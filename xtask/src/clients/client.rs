@@ -1,5 +1,6 @@
 //! The clients: their scenarios, who runs them, how one is made ready and cleared up.
 
+use super::hierarchy::Layout;
 use super::shell::User;
 
 /// One client in one way of using it.
@@ -13,6 +14,13 @@ pub(crate) struct Client {
     pub(crate) prepare: &'static str,
     /// Removes whatever a failed scenario has left.
     pub(crate) clear: &'static str,
+}
+
+impl Client {
+    /// podman alone leaves its cgroups to systemd; the daemons are told once, by the enclosure.
+    pub(crate) fn works_in(&self, layout: Layout) -> bool {
+        layout != Layout::Systemd || self.name == "podman"
+    }
 }
 
 const PODMAN: &str = include_str!("scenarios/podman.txt");

@@ -1,6 +1,6 @@
 //! containerd and dockerd: started in the enclosure, ended with it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -25,6 +25,7 @@ impl Daemons {
         let mut daemons = Daemons {
             started: Vec::new(),
         };
+        cri_configuration(machine)?;
         daemons.spawn(&mut Command::new("containerd"), "containerd")?;
         daemons.answers("containerd", &mut Command::new("ctr"), &["version"])?;
         let mut dockerd = Command::new("dockerd");
@@ -65,9 +66,29 @@ impl Daemons {
             }
             thread::sleep(Duration::from_millis(100));
         }
-        let log = std::fs::read_to_string(Path::new(WORK).join(format!("{name}.log")));
+        let log = fs::read_to_string(Path::new(WORK).join(format!("{name}.log")));
         bail!("{name} does not answer: {}", log.unwrap_or_default())
     }
+}
+
+/// What Kubernetes' interface needs of containerd's: the runtime under its name, as in
+/// `docs/engines.md`. A pod of the host's network needs no plugin for one of its own.
+fn cri_configuration(machine: &Machine) -> Result<()> {
+    let text = format!(
+        r#"version = 2
+[plugins."io.containerd.grpc.v1.cri".containerd]
+  default_runtime_name = "crabcan"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.crabcan]
+  runtime_type = "io.containerd.runc.v2"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.crabcan.options]
+    BinaryName = "{}"
+    SystemdCgroup = false
+"#,
+        machine.runtime.display()
+    );
+    fs::create_dir_all("/etc/containerd")
+        .and_then(|()| fs::write("/etc/containerd/config.toml", text))
+        .context("write containerd's configuration")
 }
 
 impl Drop for Daemons {

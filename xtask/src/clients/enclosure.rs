@@ -8,7 +8,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -127,6 +127,11 @@ impl Cgroups {
         for hierarchy in &hierarchies {
             hierarchy.make(&name)?;
         }
+        if let [only] = &hierarchies[..]
+            && only.controllers.is_none()
+        {
+            pass_controllers(&only.mount_point).context("let the enclosure have controllers")?;
+        }
         Ok(cgroups)
     }
 }
@@ -143,15 +148,20 @@ impl Drop for Cgroups {
 
 /// Moves a process into a cgroup of the unified hierarchy and lets its siblings have all
 /// controllers: a cgroup2 with processes of its own can't pass controllers on.
-pub(crate) fn delegate(root: &std::path::Path) -> io::Result<()> {
+pub(crate) fn delegate(root: &Path) -> io::Result<()> {
     let own = root.join("harness");
     fs::create_dir(&own)?;
     for process in fs::read_to_string(root.join("cgroup.procs"))?.lines() {
         fs::write(own.join("cgroup.procs"), process)?;
     }
-    for controller in fs::read_to_string(root.join("cgroup.controllers"))?.split_whitespace() {
+    pass_controllers(root)
+}
+
+/// Lets the cgroups below one of the unified hierarchy have all controllers that it has.
+fn pass_controllers(cgroup: &Path) -> io::Result<()> {
+    for controller in fs::read_to_string(cgroup.join("cgroup.controllers"))?.split_whitespace() {
         fs::write(
-            root.join("cgroup.subtree_control"),
+            cgroup.join("cgroup.subtree_control"),
             format!("+{controller}"),
         )?;
     }

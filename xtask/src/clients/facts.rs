@@ -4,8 +4,10 @@ use std::fs;
 
 use anyhow::{Result, bail};
 
+use super::hierarchy::Layout;
 use super::machine::Machine;
 use super::shell::User;
+use crate::prerequisites;
 
 /// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +18,12 @@ pub(crate) enum Fact {
     Cgroups,
     /// `v1`: the files of v1 controllers, which the scenario names.
     V1,
+    /// `v2`: the same of cgroup2, with every controller.
+    V2,
+    /// `cgroupfs`: the client makes the cgroups itself, and the scenario names them.
+    Cgroupfs,
+    /// `crictl`: Kubernetes' client of CRI, which Debian does not package.
+    Crictl,
 }
 
 impl Fact {
@@ -24,6 +32,9 @@ impl Fact {
             "CAP_SYS_RESOURCE" => Fact::SysResource,
             "cgroups" => Fact::Cgroups,
             "v1" => Fact::V1,
+            "v2" => Fact::V2,
+            "cgroupfs" => Fact::Cgroupfs,
+            "crictl" => Fact::Crictl,
             _ => bail!("an unknown fact"),
         })
     }
@@ -40,6 +51,15 @@ impl Fact {
                 "rootless podman makes no cgroups on v1",
             ),
             Fact::V1 => (!machine.unified, "there are no v1 controllers"),
+            Fact::V2 => (machine.unified, "cgroup2 has not every controller here"),
+            Fact::Cgroupfs => (
+                machine.layout != Layout::Systemd,
+                "systemd makes and names the cgroups",
+            ),
+            Fact::Crictl => (
+                prerequisites::find("crictl").is_ok(),
+                "crictl is not here: it is built from kubernetes-sigs/cri-tools",
+            ),
         };
         (!holds).then_some(told)
     }

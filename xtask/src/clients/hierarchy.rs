@@ -12,6 +12,9 @@ pub(crate) enum Layout {
     AsMounted,
     /// The v1 hierarchies alone: crun takes a machine with a cgroup2 mount beside them for v2.
     V1,
+    /// Those of the machine itself, where systemd makes the cgroups: in the virtual machine, which
+    /// is enclosure enough.
+    Systemd,
 }
 
 impl Layout {
@@ -19,7 +22,8 @@ impl Layout {
         match word {
             "as-mounted" => Ok(Layout::AsMounted),
             "v1" => Ok(Layout::V1),
-            _ => bail!("--cgroups takes as-mounted or v1, not {word}"),
+            "systemd" => Ok(Layout::Systemd),
+            _ => bail!("--cgroups takes as-mounted, v1 or systemd, not {word}"),
         }
     }
 
@@ -27,11 +31,12 @@ impl Layout {
         match self {
             Layout::AsMounted => "as-mounted",
             Layout::V1 => "v1",
+            Layout::Systemd => "systemd",
         }
     }
 
     pub(crate) fn shows(self, hierarchy: &Hierarchy) -> bool {
-        self == Layout::AsMounted || hierarchy.controllers.is_some()
+        self != Layout::V1 || hierarchy.controllers.is_some()
     }
 }
 

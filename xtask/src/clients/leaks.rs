@@ -72,6 +72,9 @@ fn processes(lines: &mut BTreeSet<String>) -> Result<()> {
         let Some(pid) = name.to_str().filter(|name| name.parse::<u32>().is_ok()) else {
             continue;
         };
+        if is_kernel_thread(pid) {
+            continue;
+        }
         // It may have ended since; a zombie has no command line but still a name.
         let Ok(command) = fs::read(format!("/proc/{pid}/cmdline")) else {
             continue;
@@ -83,6 +86,14 @@ fn processes(lines: &mut BTreeSet<String>) -> Result<()> {
         lines.insert(format!("process {pid}: {} ({})", words.trim(), comm.trim()));
     }
     Ok(())
+}
+
+/// A child of kthreadd, whose pid is 2 where kernel threads are seen at all (proc(5)).
+fn is_kernel_thread(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let behind_the_name = stat.rsplit(") ").next().unwrap_or_default();
+    let kthreadd = fs::read("/proc/2/comm").is_ok_and(|name| name == b"kthreadd\n");
+    kthreadd && (pid == "2" || behind_the_name.split(' ').nth(1) == Some("2"))
 }
 
 /// The state directories of the runtime, wherever its clients tell it to have them.

@@ -32,6 +32,7 @@ pub(crate) struct Machine {
     pub(crate) name: String,
     /// Whether cgroup2 is all there is.
     pub(crate) unified: bool,
+    pub(crate) layout: Layout,
 }
 
 impl Machine {
@@ -40,11 +41,13 @@ impl Machine {
         // At once: what it stands in may be covered below.
         let program = fs::read(runtime).with_context(|| format!("read {}", runtime.display()))?;
         let hierarchies = Hierarchy::mounted()?;
-        mount_at(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), "")?;
-        cgroups(&hierarchies, layout)?;
-        devices()?;
-        for (dir, mode) in WRITABLE {
-            tmpfs(dir, mode)?;
+        if layout != Layout::Systemd {
+            mount_at(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), "")?;
+            cgroups(&hierarchies, layout)?;
+            devices()?;
+            for (dir, mode) in WRITABLE {
+                tmpfs(dir, mode)?;
+            }
         }
         configuration()?;
         // As on a machine that systemd has booted; rootless podman asks for it. Last of all: what
@@ -62,6 +65,7 @@ impl Machine {
             runtime: copy,
             name,
             unified: Hierarchy::is_unified(&hierarchies),
+            layout,
         };
         machine.containers_conf()?;
         Ok(machine)
@@ -74,6 +78,10 @@ impl Machine {
 
     fn containers_conf(&self) -> Result<()> {
         let Machine { runtime, name, .. } = self;
+        let manager = match self.layout {
+            Layout::Systemd => "systemd",
+            Layout::AsMounted | Layout::V1 => "cgroupfs",
+        };
         // podman's own default of ulimits raises hard limits, which needs CAP_SYS_RESOURCE.
         let text = format!(
             r#"[containers]
@@ -82,7 +90,7 @@ netns = "none"
 [engine]
 runtime = "{name}"
 runtime_supports_json = ["{name}"]
-cgroup_manager = "cgroupfs"
+cgroup_manager = "{manager}"
 events_logger = "file"
 init_path = "/usr/bin/tini-static"
 [engine.runtimes]

@@ -68,7 +68,10 @@ pub(crate) fn run(machine: &Machine, user: User, script: &str, limit_s: u32) -> 
         .args(["--kill-after=5", &limit_s.to_string(), "/bin/sh", "-c"])
         .arg(script)
         .env_clear()
-        .env("PATH", format!("{TOOLS}:/usr/sbin:/usr/bin:/sbin:/bin"))
+        .env(
+            "PATH",
+            format!("{TOOLS}:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        )
         .env("TERM", "xterm")
         .env("LC_ALL", "C.UTF-8")
         .env("CONTAINERS_CONF", Machine::containers_conf_path())

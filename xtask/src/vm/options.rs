@@ -12,9 +12,14 @@ pub(super) struct Options {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Task {
-    Tests { full: bool, filters: Vec<String> },
+    Tests {
+        full: bool,
+        filters: Vec<String>,
+    },
     Shell,
     Exec(String),
+    /// The engines' scenarios, those that have one of the words.
+    Clients(Vec<String>),
 }
 
 impl Options {
@@ -22,12 +27,14 @@ impl Options {
         let mut boots = Vec::new();
         let (mut full, mut filters) = (false, Vec::new());
         let mut other = None;
+        let mut clients = false;
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--plain" => boots.push(Boot::Plain),
                 "--systemd" => boots.push(Boot::Systemd),
                 "--full" => full = true,
+                "--clients" => clients = true,
                 "--shell" => other = Some(Task::Shell),
                 "--exec" => {
                     let command = args.next().context("--exec needs a command")?;
@@ -44,6 +51,9 @@ impl Options {
             boots.extend([Boot::Plain, Boot::Systemd]);
         }
         let task = match other {
+            None if clients && !full => Task::Clients(filters),
+            None if clients => bail!("--clients runs them all: not --full"),
+            Some(_) if clients => bail!("--clients and a command of your own exclude each other"),
             None => Task::Tests { full, filters },
             Some(other) if filters.is_empty() && !full => other,
             Some(_) => bail!("--shell and --exec run no tests: neither --full nor a name"),
@@ -100,12 +110,20 @@ mod tests {
     }
 
     #[test]
+    fn clients_take_words_of_names() {
+        let task = parse("--plain --clients pause").unwrap().task;
+        assert_eq!(task, Task::Clients(vec!["pause".to_owned()]));
+    }
+
+    #[test]
     fn what_cannot_go_together_is_refused() {
         for line in [
             "--plain --systemd",
             "--exec",
             "--shell pivot",
             "--exec true --full",
+            "--clients --full",
+            "--clients --shell",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -30,6 +30,8 @@ const AGAIN: Duration = Duration::from_millis(20);
 pub(crate) struct Bus {
     stream: UnixStream,
     address: String,
+    /// How long one thing may take.
+    patience: Duration,
     serial: u32,
     /// Signals that came while a reply was waited for.
     signals: VecDeque<(String, Vec<Value>)>,
@@ -38,22 +40,28 @@ pub(crate) struct Bus {
 impl Bus {
     pub(crate) fn connect(manager: Manager) -> Result<Self, Error> {
         let address = address(manager, |name| env::var(name).ok())?;
-        let failed = |source| Error::Bus {
-            address: address.clone(),
-            source,
-        };
-        let mut stream = open(&address).map_err(failed)?;
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
-            .and_then(|()| authenticate(&mut stream))
-            .map_err(failed)?;
+        match open(&address) {
+            Ok(stream) => Self::over(stream, address, PATIENCE),
+            Err(source) => Err(Error::Bus { address, source }),
+        }
+    }
+
+    /// Introduces itself over a connected socket.
+    pub(crate) fn over(
+        stream: UnixStream,
+        address: String,
+        patience: Duration,
+    ) -> Result<Self, Error> {
         let mut bus = Self {
             stream,
             address,
+            patience,
             serial: 0,
             signals: VecDeque::new(),
         };
+        let introduced = bus.stream.set_write_timeout(Some(patience));
+        let introduced = introduced.and_then(|()| authenticate(&bus.stream, bus.deadline()));
+        introduced.map_err(|source| bus.failed(source))?;
         bus.call(&Call {
             destination: DBUS,
             path: "/org/freedesktop/DBus",
@@ -77,14 +85,20 @@ impl Bus {
         Ok(())
     }
 
+    /// Until when what begins now may take.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.patience
+    }
+
     /// Calls a method and waits for its reply.
     pub(crate) fn call(&mut self, call: &Call<'_>) -> Result<Vec<Value>, Error> {
+        let until = self.deadline();
         self.serial += 1;
         let serial = self.serial;
         let sent = self.stream.write_all(&call.encode(serial));
         sent.map_err(|source| self.failed(source))?;
         loop {
-            match self.receive()? {
+            match self.receive(until)? {
                 Received::Reply { to, body } if to == serial => return Ok(body),
                 Received::Refusal { to, name, text } if to == serial => {
                     return Err(Error::BusRefusal {
@@ -99,46 +113,68 @@ impl Bus {
         }
     }
 
-    /// The next signal, within a time that is enough for what systemd does.
-    pub(crate) fn signal(&mut self) -> Result<(String, Vec<Value>), Error> {
-        let deadline = Instant::now() + PATIENCE;
+    /// The next signal.
+    pub(crate) fn signal(&mut self, until: Instant) -> Result<(String, Vec<Value>), Error> {
         loop {
             if let Some(signal) = self.signals.pop_front() {
                 return Ok(signal);
             }
-            if Instant::now() > deadline {
-                return Err(self.failed(io::ErrorKind::TimedOut.into()));
-            }
-            if let Received::Signal { member, body } = self.receive()? {
+            if let Received::Signal { member, body } = self.receive(until)? {
                 self.signals.push_back((member, body));
             }
         }
     }
 
-    fn receive(&mut self) -> Result<Received, Error> {
-        let mut read = || {
+    fn receive(&mut self, until: Instant) -> Result<Received, Error> {
+        let stream = &self.stream;
+        let read = || {
+            let mut timed = Timed { stream, until };
             let mut fixed = [0; FIXED];
-            self.stream.read_exact(&mut fixed)?;
+            timed.read_exact(&mut fixed)?;
             let nonsense = || io::Error::from(io::ErrorKind::InvalidData);
             let length = message::length(&fixed).ok_or_else(nonsense)?;
             let mut bytes = fixed.to_vec();
             bytes.resize(length, 0);
-            self.stream.read_exact(&mut bytes[FIXED..])?;
+            timed.read_exact(&mut bytes[FIXED..])?;
             message::decode(&bytes).ok_or_else(nonsense)
         };
         read().map_err(|source| self.failed(source))
     }
 
+    /// An answer that is none to what was asked.
+    pub(crate) fn nonsense(&self) -> Error {
+        self.failed(io::ErrorKind::InvalidData.into())
+    }
+
     fn failed(&self, source: io::Error) -> Error {
-        // What a timeout of a socket is called.
         let source = match source.kind() {
+            // What a timeout of a socket is called.
             io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
+            // The other side has gone in the middle of a message.
+            io::ErrorKind::UnexpectedEof => io::ErrorKind::ConnectionReset.into(),
             _ => source,
         };
         Error::Bus {
             address: self.address.clone(),
             source,
         }
+    }
+}
+
+/// Reads until a point in time, however slowly the other side writes.
+struct Timed<'a> {
+    stream: &'a UnixStream,
+    until: Instant,
+}
+
+impl Read for Timed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        self.stream.read(buffer)
     }
 }
 
@@ -220,10 +256,11 @@ fn unescaped(text: &str) -> io::Result<OsString> {
 
 /// The bus knows who we are from the socket. Our own number is left out on purpose: in a user
 /// namespace it would be another than the one that the bus sees.
-fn authenticate(stream: &mut UnixStream) -> io::Result<()> {
+fn authenticate(mut stream: &UnixStream, until: Instant) -> io::Result<()> {
     stream.write_all(b"\0AUTH EXTERNAL\r\nDATA\r\n")?;
+    let mut timed = Timed { stream, until };
     loop {
-        let line = line(stream)?;
+        let line = line(&mut timed)?;
         if line.starts_with("OK ") {
             break;
         }
@@ -234,7 +271,7 @@ fn authenticate(stream: &mut UnixStream) -> io::Result<()> {
     stream.write_all(b"BEGIN\r\n")
 }
 
-fn line(stream: &mut UnixStream) -> io::Result<String> {
+fn line(stream: &mut impl Read) -> io::Result<String> {
     let mut bytes = Vec::new();
     let mut byte = [0];
     while !bytes.ends_with(b"\r\n") {
@@ -325,20 +362,5 @@ mod tests {
         assert_eq!(kind("unix:path=/nonexistent"), io::ErrorKind::NotFound);
         assert_eq!(kind("unix:path=/a%2"), io::ErrorKind::InvalidInput);
         assert_eq!(kind("tcp:host=x"), io::ErrorKind::InvalidInput);
-    }
-
-    #[test]
-    fn a_bus_that_refuses_us_is_an_error() {
-        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
-        theirs.write_all(b"REJECTED EXTERNAL\r\n").unwrap();
-        theirs.shutdown(std::net::Shutdown::Write).unwrap();
-        let refused = authenticate(&mut ours).unwrap_err();
-        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
-        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
-        theirs.write_all(b"DATA\r\nOK 1234\r\n").unwrap();
-        authenticate(&mut ours).unwrap();
-        let mut said = [0; 30];
-        let length = theirs.read(&mut said).unwrap();
-        assert_eq!(&said[..length], b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n");
     }
 }

@@ -193,3 +193,29 @@ impl Drop for Shell {
         }
     }
 }
+
+/// Says to a test that it is run once more, by [`elsewhere`].
+const ROLE: &str = "CRABCAN_TEST_ROLE";
+
+/// Whether this process is the test where it was sent, and not the one that sends it.
+pub(crate) fn is_elsewhere() -> bool {
+    std::env::var_os(ROLE).is_some()
+}
+
+/// Runs a test once more, by a shell in a mount namespace of its own: `"$@"` is the test. What the
+/// shell has changed before, in mounts, namespaces, cgroups or its own rights, holds there.
+#[track_caller]
+pub(crate) fn elsewhere(test: &str, script: &str) {
+    let output = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c"])
+        .args([&format!("set -e; {script}"), "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "--nocapture", test])
+        .env(ROLE, "elsewhere")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let [stdout, stderr] = [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it));
+    let one = stdout.contains("test result: ok. 1 passed");
+    assert!(output.status.success() && one, "{stdout}{stderr}");
+}

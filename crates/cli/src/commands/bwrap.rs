@@ -54,7 +54,8 @@ fn try_run(words: &[OsString]) -> anyhow::Result<u8> {
     logging::start(log::LevelFilter::Warn);
     let command: Vec<OsString> = rest.into();
     ensure!(!command.is_empty(), "no command given (see --help)");
-    let plan = line.sandbox(&command)?.plan()?;
+    let mut plan = line.sandbox(&command)?.plan()?;
+    plan.init_program(super::init_program()?);
     let signals = Signals::block()?;
     let mut around = Around {
         descriptors: line.descriptors,
@@ -441,3 +442,6 @@ const OTHERS: &str = "\
     --info-fd FD --json-status-fd FD --new-session --die-with-parent --as-pid-1 --cap-add CAP
     --cap-drop CAP --args FD --level-prefix --version --help
 ";
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use std::io::{Write, stdout};
 use std::path::Path;
 
 use anyhow::bail;
+use crabcan_runtime::InitProgram;
 
 use crate::VERSION;
 use crate::global::{asks_version, command_position};
@@ -57,6 +58,16 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> anyhow::Result<u8> {
 fn is_bubblewrap(arguments: &[OsString]) -> bool {
     let name = arguments.first().map(Path::new).and_then(Path::file_name);
     name.is_some_and(|name| name == "bwrap")
+}
+
+/// Where `CRABCAN_INIT` says that init's program is to be while it is executed.
+fn init_program() -> anyhow::Result<InitProgram> {
+    match std::env::var_os("CRABCAN_INIT") {
+        None => Ok(InitProgram::Memfd),
+        Some(word) if word.is_empty() || word == "memfd" => Ok(InitProgram::Memfd),
+        Some(word) if word == "tmpfs" => Ok(InitProgram::Tmpfs),
+        Some(word) => bail!("CRABCAN_INIT {}: must be memfd or tmpfs", word.display()),
+    }
 }
 
 /// The fault that `CRABCAN_FAULT=STEP:ERRNO` asks for, for tests: it can only make a start fail.

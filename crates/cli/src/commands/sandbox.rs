@@ -25,6 +25,7 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     };
     around.ended("read the options");
     let mut plan = args.sandbox()?.terminal(console::wanted()).plan()?;
+    plan.init_program(super::init_program()?);
     if let Some((step, errno)) = super::fault()? {
         plan.fail_at(step, errno);
     }

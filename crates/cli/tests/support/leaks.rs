@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard};
@@ -33,6 +34,8 @@ struct Traces {
     /// Of this test program's bundles.
     cgroups: BTreeSet<PathBuf>,
     directories: BTreeSet<PathBuf>,
+    /// The owner, mode and numbers of the device that runtimes bind and change by mistake.
+    null: BTreeSet<String>,
 }
 
 impl Leaks {
@@ -51,6 +54,11 @@ impl Leaks {
 }
 
 impl Leaks {
+    /// What is there now is to stay: a container that must survive what a test does to others.
+    pub(crate) fn allow_what_is_there(&mut self) {
+        self.before = Traces::now();
+    }
+
     /// Looks at once, for a test of many runs.
     #[track_caller]
     pub(crate) fn check(&self, after: &str) {
@@ -100,6 +108,7 @@ impl Traces {
             mounts: mounts.lines().map(str::to_owned).collect(),
             cgroups: attack::cgroups(&format!("{PREFIX}{}-", std::process::id())),
             directories: temporary_entries(),
+            null: BTreeSet::from([null_device()]),
         }
     }
 
@@ -109,6 +118,7 @@ impl Traces {
         self.cgroups.retain(|it| !before.cgroups.contains(it));
         self.directories
             .retain(|it| !before.directories.contains(it));
+        self.null.retain(|it| !before.null.contains(it));
         self
     }
 
@@ -117,7 +127,14 @@ impl Traces {
             && self.mounts.is_empty()
             && self.cgroups.is_empty()
             && self.directories.is_empty()
+            && self.null.is_empty()
     }
+}
+
+fn null_device() -> String {
+    let data = fs::symlink_metadata("/dev/null").expect("/dev/null");
+    let (uid, gid, mode) = (data.uid(), data.gid(), data.mode());
+    format!("/dev/null {uid}:{gid} {mode:o} {:x}", data.rdev())
 }
 
 /// Everything below this process, each with its name; orphans that have ended are reaped.
@@ -236,9 +253,15 @@ fn temporary_entries() -> BTreeSet<PathBuf> {
         .collect()
 }
 
-/// The directories of other runs of xtask.
+/// The directories of other runs of xtask and of unit tests.
 fn is_of_xtask(name: &str) -> bool {
-    ["crabcan-test-", "crabcan-bench-"]
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
+    [
+        "crabcan-test-",
+        "crabcan-bench-",
+        "crabcan-vm-",
+        "crabcan-fifo-",
+        "crabcan-unit-",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix))
 }

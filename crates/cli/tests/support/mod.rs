@@ -4,9 +4,14 @@
 
 pub(crate) mod attack;
 pub(crate) mod bundle;
+pub(crate) mod cgroup;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod ground;
 mod leaks;
 pub(crate) mod roots;
 pub(crate) mod running;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod tracer;
 
 use std::ffi::OsStr;
 use std::fs;

@@ -40,6 +40,7 @@ impl Step<'_> {
                 write!(f, "set /proc/sys/{} to {}", Text(key), Text(value))
             }
             Self::OomScoreAdj { score } => write!(f, "set oom_score_adj to {score}"),
+            Self::Home { uid } => write!(f, "look up the home of user {uid}"),
             Self::Umask { mask } => write!(f, "set the umask {mask:04o}"),
             Self::ExecLabel { attribute, label } => write!(
                 f,

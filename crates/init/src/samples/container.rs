@@ -140,6 +140,7 @@ pub(super) fn resources() -> Samples {
             Step::PreserveDescriptors { first: 6, count: 2 },
             "hand 2 descriptors on (from 6)",
         ),
+        (Step::Home { uid: 1000 }, "look up the home of user 1000"),
     ]
 }
 

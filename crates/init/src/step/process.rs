@@ -132,5 +132,11 @@ macro_rules! with_process_steps {
             /// How many.
             count: u32,
         }
+        /// Look up the user's home directory in the container's `/etc/passwd`: an environment of
+        /// `Exec` in which `HOME=` has nothing behind it gets that, or `/`.
+        Home = 91 {
+            /// The user id.
+            uid: u32,
+        }
     } };
 }

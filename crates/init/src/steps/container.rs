@@ -1,7 +1,7 @@
 //! The steps that make a process a container's by the runtime specification's measure, beside
 //! those that a sandbox needs: each by what it acts on.
 
-use super::{Context, Failure, process, sandbox, start};
+use super::{Context, Failure, home, process, sandbox, start};
 use crate::errno::Errno;
 use crate::message::Message;
 use crate::step::Step;
@@ -30,6 +30,10 @@ impl Context {
             Step::OomScoreAdj { score } => self.oom_score_adj(score),
             Step::ExecLabel { attribute, label } => {
                 self.write_procfs(c"self/attr", attribute, label)
+            }
+            Step::Home { uid } => {
+                self.home = Some(home::variable(uid)?);
+                Ok(())
             }
             Step::Umask { mask } => {
                 self.umask = mask;

@@ -10,6 +10,7 @@ mod console;
 mod container;
 mod copy_up;
 mod decimal;
+mod home;
 mod hook;
 mod join;
 mod mask;
@@ -53,6 +54,8 @@ pub(crate) struct Context {
     console: Option<(Fd, u32)>,
     /// The caller's mask of file modes, which the program gets back.
     umask: u32,
+    /// Where `HOME=` with the user's home behind it is, once that is looked up.
+    home: Option<usize>,
     /// What execve(2) is given, once that is laid out.
     program: Option<Program>,
     /// Whether a failure is told by write(2): a filter of system calls is on, or the channel is a
@@ -94,6 +97,7 @@ impl Context {
             covers: Covers::default(),
             console: None,
             umask: sys::umask(0),
+            home: None,
             program: None,
             by_write: false,
             report: None,
@@ -155,7 +159,7 @@ impl Context {
             return Err(Errno::EINVAL.into());
         };
         sys::umask(self.umask);
-        let program = Program::prepare(candidates, args, env)?;
+        let program = Program::prepare(candidates, args, env, self.home)?;
         self.program = Some(program);
         Ok(program)
     }

@@ -2,8 +2,8 @@
 
 use core::ffi::CStr;
 
-use super::Failure;
 use super::decimal::{DIGITS, decimal};
+use super::{Failure, home};
 use crate::errno::Errno;
 use crate::format::{Groups, Strings};
 use crate::message::Message;
@@ -119,11 +119,14 @@ impl Program {
         candidates: Strings<'_>,
         args: Strings<'_>,
         env: Strings<'_>,
+        home: Option<usize>,
     ) -> Result<Self, Errno> {
         let (argv, envp) = (vector(args)?, vector(env)?);
         for (word, variable) in envp.iter_mut().zip(&env) {
             if variable == LISTEN_PID {
                 *word = own_listen_pid()?;
+            } else if let (Some(home), true) = (home, variable == home::UNSAID) {
+                *word = home;
             }
         }
         let mut there = 0;
@@ -175,6 +178,11 @@ fn own_listen_pid() -> Result<usize, Errno> {
     let mut text = [0; 32];
     text[..name.len()].copy_from_slice(name);
     text[name.len()..name.len() + pid.len()].copy_from_slice(pid);
+    keep(&text)
+}
+
+/// The address of a copy of a text that stays until execve(2). Its length is a multiple of a word's.
+pub(super) fn keep(text: &[u8]) -> Result<usize, Errno> {
     let words = sys::map_words(text.len() / size_of::<usize>())?;
     for (word, bytes) in words.iter_mut().zip(text.as_chunks().0) {
         *word = usize::from_ne_bytes(*bytes);

@@ -76,6 +76,7 @@ pub(crate) struct Stat {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     pub(crate) mode: u32,
+    pub(crate) links: u32,
     pub(crate) inode: u64,
     pub(crate) size: u64,
     pub(crate) device: u64,
@@ -83,10 +84,11 @@ pub(crate) struct Stat {
     pub(crate) device_below: u64,
 }
 
-/// `struct statx`, of which seven fields are read.
+/// `struct statx`, of which eight fields are read.
 #[repr(C)]
 pub(super) struct Statx {
-    pub(super) before_uid: [u8; 20],
+    pub(super) before_links: [u8; 16],
+    pub(super) links: u32,
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) mode: u16,
@@ -128,6 +130,7 @@ fn stat_at(number: i32, name: &CStr, flags: u32) -> Result<Stat, Errno> {
         uid: stat.uid,
         gid: stat.gid,
         mode: u32::from(stat.mode),
+        links: stat.links,
         inode: stat.inode,
         size: stat.size,
         device,

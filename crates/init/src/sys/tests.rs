@@ -119,6 +119,7 @@ fn the_flags_of_open() {
 #[test]
 fn the_structures() {
     assert_eq!(size_of::<Statx>(), size_of::<libc::statx>());
+    assert_eq!(offset_of!(Statx, links), offset_of!(libc::statx, stx_nlink));
     assert_eq!(offset_of!(Statx, mode), offset_of!(libc::statx, stx_mode));
     assert_eq!(offset_of!(Statx, uid), offset_of!(libc::statx, stx_uid));
     assert_eq!(offset_of!(Statx, gid), offset_of!(libc::statx, stx_gid));

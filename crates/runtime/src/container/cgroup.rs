@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use crabcan_cgroups::{Cgroup, CgroupPath, Events, Hierarchy, Place, Statistics};
 
-use super::Container;
-use crate::Error;
+use super::{Container, property};
 use crate::plan;
 use crate::resctrl;
 use crate::spec;
 use crate::state::{Record, Status};
+use crate::{Error, Id, StateRoot};
 
 /// How long processes may take to stand still or to end.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -101,7 +101,10 @@ fn open_place(record: &Record) -> Result<Option<Cgroup>, Error> {
 }
 
 pub(super) fn failed(doing: &'static str) -> impl FnOnce(crabcan_cgroups::Error) -> Error {
-    move |source| Error::Cgroup { doing, source }
+    move |source| Error::Cgroup {
+        doing: property::doing(doing, &source),
+        source,
+    }
 }
 
 impl Container {
@@ -216,7 +219,7 @@ impl Container {
     /// # Errors
     /// [`Error::Cgroup`], [`Error::Signal`].
     pub fn kill_all(&self, signal: i32) -> Result<(), Error> {
-        let Some(cgroup) = open(&self.record)? else {
+        let Some(cgroup) = self.own_cgroup()? else {
             return self.kill(signal);
         };
         if signal == libc::SIGKILL {
@@ -244,9 +247,77 @@ impl Container {
 
     /// Its cgroup, which it must have.
     pub(super) fn cgroup(&self) -> Result<Cgroup, Error> {
-        open(&self.record)?.ok_or_else(|| Error::NoCgroup {
+        let none = |why: &str| Error::NoCgroup {
             id: self.id().clone(),
-        })
+            why: why.to_owned(),
+        };
+        match open(&self.record)? {
+            Some(cgroup) if self.is_taken_over(Some(&cgroup))? => {
+                Err(none(": it has ended, and another container has it"))
+            }
+            Some(cgroup) => Ok(cgroup),
+            None if self.record.cgroup_made => Err(self.cgroup_is_gone()),
+            None => Err(none("")),
+        }
+    }
+
+    pub(super) fn cgroup_is_gone(&self) -> Error {
+        let places = self.record.cgroup.as_deref().unwrap_or_default();
+        Error::NoCgroup {
+            id: self.id().clone(),
+            why: format!(
+                " any more: somebody else has removed {}",
+                places.trim_end().replace('\n', " ")
+            ),
+        }
+    }
+
+    /// Its cgroup, if it has one and that is not another container's by now.
+    pub(super) fn own_cgroup(&self) -> Result<Option<Cgroup>, Error> {
+        match open(&self.record)? {
+            Some(cgroup) if self.is_taken_over(Some(&cgroup))? => Ok(None),
+            own => Ok(own),
+        }
+    }
+
+    /// Whether another container of this state directory has its cgroup, or its scope. Where the
+    /// configuration names one, a newer container may do so too: it is given the cgroup of one that
+    /// has ended and was not deleted, since that is empty.
+    pub(super) fn is_taken_over(&self, cgroup: Option<&Cgroup>) -> Result<bool, Error> {
+        if self.init()?.is_some() {
+            return Ok(false);
+        }
+        let populated = cgroup.map_or(Ok(false), Cgroup::is_populated);
+        let populated = populated.map_err(failed("look at the container's cgroup"))?;
+        // A scope goes by itself, and its name is free again: nothing needs to run in this one.
+        let root = self.entry.path().parent();
+        let Some(root) = root.filter(|_| populated || self.record.scope.is_some()) else {
+            return Ok(false);
+        };
+        let root = StateRoot::at(root);
+        for id in root.ids()?.iter().filter(|id| *id != self.id()) {
+            if self.has_lost_to(&root, id)? {
+                log::debug!("the cgroup of {} is that of {id} now", self.id());
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether another container lives in its cgroup or scope. One whose record can't be read is
+    /// none that is known.
+    fn has_lost_to(&self, root: &StateRoot, id: &Id) -> Result<bool, Error> {
+        let found = root.find(id).and_then(|entry| {
+            let record = entry.read()?;
+            Ok(Self::of(entry, record))
+        });
+        let Ok(other) = found else { return Ok(false) };
+        fn same<T: PartialEq>(one: &Option<T>, other: &Option<T>) -> bool {
+            one.is_some() && one == other
+        }
+        let (own, record) = (&self.record, &other.record);
+        let shares = same(&own.cgroup, &record.cgroup) || same(&own.scope, &record.scope);
+        Ok(shares && other.status()? != Status::Stopped)
     }
 
     pub(super) fn is_frozen(&self) -> Result<bool, Error> {

@@ -10,6 +10,7 @@ use super::Container;
 use super::make::{Mode, Prepared};
 use super::placement::CgroupManager;
 use crate::console::Relay;
+use crate::launch::InitProgram;
 use crate::notify;
 use crate::signals::Signals;
 use crate::{Error, Id, StateRoot, foreground};
@@ -36,6 +37,7 @@ pub struct Creation {
     pub(super) keep: bool,
     pub(super) manager: Option<PathBuf>,
     pub(super) fault: Option<(u32, i32)>,
+    pub(super) init_program: InitProgram,
 }
 
 impl Creation {
@@ -57,6 +59,7 @@ impl Creation {
             keep: false,
             manager: None,
             fault: None,
+            init_program: InitProgram::default(),
         }
     }
 
@@ -120,6 +123,12 @@ impl Creation {
     /// that it is ready, by [`Container::start`] or [`run_detached`](Self::run_detached).
     pub fn notify(mut self, manager: impl Into<PathBuf>) -> Self {
         self.manager = Some(manager.into());
+        self
+    }
+
+    /// Where init's own program is while it is executed.
+    pub fn init_program(mut self, place: InitProgram) -> Self {
+        self.init_program = place;
         self
     }
 
@@ -197,18 +206,22 @@ impl Creation {
         let made = self
             .make(&entry, &draft, Mode::Foreground)
             .and_then(|mut made| {
+                // Before the program can say anything.
+                let console = made.process.take_console();
+                let relay = console.map(Relay::to_standard_output).transpose()?;
                 made.process.start()?;
-                Ok(made)
+                Ok((made, relay))
             });
-        let Prepared {
-            mut process,
-            cgroup,
-            record,
-        } = match made {
+        let (made, mut relay) = match made {
             Ok(made) => made,
             Err(error) => return Err(self.undo(&entry, lock, &draft, error)),
         };
         drop(lock);
+        let Prepared {
+            mut process,
+            cgroup,
+            record,
+        } = made;
         let mut container = Container {
             entry,
             record,
@@ -216,7 +229,6 @@ impl Creation {
             cgroup: cgroup.map(Cgroup::kept),
         };
         container.after_start(None)?;
-        let mut relay = process.take_console().map(Relay::new).transpose()?;
         let status = foreground::wait(&mut process, signals, relay.as_mut());
         drop(relay);
         let removed = process.remove();

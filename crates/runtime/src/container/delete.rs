@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
+use crabcan_cgroups::Cgroup;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
@@ -81,7 +82,7 @@ impl Container {
         if let Some(init) = &init {
             self.send(init, libc::SIGKILL)?;
         }
-        if let Some(cgroup) = cgroup::open(&self.record)? {
+        if let Some(cgroup) = self.own_cgroup()? {
             let killed = cgroup.kill(cgroup::PATIENCE);
             killed.map_err(cgroup::failed("kill the container"))?;
         }
@@ -115,34 +116,40 @@ impl Container {
     }
 
     fn remove(&mut self) -> Result<(), Error> {
-        if self.record.scope.is_some() {
-            self.kill_rest_of_scope()?;
-            scope::stop(&self.record)?;
-        }
         let cgroup = match self.cgroup.take() {
             Some(cgroup) => Some(cgroup),
             None => cgroup::open(&self.record)?,
         };
-        if let Some(cgroup) = cgroup {
-            // Its first process has ended; what else is there has no pid namespace to end it.
-            if !self.record.own_pid_namespace {
-                let killed = cgroup.kill(cgroup::PATIENCE);
-                killed.map_err(cgroup::failed("kill the container"))?;
+        if self.is_taken_over(cgroup.as_ref())? {
+            if let Some(cgroup) = cgroup {
+                cgroup.keep();
             }
-            let removed = cgroup.remove(cgroup::PATIENCE);
-            removed.map_err(cgroup::failed("remove the container's cgroup"))?;
+        } else {
+            self.remove_cgroup(cgroup)?;
         }
-        cgroup::remove_half_made(&self.record)?;
         let made = self.record.resctrl.clone();
         Resctrl { made }.remove()?;
         self.entry.remove()
     }
 
-    /// systemd would ask it to end first, and wait.
-    fn kill_rest_of_scope(&self) -> Result<(), Error> {
-        let killed = cgroup::open(&self.record)?.map(|cgroup| cgroup.kill(cgroup::PATIENCE));
-        let killed = killed.unwrap_or(Ok(()));
-        killed.map_err(cgroup::failed("kill the container"))
+    fn remove_cgroup(&self, cgroup: Option<Cgroup>) -> Result<(), Error> {
+        let is_scope = self.record.scope.is_some();
+        if let Some(cgroup) = &cgroup
+            // Its first process has ended; what else is there has no pid namespace to end it. And
+            // systemd would ask it to end first, and wait.
+            && (is_scope || !self.record.own_pid_namespace)
+        {
+            let killed = cgroup.kill(cgroup::PATIENCE);
+            killed.map_err(cgroup::failed("kill the container"))?;
+        }
+        if is_scope {
+            scope::stop(&self.record)?;
+        }
+        if let Some(cgroup) = cgroup {
+            let removed = cgroup.remove(cgroup::PATIENCE);
+            removed.map_err(cgroup::failed("remove the container's cgroup"))?;
+        }
+        cgroup::remove_half_made(&self.record)
     }
 
     /// Those of the configuration, which goes with the entry.

@@ -1,9 +1,11 @@
 //! One more process in a container.
 
+use std::error::Error as _;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-use crabcan_cgroups::{Cgroup, Hierarchy, Place};
+use crabcan_cgroups::{Cgroup, Controllers, Hierarchy, Place};
 use crabcan_ns::{ExitStatus, Namespace};
 use rustix::fs::stat;
 use rustix::io::Errno;
@@ -11,7 +13,7 @@ use rustix::io::Errno;
 use super::{Container, cgroup};
 use crate::console::{self, Relay};
 use crate::handover::{Receiver, write_pid_file};
-use crate::launch::Surroundings;
+use crate::launch::{InitProgram, Surroundings};
 use crate::process::Process;
 use crate::signals::Signals;
 use crate::spec;
@@ -34,6 +36,7 @@ pub struct Execution<'a> {
     cgroups: Vec<String>,
     ignore_paused: bool,
     fault: Option<(u32, i32)>,
+    init_program: InitProgram,
 }
 
 impl Container {
@@ -60,6 +63,7 @@ impl<'a> Execution<'a> {
             cgroups: Vec::new(),
             ignore_paused: false,
             fault: None,
+            init_program: InitProgram::default(),
         }
     }
 
@@ -90,6 +94,10 @@ impl<'a> Execution<'a> {
 
     /// A cgroup below the container's, or `CONTROLLER,…:PATH` for some trees of v1 alone: then it
     /// may be called several times.
+    ///
+    /// Without it, it is the container's own; on v2 that of the container's first process instead,
+    /// where the container has divided its own among others, or has moved to another one and let
+    /// its own be removed.
     pub fn cgroup(mut self, path: impl Into<String>) -> Self {
         self.cgroups.push(path.into());
         self
@@ -98,6 +106,12 @@ impl<'a> Execution<'a> {
     /// Whether a paused container is no error: the process then goes on when that does.
     pub fn ignore_paused(mut self, yes: bool) -> Self {
         self.ignore_paused = yes;
+        self
+    }
+
+    /// Where init's own program is while it is executed.
+    pub fn init_program(mut self, place: InitProgram) -> Self {
+        self.init_program = place;
         self
     }
 
@@ -114,10 +128,13 @@ impl<'a> Execution<'a> {
     /// [`Error::Step`] when the process can't be executed. The container is as it was then.
     pub fn run(mut self, signals: Option<&Signals>) -> Result<ExitStatus, Error> {
         let init = self.running()?;
-        let cgroup = self.own_cgroup()?;
+        let cgroup = self.own_cgroup(&init)?;
         let plan = self.plan(&init, cgroup.as_ref(), true)?;
-        let mut process = self.start(&plan, cgroup.as_ref())?;
-        let mut relay = process.take_console().map(Relay::new).transpose()?;
+        let mut process = self.start(&plan, cgroup.as_ref(), &init)?;
+        let mut relay = process
+            .take_console()
+            .map(Relay::to_standard_output)
+            .transpose()?;
         let status = foreground::wait(&mut process, signals, relay.as_mut());
         drop(relay);
         process.remove().and(status)
@@ -129,9 +146,9 @@ impl<'a> Execution<'a> {
     /// As [`run`](Self::run).
     pub fn run_detached(mut self) -> Result<i32, Error> {
         let init = self.running()?;
-        let cgroup = self.own_cgroup()?;
+        let cgroup = self.own_cgroup(&init)?;
         let plan = self.plan(&init, cgroup.as_ref(), false)?;
-        let process = self.start(&plan, cgroup.as_ref())?;
+        let process = self.start(&plan, cgroup.as_ref(), &init)?;
         let pid = process.pid().as_raw();
         process.let_go().keep();
         Ok(pid)
@@ -180,6 +197,7 @@ impl<'a> Execution<'a> {
         for warning in plan.warnings() {
             log::warn!("{warning}");
         }
+        plan.init_program(self.init_program);
         if let Some((step, errno)) = self.fault {
             plan.fail_at(step, errno);
         }
@@ -190,14 +208,21 @@ impl<'a> Execution<'a> {
         &self,
         plan: &'plan Plan,
         cgroup: Option<&Cgroup>,
+        init: &OwnedFd,
     ) -> Result<Process<'plan>, Error> {
         let connect = |path: &Option<PathBuf>| path.as_deref().map(Receiver::connect).transpose();
         let (console, pidfd) = (connect(&self.console_socket)?, connect(&self.pidfd_socket)?);
-        let surroundings = Surroundings {
-            descriptors: self.inherited.iter().map(AsFd::as_fd).collect(),
-            cgroup: cgroup.and_then(Cgroup::unified),
+        let launched = match cgroup.is_some_and(lacks_v2) {
+            true => None,
+            false => match self.launch(plan, cgroup) {
+                Err(error) if self.cgroups.is_empty() && is_of_divided_cgroup(&error) => None,
+                launched => Some(launched?),
+            },
         };
-        let mut process = Process::launch(plan, &surroundings)?;
+        let mut process = match launched {
+            Some(process) => process,
+            None => self.launch(plan, Some(&self.container.cgroup_of_init(init)?))?,
+        };
         process.prepare(cgroup, &mut |_| Ok(()))?;
         if let Some(receiver) = &console
             && let Some(master) = process.take_console()
@@ -220,28 +245,65 @@ impl<'a> Execution<'a> {
         started.map(|()| process)
     }
 
-    /// The container's cgroup, or the one below it that was asked for.
-    fn own_cgroup(&self) -> Result<Option<Cgroup>, Error> {
-        if self.cgroups.is_empty() {
-            return cgroup::open(&self.container.record);
-        }
-        let doing = "open the cgroup of the process";
-        let place = self.container.record.cgroup.as_deref().unwrap_or_default();
-        let place = cgroup::below(place, &self.cgroups)?;
-        let open = || {
-            Cgroup::open(
-                &Hierarchy::of_this_process()?,
-                &Place::parse(place.as_bytes())?,
-            )
+    fn launch<'plan>(
+        &self,
+        plan: &'plan Plan,
+        cgroup: Option<&Cgroup>,
+    ) -> Result<Process<'plan>, Error> {
+        let surroundings = Surroundings {
+            descriptors: self.inherited.iter().map(AsFd::as_fd).collect(),
+            cgroup: cgroup.and_then(Cgroup::unified),
         };
-        match open().map_err(cgroup::failed(doing))? {
-            Some(cgroup) => Ok(Some(cgroup)),
-            None => Err(Error::invalid(
+        Process::launch(plan, &surroundings)
+    }
+
+    /// The container's cgroup, or the one below it that was asked for. Whoever is executed in the
+    /// container is limited like it in every tree, or not executed.
+    fn own_cgroup(&self, init: &OwnedFd) -> Result<Option<Cgroup>, Error> {
+        let (container, record) = (self.container, &self.container.record);
+        let is_own = self.cgroups.is_empty();
+        let place = match &record.cgroup {
+            Some(place) if !is_own => cgroup::below(place, &self.cgroups)?,
+            None if !is_own => cgroup::below("", &self.cgroups)?,
+            Some(place) if record.cgroup_made => place.clone(),
+            _ => return Ok(None),
+        };
+        let open = || {
+            let place = Place::parse(place.as_bytes())?;
+            let cgroup = Cgroup::open(&Hierarchy::of_this_process()?, &place)?;
+            Ok((place, cgroup))
+        };
+        let (place, cgroup) = open().map_err(cgroup::failed("open the cgroup of the process"))?;
+        let trees = cgroup.as_ref().map_or(0, Cgroup::legacy_trees);
+        match cgroup {
+            Some(cgroup) if trees == place.legacy_trees() && (is_own || !lacks_v2(&cgroup)) => {
+                Ok(Some(cgroup))
+            }
+            None if is_own && place.legacy_trees() == 0 => container.cgroup_of_init(init).map(Some),
+            _ if is_own => Err(container.cgroup_is_gone()),
+            _ => Err(Error::invalid(
                 "--cgroup",
                 format!("{} does not exist", self.cgroups.join(" ")),
             )),
         }
     }
+}
+
+/// Whether its directory in the tree of v2 is gone.
+fn lacks_v2(cgroup: &Cgroup) -> bool {
+    cgroup.unified().is_none() && cgroup.place().unified_path().is_some()
+}
+
+/// Whether a process can't be made in a cgroup of v2 because that hands controllers on: then only
+/// those below it may have processes.
+fn is_of_divided_cgroup(error: &Error) -> bool {
+    let Error::Namespaces { source, .. } = error else {
+        return false;
+    };
+    let answer = source
+        .source()
+        .and_then(|it| it.downcast_ref::<io::Error>());
+    answer.and_then(io::Error::raw_os_error) == Some(libc::EBUSY)
 }
 
 impl Container {
@@ -276,5 +338,23 @@ impl Container {
             false => Ok(joined),
             true => Err(self.refused("cannot exec in a stopped container", Status::Stopped)),
         }
+    }
+
+    /// The cgroup of v2 that its first process is in by now.
+    fn cgroup_of_init(&self, init: &OwnedFd) -> Result<Cgroup, Error> {
+        let pid = self.record.init.map_or(0, |init| init.pid);
+        let memberships = std::fs::read(format!("/proc/{pid}/cgroup"));
+        // What was read by its pid is its own, if it is still there.
+        if crate::state::has_ended(init.as_fd())? {
+            return Err(self.refused("cannot exec in a stopped container", Status::Stopped));
+        }
+        let memberships = memberships.map_err(|source| Error::Identity { pid, source })?;
+        let open = || {
+            // No controller needs a tree of v1.
+            let place = Place::parse(&memberships)?.only_for(Controllers::NONE);
+            Cgroup::open(&Hierarchy::of_this_process()?, &place)
+        };
+        let opened = open().map_err(cgroup::failed("enter the cgroup of the first process"))?;
+        opened.ok_or_else(|| self.cgroup_is_gone())
     }
 }

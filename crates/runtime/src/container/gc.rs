@@ -60,15 +60,7 @@ fn collect(root: &StateRoot, id: &Id) -> Result<bool, Error> {
     };
     match entry.read() {
         Ok(record) if record.complete => Ok(false),
-        Ok(record) => {
-            let mut container = Container {
-                entry,
-                record,
-                child: None,
-                cgroup: None,
-            };
-            container.destroy().map(|()| true)
-        }
+        Ok(record) => Container::of(entry, record).destroy().map(|()| true),
         // Killed before it had written the first word, or in the midst of the removal.
         Err(Error::StateUnreadable { .. }) if !entry.has_record() => entry.remove().map(|()| true),
         Err(error) => Err(error),

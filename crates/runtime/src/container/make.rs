@@ -82,6 +82,7 @@ impl Creation {
             // Engines send such things always, and show their users all of standard error.
             log::debug!("{warning}");
         }
+        plan.init_program(self.init_program);
         if let Some((step, errno)) = self.fault {
             plan.fail_at(step, errno);
         }
@@ -314,11 +315,15 @@ impl Creation {
 
     /// Leaves nothing of a container that could not be made; what was first wrong is the error.
     pub(super) fn undo(&self, entry: &Entry, lock: Lock, draft: &Draft, error: Error) -> Error {
-        if let Some(path) = &self.pid_file {
-            // It may not have been written yet.
+        let record = entry.read();
+        // It is written when the record is complete: before that the file is somebody else's.
+        let is_own = record.as_ref().is_ok_and(|record| record.complete)
+            && !matches!(error, Error::PidFile { .. });
+        if let Some(path) = self.pid_file.as_ref().filter(|_| is_own) {
+            // Somebody may have taken it away.
             let _ = std::fs::remove_file(path);
         }
-        let left = entry.read().map_or(Ok(()), |record| {
+        let left = record.map_or(Ok(()), |record| {
             scope::stop(&record)?;
             let made = record.resctrl;
             Resctrl { made }.remove()

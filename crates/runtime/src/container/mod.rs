@@ -10,6 +10,7 @@ mod exec;
 mod gc;
 mod make;
 mod placement;
+mod property;
 mod restore;
 mod scope;
 mod start;
@@ -56,12 +57,17 @@ impl Container {
     pub fn load(root: &StateRoot, id: &Id) -> Result<Self, Error> {
         let entry = root.find(id)?;
         let record = entry.read_settled()?;
-        Ok(Self {
+        Ok(Self::of(entry, record))
+    }
+
+    /// The container that a record tells of.
+    fn of(entry: Entry, record: Record) -> Self {
+        Self {
             entry,
             record,
             child: None,
             cgroup: None,
-        })
+        }
     }
 
     /// Its id.
@@ -118,7 +124,7 @@ impl Container {
         state_of(&self.record, status)
     }
 
-    /// Sends a signal to its first process.
+    /// Sends a signal to its first process; SIGKILL to all, also where that one's end is not theirs.
     ///
     /// # Errors
     /// [`Error::WrongStatus`] when that has ended; [`Error::Signal`] with the kernel's answer.
@@ -128,6 +134,13 @@ impl Container {
         };
         if !self.send(&init, signal)? {
             return Err(self.refused("container not running", Status::Stopped));
+        }
+        if signal == libc::SIGKILL && !self.record.own_pid_namespace {
+            // The end of the first process is not the end of the others.
+            return match self.kill_rest(signal) {
+                Err(Error::WrongStatus { .. }) => Ok(()),
+                killed => killed,
+            };
         }
         if signal == libc::SIGKILL && self.is_frozen()? {
             // On cgroups of v1 a frozen process dies only when it is let go.
@@ -141,7 +154,7 @@ impl Container {
     /// Where the first process has ended and is not the end of the others: SIGKILL reaches them.
     fn kill_rest(&self, signal: i32) -> Result<(), Error> {
         let rest = match (self.record.own_pid_namespace, signal) {
-            (false, libc::SIGKILL) => cgroup::open(&self.record)?,
+            (false, libc::SIGKILL) => self.own_cgroup()?,
             _ => None,
         };
         match rest {

@@ -80,7 +80,7 @@ impl Restoration {
     pub fn restore(self, signals: Option<&Signals>) -> Result<ExitStatus, Error> {
         let keep = self.creation.keep;
         let (mut container, console) = self.begin(Mode::Foreground)?;
-        let mut relay = console.map(Relay::new).transpose()?;
+        let mut relay = console.map(Relay::to_standard_output).transpose()?;
         let child = container.child.as_mut().ok_or(Error::NoContainer)?;
         let status = foreground::wait_for(child, signals, relay.as_mut());
         drop(relay);

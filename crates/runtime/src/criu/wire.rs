@@ -122,6 +122,29 @@ mod tests {
         assert_eq!(fields[6], (1, Value::Bytes(b"")));
     }
 
+    /// A fuzz target: what criu answers. What is read can be written, and is read the same.
+    #[test]
+    fn fuzz_criu() {
+        let corpus: [&[u8]; 2] = [
+            b"\x12\x07testing\x1a\x03\x08\x96\x01\x90\x03\x01",
+            b"\x0d1234\x0912345678\x08\xff\xff\x03",
+        ];
+        crate::driver::fuzz("criu", &corpus, &[], |input| {
+            let Some(read) = fields(input) else {
+                return 0;
+            };
+            let mut message = Message::default();
+            for (field, value) in &read {
+                match value {
+                    Value::Number(number) => message.number(*field, *number),
+                    Value::Bytes(bytes) => message.bytes(*field, bytes),
+                }
+            }
+            assert_eq!(fields(message.as_bytes()).as_ref(), Some(&read));
+            1 + read.len() as u64
+        });
+    }
+
     #[test]
     fn garbage_is_no_message() {
         for garbage in [

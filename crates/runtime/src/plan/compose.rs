@@ -4,6 +4,7 @@
 mod cgroup;
 mod cgroup_mount;
 mod devices;
+mod environment;
 mod exec;
 mod filter;
 mod hooks;
@@ -22,6 +23,7 @@ mod schedule;
 mod sysctl;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
 use crabcan_cgroups::Resources;
@@ -40,6 +42,7 @@ pub(crate) use self::rdt::check as check_intel_rdt;
 pub(crate) use self::resources::resources;
 pub(crate) use self::schedule::memory_words;
 use super::{IdMapping, IdMaps, MountToSend, Plan, Properties, Provision};
+use crate::launch::InitProgram;
 use crate::net_devices::NetDevice;
 use crate::spec::Spec;
 use crate::{Error, Host};
@@ -170,6 +173,7 @@ impl<'a> Composer<'a> {
             filtered: self.filter.is_some(),
             listener: self.filter.and_then(|filter| filter.listener),
             fault: None,
+            place_of_init: InitProgram::default(),
             container: None,
             ids: None,
         }
@@ -256,8 +260,11 @@ impl Composer<'_> {
     fn covers(&mut self) -> Result<(), Error> {
         let linux = &self.spec.linux;
         self.about("linux.maskedPaths");
-        mask::push_masked(&mut self.writer, &linux.masked_paths)
-            .map_err(rootfs("linux.maskedPaths"))?;
+        // The same path again would only be another mount on the first.
+        let mut masked: Vec<_> = linux.masked_paths.iter().collect();
+        let mut seen = HashSet::new();
+        masked.retain(|path| seen.insert(*path));
+        mask::push_masked(&mut self.writer, masked).map_err(rootfs("linux.maskedPaths"))?;
         self.about("linux.readonlyPaths");
         mask::push_read_only(&mut self.writer, &linux.readonly_paths)
             .map_err(rootfs("linux.readonlyPaths"))?;

@@ -59,7 +59,11 @@ impl Process<'_> {
                 hooks(&self.child)?;
                 self.proceed()?;
             }
-            match self.protocol.hear(DOING)? {
+            let heard = match forked {
+                true => self.protocol.hear(DOING)?,
+                false => self.protocol.hear_or_end(self.child.pidfd(), DOING)?,
+            };
+            match heard {
                 Heard::Message(Message::Ready) if !ready => ready = true,
                 Heard::Message(Message::Hooks) if !hooks_due => hooks_due = true,
                 Heard::Forked(pidfd) if !forked => {
@@ -75,7 +79,7 @@ impl Process<'_> {
     }
 
     fn await_fork(&mut self, doing: &'static str) -> Result<(), Error> {
-        match self.protocol.hear(doing)? {
+        match self.protocol.hear_or_end(self.child.pidfd(), doing)? {
             Heard::Forked(pidfd) => self.go_on_in(pidfd),
             heard => Err(self.unexpected(heard, doing)),
         }

@@ -28,7 +28,8 @@ properties! {
         "path" => path: PathBuf,
         /// Its arguments, the first of them its name; the path alone if there are none.
         "args" => args: Vec<String>,
-        /// Its whole environment, each `NAME=value`.
+        /// Its whole environment, each `NAME=value`; a `startContainer` hook without one has the
+        /// program's.
         "env" => env: Vec<String>,
         /// After how many seconds it is ended and has failed; more than 0.
         "timeout" => timeout: Option<i64>,

@@ -209,11 +209,22 @@ impl Entry {
     /// [`Error::State`]: EROFS, EACCES.
     pub(crate) fn remove(&self) -> Result<(), Error> {
         let failed = |errno| self.failed("remove", "", errno);
-        empty(&self.directory).map_err(failed)?;
-        match unlinkat(&self.root, self.id.as_str(), AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(failed(errno)),
+        // By their names, which works without a descriptor to read the directory by too.
+        for name in [FIFO, NEW_RECORD, RECORD, CONFIGURATION] {
+            match unlinkat(&self.directory, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => {}
+                Err(errno) => return Err(failed(errno)),
+            }
         }
+        let remove = || match unlinkat(&self.root, self.id.as_str(), AtFlags::REMOVEDIR) {
+            Err(Errno::NOENT) => Ok(()),
+            other => other,
+        };
+        match remove() {
+            Err(Errno::NOTEMPTY) => empty(&self.directory).and_then(|()| remove()),
+            other => other,
+        }
+        .map_err(failed)
     }
 
     /// Makes a directory in the entry, which others than this user may enter once it is shown to

@@ -23,7 +23,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, RawMode};
-use rustix::fs::{Dir, FileType, Mode, OFlags, fstat, mkdirat, open, openat, statat};
+use rustix::fs::{Dir, FileType, Mode, OFlags, fstat, mkdirat, open, openat, statat, unlinkat};
 use rustix::io::Errno;
 
 use crate::{Error, Host};
@@ -96,8 +96,24 @@ impl StateRoot {
                 Ok((entry, lock))
             }) {
                 Err(Error::NotFound { .. }) => {}
+                Err(error) => {
+                    self.unmake(id);
+                    return Err(error);
+                }
                 reserved => return reserved,
             }
+        }
+    }
+
+    /// Removes an entry that was made and could not be opened, as without a free descriptor.
+    fn unmake(&self, id: &Id) {
+        let removed = self.open().map(|root| {
+            root.map_or(Ok(()), |root| {
+                unlinkat(&root, id.as_str(), AtFlags::REMOVEDIR)
+            })
+        });
+        if !matches!(removed, Ok(Ok(()))) {
+            log::warn!("the empty entry {id} is left behind: {removed:?}");
         }
     }
 

@@ -139,6 +139,46 @@ mod tests {
         assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00.000000005Z");
     }
 
+    /// A fuzz target: a record is what was written, or is refused with a reason.
+    #[test]
+    fn fuzz_record() {
+        let whole =
+            br#"{"version":1,"id":"one","oci_version":"1.2.0","bundle":"/b","rootfs":"/b/r",
+            "annotations":{"a":"b"},"created":"2026-01-01T00:00:00.000000000Z","owner":0,
+            "complete":true,"init":{"pid":7,"start_time":9,"pidfd_inode":null},"cgroup":"0::/one","cgroup_made":true,
+            "scope":null,"resctrl":[],"manager":null,"new_keyring":true,"own_pid_namespace":true,
+            "poststart_hooks":false,"poststop_hooks":false,"late":{"steps":{},"candidates":[],
+            "program":"","hooks":false}}"#;
+        parse(whole).unwrap();
+        let words = [
+            "\"version\":",
+            "null",
+            "-1",
+            "{}",
+            "[]",
+            "true",
+            "\"pid\":",
+            "1e400",
+        ];
+        crate::driver::fuzz(
+            "record",
+            &[whole, b"{\"version\": 2}"],
+            &words,
+            |input| match parse(input) {
+                Ok(record) => {
+                    let again = serde_json::to_vec(&record).unwrap();
+                    assert_eq!(parse(&again).as_ref(), Ok(&record));
+                    assert_eq!(record.version, VERSION);
+                    1000
+                }
+                Err(reason) => {
+                    assert!(!reason.is_empty());
+                    reason.len() as u64 % 500
+                }
+            },
+        );
+    }
+
     #[test]
     fn another_version_is_named() {
         let newer = br#"{"version": 7, "unknown": {"to": "us"}}"#;

@@ -6,7 +6,7 @@ use clap::{Args, Parser};
 use crabcan_runtime::signals::Signals;
 use crabcan_runtime::{Creation, Id, inherited};
 
-use crate::commands::fault;
+use crate::commands::{fault, init_program};
 use crate::global::{CgroupManager, Global};
 
 /// Make a container from a bundle, up to the execution of its program
@@ -27,9 +27,6 @@ pub(super) struct Run {
     /// Do not delete the container when its program has ended
     #[arg(long)]
     keep: bool,
-    /// Accepted: crabcan is never a subreaper
-    #[arg(long)]
-    no_subreaper: bool,
 }
 
 #[derive(Args)]
@@ -55,6 +52,9 @@ pub(super) struct Options {
     /// Do not make a new session keyring
     #[arg(long)]
     no_new_keyring: bool,
+    /// Accepted: crabcan is never a subreaper
+    #[arg(long)]
+    no_subreaper: bool,
     /// Hand on so many descriptors besides 0, 1 and 2
     #[arg(long, value_name = "N", default_value_t = 0)]
     preserve_fds: u32,
@@ -94,6 +94,7 @@ pub(super) fn creation(global: &Global, options: &Options) -> anyhow::Result<Cre
     let mut creation = Creation::new(&global.state_root()?, &id, &options.bundle)
         .new_keyring(!options.no_new_keyring)
         .no_pivot(options.no_pivot)
+        .init_program(init_program()?)
         .cgroup_manager(cgroup_manager(global.cgroup_manager))
         .descriptors(descriptors, listen);
     if let Some(path) = &options.config {

@@ -58,9 +58,6 @@ pub(super) struct Restore {
     /// Another SELinux context of mounts than at the checkpoint
     #[arg(long, value_name = "CONTEXT")]
     lsm_mount_context: Option<String>,
-    /// Accepted: crabcan is never a subreaper
-    #[arg(long)]
-    no_subreaper: bool,
     #[command(flatten)]
     bundle: bundle::Options,
 }
@@ -185,5 +182,63 @@ pub(super) fn in_words_of_engines(error: anyhow::Error) -> anyhow::Error {
             anyhow::anyhow!("{option} requires an argument")
         }
         _ => error,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    /// What is said of criu's own options: what criu makes of them is seen where criu works.
+    #[test]
+    fn each_flag_is_an_option_of_criu() {
+        let flags = "--image-path /i --work-path /w --tcp-established --ext-unix-sk --shell-job \
+            --lazy-pages --file-locks --auto-dedup --manage-cgroups-mode full --empty-ns network one";
+        let read = |command: &str| {
+            let words = format!("{command} {flags}");
+            Restore::try_parse_from(words.split_whitespace()).unwrap()
+        };
+        let options = criu(&read("restore --lsm-profile apparmor:x").options).unwrap();
+        let mut expected = CriuOptions::new("/i");
+        expected.work = Some("/w".into());
+        expected.tcp_established = true;
+        expected.external_unix_sockets = true;
+        expected.shell_job = true;
+        expected.lazy_pages = true;
+        expected.file_locks = true;
+        expected.auto_dedup = true;
+        expected.manage_cgroups = ManageCgroups::Full;
+        assert_eq!(format!("{options:?}"), format!("{expected:?}"));
+        let plain = Checkpoint::try_parse_from(["checkpoint", "--image-path", "/i", "one"]);
+        let options = criu(&plain.unwrap().options).unwrap();
+        assert_eq!(
+            format!("{options:?}"),
+            format!("{:?}", CriuOptions::new("/i"))
+        );
+        let more = "checkpoint --parent-path ../p --leave-running --pre-dump --tcp-skip-in-flight \
+            --link-remap --page-server [::1]:27 --status-fd 9 one";
+        let more = Checkpoint::try_parse_from(more.split_whitespace()).unwrap();
+        assert!(more.leave_running && more.pre_dump && more.tcp_skip_in_flight && more.link_remap);
+        assert_eq!(more.parent_path, Some("../p".into()));
+        let address = server(more.page_server.as_deref().unwrap()).unwrap();
+        assert_eq!(address, ("[::1]".to_owned(), 27));
+        assert_eq!(more.status_fd, Some("9".into()));
+    }
+
+    #[test]
+    fn what_is_no_option_of_criu_is_named() {
+        for (flag, word) in [
+            ("--empty-ns=pid", "--empty-ns pid"),
+            ("--manage-cgroups-mode=most", "--manage-cgroups-mode most"),
+        ] {
+            let read = Checkpoint::try_parse_from(["checkpoint", flag, "one"]).unwrap();
+            let error = criu(&read.options).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+        for wrong in ["", ":1", "host", "host:", "host:x", "host:65536"] {
+            assert!(server(wrong).is_err(), "{wrong}");
+        }
+        assert!(status(&"x".into()).is_err());
     }
 }

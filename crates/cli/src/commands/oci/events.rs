@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use crabcan_runtime::{Container, Statistics, Status};
+use crabcan_runtime::{Statistics, Status};
 use serde_json::{Value, json};
 
 use super::container::load;
@@ -31,7 +31,7 @@ pub(super) fn events(global: &Global, args: &Events) -> anyhow::Result<u8> {
     if container.status()? == Status::Stopped {
         bail!("container not running: {} is stopped", args.id);
     }
-    print(&container)?;
+    print("stats", &args.id, Some(data(&container.statistics()?)))?;
     if args.stats {
         return Ok(0);
     }
@@ -44,20 +44,21 @@ pub(super) fn events(global: &Global, args: &Events) -> anyhow::Result<u8> {
         let now = container.events()?.oom_kill;
         if now > killed {
             killed = now;
-            writeln!(stdout(), "{}", json!({"type": "oom", "id": args.id}))?;
+            print("oom", &args.id, None)?;
         }
-        print(&container)?;
+        print("stats", &args.id, Some(data(&container.statistics()?)))?;
     }
 }
 
-fn print(container: &Container) -> anyhow::Result<()> {
-    let event = json!({
-        "type": "stats",
-        "id": container.id().as_str(),
-        "data": data(&container.statistics()?),
-    });
-    writeln!(stdout(), "{event}")?;
+fn print(kind: &str, id: &str, data: Option<Value>) -> anyhow::Result<()> {
+    writeln!(stdout(), "{}", event(kind, id, data))?;
     Ok(())
+}
+
+/// One line, with its type and whose it is first: some look for no more than the line's beginning.
+fn event(kind: &str, id: &str, data: Option<Value>) -> String {
+    let data = data.map_or_else(String::new, |data| format!(",\"data\":{data}"));
+    format!("{{\"type\":{},\"id\":{}{data}}}", json!(kind), json!(id))
 }
 
 /// The numbers under the names that runc gives them; times in nanoseconds.
@@ -132,6 +133,13 @@ fn interval(text: &str) -> anyhow::Result<Duration> {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_begins_with_its_type_and_the_id() {
+        let stats = event("stats", "a\"b", Some(json!({"a": 1})));
+        assert_eq!(stats, r#"{"type":"stats","id":"a\"b","data":{"a":1}}"#);
+        assert_eq!(event("oom", "one", None), r#"{"type":"oom","id":"one"}"#);
+    }
 
     #[test]
     fn an_interval_has_a_unit_and_is_not_zero() {

@@ -11,24 +11,32 @@ use crabcan_runtime::{Container, Execution};
 
 use super::bundle::descriptors;
 use super::container::load;
-use crate::commands::fault;
+use crate::commands::{fault, init_program};
 use crate::global::Global;
 
 /// Execute a program in a running container
 #[derive(Parser)]
 pub(super) struct Exec {
-    /// The file with the process, as `process` of a configuration has it
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["user", "cwd", "env", "cap"])]
+    /// The file with the process, as `process` of a configuration has it, in place of the
+    /// container's own; the other options change it
+    #[arg(short, long, value_name = "FILE")]
     process: Option<PathBuf>,
     /// The working directory
     #[arg(long, value_name = "DIR")]
     cwd: Option<PathBuf>,
-    /// A variable of its environment, besides those of the container
+    /// A variable of its environment, in place of the one of this name or besides the others
     #[arg(short, long, value_name = "NAME=VALUE")]
     env: Vec<OsString>,
-    /// Give it a terminal of its own
-    #[arg(short, long)]
-    tty: bool,
+    /// Give it a terminal of its own; --tty=false takes away the one that --process asks for
+    #[arg(
+        short,
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    tty: Option<bool>,
     /// Its user id, and its group id; without GID that of the container's own process. Its
     /// supplementary groups and umask are the container's in any case
     #[arg(short, long, value_name = "UID[:GID]")]
@@ -87,7 +95,8 @@ pub(super) fn exec(global: &Global, args: &Exec) -> anyhow::Result<u8> {
     let process = process(&container, args)?;
     let mut execution = Execution::new(&container, process)
         .ignore_paused(args.ignore_paused)
-        .descriptors(descriptors, listen);
+        .descriptors(descriptors, listen)
+        .init_program(init_program()?);
     for path in &args.cgroup {
         execution = execution.cgroup(path);
     }
@@ -132,7 +141,7 @@ fn process(container: &Container, args: &Exec) -> anyhow::Result<Process> {
     if !args.words.is_empty() {
         process.args.clone_from(&args.words);
     }
-    process.terminal |= args.tty;
+    process.terminal = args.tty.unwrap_or(process.terminal);
     process.no_new_privileges |= args.no_new_privs;
     process.env.extend(args.env.iter().cloned());
     if let Some(directory) = &args.cwd {
@@ -157,20 +166,25 @@ fn process(container: &Container, args: &Exec) -> anyhow::Result<Process> {
     Ok(process)
 }
 
-/// Adds to what the program can do, and never to what its own programs inherit.
+/// Adds to what the program can do, and never to what its own programs inherit. What they inherit
+/// already is handed on to those of another user too.
 fn add_capabilities(process: &mut Process, names: &[String]) {
     if names.is_empty() {
         return;
     }
     let sets = process.capabilities.get_or_insert_default();
-    let ambient = process.user.uid != 0;
+    let other_user = process.user.uid != 0;
     for name in names {
         for set in [&mut sets.bounding, &mut sets.permitted, &mut sets.effective] {
             if !set.contains(name) {
                 set.push(name.clone());
             }
         }
-        if ambient {
+        if sets.inheritable.contains(name) {
+            if !sets.ambient.contains(name) {
+                sets.ambient.push(name.clone());
+            }
+        } else if other_user {
             log::debug!("{name} is not ambient: a program without file capabilities lacks it");
         }
     }
@@ -236,16 +250,60 @@ mod tests {
         }
     }
 
+    /// A fuzz target: numbers, and nothing that only looks like one.
+    #[test]
+    fn fuzz_user() {
+        let corpus: [&[u8]; 4] = [b"0", b"1:2", b"4294967294:65534", b"a:0x1"];
+        let words = [
+            ":",
+            "-",
+            "+",
+            " ",
+            "0x",
+            "4294967295",
+            "4294967296",
+            "\0",
+            "\u{967}",
+        ];
+        crate::driver::fuzz("user", &corpus, &words, |bytes| {
+            let Ok(text) = std::str::from_utf8(bytes) else {
+                return 0;
+            };
+            let mut user = User::default();
+            let read = set_user(&mut user, text);
+            let parts: Vec<&str> = text.split(':').collect();
+            let digits = |part: &&str| {
+                let value = part.bytes().try_fold(0u64, |sum, byte| {
+                    let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+                    Some((sum * 10 + digit).min(1 << 40))
+                });
+                value.filter(|value| !part.is_empty() && *value < u64::from(u32::MAX))
+            };
+            let naive: Option<Vec<u64>> = parts.iter().map(digits).collect();
+            let naive = naive.filter(|ids| ids.len() <= 2);
+            assert_eq!(read.is_ok(), naive.is_some(), "{text:?}");
+            if let Some(ids) = naive {
+                assert_eq!(u64::from(user.uid), ids[0], "{text:?}");
+                let gid = ids.get(1).copied().unwrap_or(0);
+                assert_eq!(u64::from(user.gid), gid, "{text:?}");
+                return 2 + ids.len() as u64;
+            }
+            1
+        });
+    }
+
     #[test]
     fn options_stand_on_both_sides_of_the_id_and_never_behind_the_program() {
         let read = |line: &str| Exec::try_parse_from(line.split_whitespace()).unwrap();
         let args = read("exec -t one ls -t --cwd /");
-        assert!(args.tty && args.cwd.is_none());
+        assert!(args.tty == Some(true) && args.cwd.is_none());
         assert_eq!(args.words, ["ls", "-t", "--cwd", "/"]);
         let args = read("exec one --cwd /tmp -e A=b ls -la");
         assert_eq!(args.cwd, Some("/tmp".into()));
         assert_eq!(args.env, ["A=b"]);
         assert_eq!(args.words, ["ls", "-la"]);
+        let args = read("exec --tty=false one");
+        assert_eq!(args.tty, Some(false));
         let args = read("exec --pid-file p --process j --detach one");
         assert!(args.detach && args.words.is_empty());
     }
@@ -259,5 +317,17 @@ mod tests {
         assert_eq!(sets.bounding, ["CAP_NET_RAW"]);
         assert_eq!(sets.effective, ["CAP_NET_RAW"]);
         assert!(sets.inheritable.is_empty() && sets.ambient.is_empty());
+        // It is in that set by the configuration's own word.
+        let mut process = Process::default();
+        process.capabilities.get_or_insert_default().inheritable = vec!["CAP_NET_RAW".into()];
+        add_capabilities(
+            &mut process,
+            &["CAP_NET_RAW".to_owned(), "CAP_CHOWN".to_owned()],
+        );
+        let sets = process.capabilities.unwrap();
+        assert_eq!(
+            (sets.inheritable, sets.ambient),
+            (vec!["CAP_NET_RAW".into()], vec!["CAP_NET_RAW".into()])
+        );
     }
 }

@@ -125,3 +125,82 @@ fn read<T: Parser>(name: &str, own: Vec<OsString>) -> anyhow::Result<T> {
     let program = OsString::from(format!("crabcan {name}"));
     Ok(T::try_parse_from(std::iter::once(program).chain(own))?)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// `NAME --FLAG` of all its long options.
+    fn flags<T: CommandFactory>(name: &str) -> Vec<String> {
+        let command = T::command();
+        let long = command.get_arguments().filter_map(|one| one.get_long());
+        long.map(|long| format!("{name} --{long}")).collect()
+    }
+
+    fn known() -> BTreeSet<String> {
+        let all = [
+            flags::<bundle::Create>("create"),
+            flags::<bundle::Run>("run"),
+            flags::<container::Start>("start"),
+            flags::<container::State>("state"),
+            flags::<container::Kill>("kill"),
+            flags::<container::Delete>("delete"),
+            flags::<container::Pause>("pause"),
+            flags::<container::Resume>("resume"),
+            flags::<exec::Exec>("exec"),
+            flags::<listing::Ps>("ps"),
+            flags::<listing::List>("list"),
+            flags::<listing::Gc>("gc"),
+            flags::<events::Events>("events"),
+            flags::<limits::Update>("update"),
+            flags::<about::Spec>("spec"),
+            flags::<about::FeaturesArgs>("features"),
+            flags::<checkpoint::Checkpoint>("checkpoint"),
+            flags::<checkpoint::Restore>("restore"),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    /// `{a,b} --{c,d}` is four flags.
+    fn alternatives(text: &str) -> Vec<String> {
+        let Some((before, rest)) = text.split_once('{') else {
+            return vec![text.to_owned()];
+        };
+        let (inside, after) = rest.split_once('}').unwrap();
+        let ends = alternatives(after);
+        let one = |word: &str| -> Vec<String> {
+            ends.iter()
+                .map(|end| format!("{before}{word}{end}"))
+                .collect()
+        };
+        inside.split(',').flat_map(one).collect()
+    }
+
+    /// The first columns of the tables in the section "Flags", but for the global ones.
+    fn told() -> BTreeSet<String> {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/oci.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let section = page.split("\n## Flags\n").nth(1).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let rows = section.lines().filter(|line| line.starts_with("| `"));
+        let subjects = rows.filter_map(|row| row.split('|').nth(1));
+        let quoted = subjects.flat_map(|subject| subject.split('`').skip(1).step_by(2));
+        let flags = quoted.filter(|text| text.contains(" --"));
+        flags.flat_map(alternatives).collect()
+    }
+
+    #[test]
+    fn every_flag_has_its_row_in_the_documentation() {
+        let (known, told) = (known(), told());
+        let missing: Vec<_> = known.difference(&told).collect();
+        let invented: Vec<_> = told.difference(&known).collect();
+        assert!(missing.is_empty(), "in no row: {missing:?}");
+        assert!(invented.is_empty(), "no flags: {invented:?}");
+        assert!(known.len() > 80, "{}", known.len());
+    }
+}

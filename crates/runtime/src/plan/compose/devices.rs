@@ -30,6 +30,9 @@ impl Composer<'_> {
             }
             for (text, name) in LINKS {
                 let path = Path::new("/dev").join(name);
+                if wanted.iter().any(|other| other.path == path) {
+                    continue;
+                }
                 self.push(&Step::Symlink {
                     text: &c_string("/dev", text)?,
                     target: &c_string("/dev", path)?,

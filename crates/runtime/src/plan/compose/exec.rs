@@ -96,6 +96,7 @@ impl Composer<'_> {
         let candidates = strings("process.args[0]", &candidates(process))?;
         let candidates = Strings::new(&candidates).ok_or(Error::PlanTooLong)?;
         self.push(&Step::FindProgram { candidates })?;
+        self.home()?;
         self.labels()?;
         self.about("");
         if let Some(mask) = process.user.umask {

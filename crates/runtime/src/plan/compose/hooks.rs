@@ -10,6 +10,9 @@ use crate::Error;
 use crate::plan::c_string;
 use crate::spec::{Hook, Spec};
 
+/// The hooks that are run beside the program: they have its environment, unless they have their own.
+pub(super) const START_CONTAINER: &str = "startContainer";
+
 /// Every hook has an absolute path, strings that can be handed to the kernel, and a time limit that
 /// is one.
 pub(super) fn check(spec: &Spec) -> Result<(), Error> {
@@ -55,7 +58,11 @@ impl Composer<'_> {
             if args.is_empty() {
                 args = path.as_bytes_with_nul().to_vec();
             }
-            let env = strings(&field("env"), &hook.env)?;
+            // As runc does: what it is for is done for the program.
+            let env = match kind == START_CONTAINER && hook.env.is_empty() {
+                true => strings("process.env", &self.spec.process.env)?,
+                false => strings(&field("env"), &hook.env)?,
+            };
             let seconds = hook.timeout.unwrap_or(0);
             let milliseconds = seconds
                 .checked_mul(1000)

@@ -1,5 +1,7 @@
 //! What the container's namespaces start with: propagation, names, settings, the network.
 
+use std::ffi::CString;
+
 use crabcan_init::Step;
 use crabcan_ns::Namespace;
 use crabcan_rootfs::{Propagation, pivot};
@@ -22,14 +24,12 @@ impl Composer<'_> {
         }
         self.about("linux.rootfsPropagation");
         self.propagation()?;
-        if let Some(name) = &self.spec.hostname {
+        if let Some(name) = self.uts_name("hostname", &self.spec.hostname)? {
             self.about("hostname");
-            let name = self.uts_name("hostname", name)?;
             self.push(&Step::Hostname { name: &name })?;
         }
-        if let Some(name) = &self.spec.domainname {
+        if let Some(name) = self.uts_name("domainname", &self.spec.domainname)? {
             self.about("domainname");
-            let name = self.uts_name("domainname", name)?;
             self.push(&Step::Domainname { name: &name })?;
         }
         self.about("");
@@ -79,18 +79,30 @@ impl Composer<'_> {
         words.any(|word| matches!(word.as_str(), "slave" | "rslave" | "shared" | "rshared"))
     }
 
-    fn uts_name(&mut self, field: &'static str, name: &str) -> Result<std::ffi::CString, Error> {
+    /// An empty name in `config.json` is none, as for runc and crun, whose types can't tell the two
+    /// apart; a sandbox is asked for one.
+    fn uts_name(
+        &mut self,
+        field: &'static str,
+        name: &Option<String>,
+    ) -> Result<Option<CString>, Error> {
+        let Some(name) = name else {
+            return Ok(None);
+        };
+        if name.is_empty() {
+            return match self.spec.extension.bundle {
+                Some(_) => Ok(None),
+                None => Err(Error::invalid(field, "is empty")),
+            };
+        }
         if !self.spec.linux.separates(Namespace::Uts) {
             return Err(Error::invalid(field, "needs a uts namespace"));
-        }
-        if name.is_empty() {
-            return Err(Error::invalid(field, "is empty"));
         }
         if name.len() > LONGEST_NAME {
             return Err(Error::invalid(field, "is longer than 64 bytes"));
         }
         self.changed.push((Namespace::Uts, field));
-        c_string(field, name)
+        c_string(field, name.as_str()).map(Some)
     }
 
     fn sysctls(&mut self) -> Result<(), Error> {

@@ -235,7 +235,8 @@ impl Composer<'_> {
         mount: &Mount,
         options: &MountOptions,
     ) -> Result<Option<(IdMapping, Scope)>, Error> {
-        let Some(scope) = options.id_map else {
+        let mapped = (!mount.uid_mappings.is_empty()).then_some(Scope::Mount);
+        let Some(scope) = options.id_map.or(mapped) else {
             return Ok(None);
         };
         let refused = |reason| Err(Error::invalid(format!("{field}.options"), reason));
@@ -272,18 +273,17 @@ fn destination<'a>(field: &str, mount: &'a Mount) -> Result<Cow<'a, Path>, Error
     Ok(path)
 }
 
-/// Both maps or none, and only for a mount that is to be mapped: an older runtime would show the
-/// host's ids otherwise, and so this one does not guess either.
+/// Both maps or none, and only for a bind mount. With maps a mount is id-mapped, whether or not its
+/// options say so.
 fn check_id_map(field: &str, mount: &Mount, options: &MountOptions) -> Result<(), Error> {
     let (uids, gids) = (
         !mount.uid_mappings.is_empty(),
         !mount.gid_mappings.is_empty(),
     );
-    let mapped = options.id_map.is_some();
+    let mapped = uids || options.id_map.is_some();
     let (name, reason) = match (uids, gids) {
         (true, false) => ("gidMappings", "missing beside uidMappings"),
         (false, true) => ("uidMappings", "missing beside gidMappings"),
-        (true, true) if !mapped => ("uidMappings", "needs the option \"idmap\" or \"ridmap\""),
         _ if mapped && options.bind.is_none() => ("options", "only a bind mount can be id-mapped"),
         _ => return Ok(()),
     };

@@ -7,7 +7,8 @@ use std::path::Path;
 use crabcan_init::Step;
 use crabcan_init::format::Strings;
 
-use super::{Composer, check_absolute};
+use super::hooks::START_CONTAINER;
+use super::{Composer, check_absolute, environment};
 use crate::Error;
 use crate::plan::c_string;
 use crate::spec::Process;
@@ -37,6 +38,7 @@ impl Composer<'_> {
             // What is not there already fails `create`.
             self.push(&Step::FindProgram { candidates })?;
         }
+        self.home()?;
         self.labels()?;
         self.about("");
         if let Some(mask) = process.user.umask {
@@ -53,18 +55,13 @@ impl Composer<'_> {
                 descriptor: FIRST_HANDED,
             })?;
         }
-        self.hooks(
-            "startContainer",
-            &self.spec.hooks.start_container,
-            "created",
-        )?;
+        self.hooks(START_CONTAINER, &self.spec.hooks.start_container, "created")?;
         self.about("");
         self.execute(candidates, !early)
     }
 
     /// What is left when the word is given.
     pub(super) fn execute(&mut self, candidates: Strings<'_>, filter: bool) -> Result<(), Error> {
-        let process = &self.spec.process;
         let extension = &self.spec.extension;
         if extension.reaper {
             self.push(&Step::Reaper {})?;
@@ -82,7 +79,7 @@ impl Composer<'_> {
         self.raw_filters()?;
         self.push_filter(filter)?;
         let args = self.arguments()?;
-        let env = strings("process.env", &process.env)?;
+        let env = self.environment()?;
         let list = |bytes| Strings::new(bytes).ok_or(Error::PlanTooLong);
         self.push(&Step::Exec {
             candidates,
@@ -175,11 +172,7 @@ pub(super) fn candidates(process: &Process) -> Vec<OsString> {
     if program.as_bytes().contains(&b'/') {
         return vec![program.to_owned()];
     }
-    let path = process
-        .env
-        .iter()
-        .find_map(|entry| entry.as_bytes().strip_prefix(b"PATH="));
-    let path = path
+    let path = environment::value(&process.env, "PATH")
         .filter(|path| !path.is_empty())
         .unwrap_or(DEFAULT_PATH.as_bytes());
     let directories = path

@@ -160,9 +160,14 @@ fn a_mount_with_maps_of_its_own_comes_from_the_parent() {
     refused_of(spec.clone(), true, "mounts[0].gidMappings", |spec| {
         spec.mounts[0].gid_mappings.clear();
     });
-    refused_of(spec.clone(), true, "mounts[0].uidMappings", |spec| {
-        spec.mounts[0].options = vec!["bind".into()];
-    });
+    // They are what asks for it; the option says whether what is below is mapped too.
+    let mut unsaid = spec.clone();
+    unsaid.mounts[0].options = vec!["bind".into()];
+    let made = plan(&unsaid, true);
+    assert!(matches!(
+        &mounts_to_send(&made)[0].idmap,
+        Some((_, Scope::Mount))
+    ));
     refused_of(spec.clone(), true, "mounts[0].options", |spec| {
         spec.mounts[0].uid_mappings.clear();
         spec.mounts[0].gid_mappings.clear();
@@ -321,6 +326,18 @@ fn a_fresh_dev_has_the_default_devices() {
     assert_eq!(made[5], "\"/dev/tty\" 20666 0x500 0:0");
     assert_eq!(made[10], "\"/dev/ptmx\" -> \"pts/ptmx\"");
     in_order(&spec, true, &["Mount", "MakeNode", "Symlink", "Pivot"]);
+    // A device of the configuration's takes the place of a link too.
+    spec.linux.devices = vec![Device {
+        path: "/dev/ptmx".into(),
+        kind: "c".into(),
+        major: Some(5),
+        minor: Some(2),
+        ..Device::default()
+    }];
+    let made = nodes(&spec, true);
+    assert_eq!(made.len(), 11, "{made:#?}");
+    assert_eq!(made[10], "\"/dev/ptmx\" 20666 0x502 0:0");
+    spec.linux.devices.clear();
     // Nobody may make any in a user namespace, nor without the right to.
     spec.linux.namespaces = namespaces_of(&ALL);
     (spec.linux.uid_mappings, spec.linux.gid_mappings) = (single(0, 1000), single(0, 1000));

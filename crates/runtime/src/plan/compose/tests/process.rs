@@ -202,11 +202,8 @@ fn hooks_are_run_at_their_points() {
         }
         _ => None,
     });
-    let paths: Vec<_> = hooks
-        .iter()
-        .map(|(path, _)| path.to_str().unwrap())
-        .collect();
-    assert_eq!(paths, ["/c", "/d", "/s"]);
+    let paths = hooks.iter().map(|(path, _)| path.to_str().unwrap());
+    assert_eq!(paths.collect::<Vec<_>>(), ["/c", "/d", "/s"]);
     for ((_, state), status) in hooks.iter().zip(["creating", "creating", "created"]) {
         // One place for the pid, whatever the configuration's own strings hold.
         assert_eq!(state.matches('\u{1}').count(), 1);
@@ -218,6 +215,31 @@ fn hooks_are_run_at_their_points() {
         });
         assert_eq!(state, expected);
     }
+}
+
+#[test]
+fn a_start_container_hook_has_the_programs_environment_or_its_own() {
+    let mut spec = rootful();
+    spec.process.env = vec!["A=program".into()];
+    let hook = |path: &str, env: &[&str]| Hook {
+        path: path.into(),
+        env: env.iter().map(|pair| (*pair).into()).collect(),
+        ..Hook::default()
+    };
+    spec.hooks.create_container = vec![hook("/early", &[])];
+    spec.hooks.start_container = vec![hook("/bare", &[]), hook("/own", &["B=hook"])];
+    let environments = find(&spec, true, |step| match *step {
+        Step::Hook { env, .. } => Some(env.iter().map(ToOwned::to_owned).collect::<Vec<_>>()),
+        _ => None,
+    });
+    assert_eq!(
+        environments,
+        [
+            vec![],
+            vec![c"A=program".to_owned()],
+            vec![c"B=hook".to_owned()]
+        ]
+    );
 }
 
 #[test]

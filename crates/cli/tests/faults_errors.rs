@@ -1,0 +1,109 @@
+//! System calls of a command, or of its init, that fail: it is told, and nothing is left.
+//!
+//! On x86_64 alone: the tracer changes registers.
+#![cfg(target_arch = "x86_64")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and prints its figures"
+)]
+
+mod support;
+
+use support::Reaper;
+use support::attack::figure;
+use support::ground::{
+    CREATE, Case, DROPPED_IN_VAIN, ERRORS, EXEC, Ground, NEVER_FAIL, OTHERS, RUN, UNDOING, chosen,
+    is_of_no_consequence,
+};
+use support::tracer::{Fault, Followed};
+
+/// Fault 2: a call that fails ends the command with a message, or does not matter, and nothing is
+/// left; what could not be made is undone at once.
+fn failed(name: &str, cases: &[Case]) {
+    let ground = Ground::new(name);
+    let _reaper = Reaper::start();
+    let (mut struck, mut all, mut mattered) = (0, 0, 0);
+    let mut tolerated = Vec::new();
+    for &case in cases {
+        ground.prepare(case);
+        let followed = ground.follow(case, None);
+        assert_eq!(followed.code, 0, "{}: {}", case.words, ground.said());
+        ground.way_back(false, case.words);
+        all += followed.calls.len();
+        let chosen = chosen(&followed.calls, case);
+        let chosen = chosen
+            .iter()
+            .filter(|call| !NEVER_FAIL.contains(&call.name()));
+        for (index, call) in chosen.enumerate() {
+            let errno = ERRORS[index % ERRORS.len()];
+            let after = format!("{}: {errno:?} from {call}", case.words);
+            ground.prepare(case);
+            let followed = ground.follow(case, Some((*call, Fault::Error(errno))));
+            struck += u32::from(followed.struck);
+            if followed.code != 0 {
+                mattered += 1;
+                ground.explained(&followed, &after);
+            } else if call.process > 0 && followed.struck && ground.goes_on(case) {
+                assert!(is_of_no_consequence(call, errno), "init went on: {after}");
+                tolerated.push(call.name());
+            }
+            if [CREATE.words, RUN.words].contains(&case.words) && followed.code == 1 {
+                let can_undo = call.process > 0 || !UNDOING.contains(&call.name());
+                if can_undo {
+                    ground.is_clean(&after);
+                }
+            }
+            ground.way_back(false, &after);
+        }
+    }
+    let in_vain = tolerated.iter().filter(|name| **name == "prctl").count();
+    assert!(in_vain <= DROPPED_IN_VAIN * cases.len(), "{in_vain}");
+    figure(struck, "system calls failed");
+    figure(all, "system calls there are to fail");
+    figure(mattered, "commands that a failed call ended");
+}
+
+impl Ground {
+    /// Whether init does, after a command that ended well: after `create` only `start` can tell.
+    fn goes_on(&self, case: Case) -> bool {
+        case.words != CREATE.words || self.bundle.run("start one").code() == 0
+    }
+
+    /// A failure has a code of failures and words.
+    #[track_caller]
+    fn explained(&self, followed: &Followed, after: &str) {
+        let said = self.said();
+        assert!(!said.contains("panicked"), "{after}: {said}");
+        // Without memory there are no words.
+        let known = [1, 255, -libc::SIGABRT].contains(&followed.code);
+        assert!(known, "{after}: {} {said}", followed.code);
+    }
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-faults"]
+fn a_create_that_fails_cleans_up_after_itself() {
+    failed("fail-create", &[CREATE]);
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-faults"]
+fn a_run_that_fails_cleans_up_after_itself() {
+    failed("fail-run", &[RUN]);
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-faults"]
+fn a_failed_call_of_exec_leaves_nothing_that_stays() {
+    failed("fail-exec", &[EXEC]);
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-faults"]
+fn a_failed_call_of_any_other_command_leaves_nothing_that_stays() {
+    failed("fail-others", &OTHERS);
+}

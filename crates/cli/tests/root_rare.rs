@@ -1,0 +1,191 @@
+//! Limits that few kernels have: in their files where they are, and elsewhere an error that names
+//! the property, with nothing left.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use support::Leaks;
+use support::bundle::Bundle;
+
+const CGROUPS: &str = "/sys/fs/cgroup";
+
+fn is_unified() -> bool {
+    Path::new(CGROUPS).join("cgroup.controllers").exists()
+}
+
+/// Where the container's cgroup is: in the tree of this controller of v1, or in that of v2.
+fn place(bundle: &Bundle, controller: &str) -> PathBuf {
+    let name = bundle.config["linux"]["cgroupsPath"].as_str().unwrap();
+    let pid = bundle.state("one")["pid"].to_string();
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let own = text.lines().find(|line| {
+        let mut words = line.split(':').skip(1);
+        let controllers = words.next().unwrap_or_default();
+        let is_its = match is_unified() {
+            true => controllers.is_empty(),
+            false => controllers.split(',').any(|one| one == controller),
+        };
+        is_its && line.ends_with(name)
+    });
+    let path = own.unwrap().splitn(3, ':').nth(2).unwrap();
+    let tree = if is_unified() { "" } else { controller };
+    Path::new(CGROUPS)
+        .join(tree)
+        .join(path.trim_start_matches('/'))
+}
+
+fn limited(name: &str, resources: Value) -> Bundle {
+    let mut bundle = Bundle::new(name, "exec sleep 600");
+    bundle.config["linux"]["resources"] = resources;
+    bundle
+}
+
+#[track_caller]
+fn is_refused(bundle: &Bundle, property: &str) {
+    let outcome = bundle.leave("run -d one");
+    assert_eq!(outcome.code(), 1, "{property}: {outcome:?}");
+    assert!(outcome.stderr.contains(property), "{property}: {outcome:?}");
+    assert_eq!(bundle.entries(), [""; 0]);
+}
+
+/// What the container's weights say, or that there is no such file.
+fn weights(bundle: &Bundle) -> Option<String> {
+    let files = match is_unified() {
+        true => &["io.bfq.weight", "io.weight"][..],
+        false => &["blkio.bfq.weight_device", "blkio.weight_device"],
+    };
+    let place = place(bundle, "blkio");
+    files
+        .iter()
+        .find_map(|file| fs::read_to_string(place.join(file)).ok())
+}
+
+/// The number of a disk that has weights: any with the cost model, else one that BFQ schedules.
+fn disk(has_model: bool) -> Option<String> {
+    let mut disks = fs::read_dir("/sys/block").unwrap().flatten();
+    let found = disks.find(|disk| {
+        let scheduler = fs::read_to_string(disk.path().join("queue/scheduler"));
+        let is_bfq = scheduler.is_ok_and(|text| text.contains("[bfq]"));
+        match has_model {
+            true => disk.file_name() == "vda",
+            false => is_bfq,
+        }
+    })?;
+    let number = fs::read_to_string(found.path().join("dev")).unwrap();
+    Some(number.trim().to_owned())
+}
+
+/// By BFQ in its own numbers, or by the cost model of v2, which has a range of its own and is
+/// switched on for the disk meanwhile.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn weights_of_block_devices() {
+    let _leaks = Leaks::watch();
+    let plain = Bundle::new("no-weight", "exec sleep 600");
+    assert_eq!(plain.leave("run -d one").code(), 0);
+    let there = weights(&plain).is_some();
+    plain.run("delete --force one").success();
+    let bundle = limited("weight", json!({"blockIO": {"weight": 500}}));
+    if !there {
+        return is_refused(&bundle, "linux.resources.blockIO.weight");
+    }
+    let model = Path::new(CGROUPS).join("io.cost.qos");
+    let scaled = |weight: u32| match model.exists() {
+        true => 1 + (weight - 10) * 9999 / 990,
+        false => weight,
+    };
+    let default = |weight| Some(format!("default {}\n", scaled(weight)));
+    assert_eq!(bundle.leave("run -d one").code(), 0);
+    assert_eq!(weights(&bundle), default(500));
+    bundle.run("update --blkio-weight 10 one").success();
+    assert_eq!(weights(&bundle), default(10));
+    bundle.run("delete --force one").success();
+    let Some(disk) = disk(model.exists()) else {
+        return support::lacks("disk with BFQ or the cost model");
+    };
+    let (major, minor) = disk.split_once(':').unwrap();
+    let number = |part: &str| part.parse::<u32>().unwrap();
+    let device = |weight: &str| {
+        let device = json!({"major": number(major), "minor": number(minor), weight: 200});
+        limited("weights", json!({"blockIO": {"weightDevice": [device]}}))
+    };
+    let has_model = model.exists();
+    if has_model {
+        fs::write(&model, format!("{disk} enable=1")).unwrap();
+    }
+    let bundle = device("weight");
+    assert_eq!(bundle.leave("run -d one").code(), 0);
+    let expected = format!("default 100\n{disk} {}\n", scaled(200));
+    assert_eq!(weights(&bundle), Some(expected));
+    bundle.run("delete --force one").success();
+    if has_model {
+        fs::write(&model, format!("{disk} enable=0")).unwrap();
+    }
+    // CFQ, which alone had these, is gone since Linux 5.0.
+    let leaf = limited("leaf", json!({"blockIO": {"leafWeight": 500}}));
+    is_refused(&leaf, "linux.resources.blockIO.leafWeight");
+    is_refused(
+        &device("leafWeight"),
+        "linux.resources.blockIO.weightDevice",
+    );
+}
+
+/// v1 alone: what kernels of today make of it is nothing, and no error.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn memory_of_the_kernel_and_of_what_is_below() {
+    let _leaks = Leaks::watch();
+    let flat = limited("flat", json!({"memory": {"useHierarchy": false}}));
+    is_refused(&flat, "linux.resources.memory.useHierarchy");
+    let kernel = limited("kernel", json!({"memory": {"kernel": 67_108_864}}));
+    if is_unified() {
+        return is_refused(&kernel, "linux.resources.memory.kernel");
+    }
+    assert_eq!(kernel.leave("run -d one").code(), 0);
+    // A file that is there, and a number that it does not keep.
+    assert!(
+        place(&kernel, "memory")
+            .join("memory.kmem.limit_in_bytes")
+            .exists()
+    );
+    let deep = limited("deep", json!({"memory": {"useHierarchy": true}}));
+    assert_eq!(deep.leave("run -d one").code(), 0);
+    let text = fs::read_to_string(place(&deep, "memory").join("memory.use_hierarchy"));
+    assert_eq!(text.unwrap(), "1\n");
+}
+
+/// Neither this machine nor the virtual one has such hardware, or such a tree.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn what_the_machine_has_not_is_refused_by_its_name() {
+    let _leaks = Leaks::watch();
+    for (resources, property) in [
+        (
+            json!({"rdma": {"mlx5_0": {"hcaHandles": 1}}}),
+            "linux.resources.rdma",
+        ),
+        (
+            json!({"network": {"classID": 1_048_577}}),
+            "linux.resources.network.classID",
+        ),
+        (
+            json!({"network": {"priorities": [{"name": "lo", "priority": 3}]}}),
+            "linux.resources.network.priorities",
+        ),
+    ] {
+        is_refused(&limited("absent", resources), property);
+    }
+    let mut bundle = Bundle::new("cache", "true");
+    bundle.config["linux"]["intelRdt"] = json!({"closID": "crab"});
+    is_refused(&bundle, "linux.intelRdt");
+}

@@ -1,0 +1,68 @@
+//! `miri`: the unit tests of formats, parsers and packets under the interpreter that finds undefined
+//! behaviour. What makes system calls can't be run there.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail, ensure};
+
+use crate::cargo::{self, workspace};
+use crate::parts::Parts;
+
+const HINT: &str = "rustup toolchain install nightly --component miri --component rust-src";
+
+/// What is run of each crate: parts of names. Targets of the fuzzer are left out: they would be
+/// interpreted a thousand times.
+const RUNS: [(&str, &[&str]); 5] = [
+    ("crabcan-init", &["format::", "message::", "display::"]),
+    ("crabcan-ns", &["idmap::", "subordinate::"]),
+    (
+        "crabcan-cgroups",
+        &["wire::", "message::", "hierarchy::", "program::", "path::"],
+    ),
+    ("crabcan-rootfs", &["options::"]),
+    (
+        "crabcan-runtime",
+        &["netlink::", "wire::", "record::", "id::", "ids::"],
+    ),
+];
+
+pub(crate) fn miri() -> Result<()> {
+    require()?;
+    let mut parts = Parts::new("miri");
+    for (package, filters) in RUNS {
+        parts.run(package, || {
+            let mut command = Command::new("cargo");
+            command
+                .args([
+                    "+nightly", "miri", "test", "--quiet", "-p", package, "--lib", "--",
+                ])
+                .args(filters)
+                .args(["--skip", "fuzz_"])
+                .current_dir(workspace()?)
+                // The cargo that started this task would choose its own compiler.
+                .env_remove("RUSTUP_TOOLCHAIN")
+                .env("MIRIFLAGS", "-Zmiri-disable-isolation")
+                .stdin(Stdio::null());
+            crate::programs::without_cargo(&mut command);
+            command.env("CARGO_TARGET_DIR", workspace()?.join("target/miri"));
+            cargo::succeed(&mut command)
+        });
+    }
+    parts.finish()
+}
+
+/// Says what is missing.
+fn require() -> Result<()> {
+    let mut command = Command::new("cargo");
+    command.args(["+nightly", "miri", "--version"]);
+    command.env_remove("RUSTUP_TOOLCHAIN");
+    let Ok(output) = command.output() else {
+        bail!("there is no cargo of rustup's\nhint: {HINT}");
+    };
+    ensure!(
+        output.status.success(),
+        "Miri is not here: {}\nhint: {HINT}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
+}
