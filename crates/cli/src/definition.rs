@@ -262,7 +262,7 @@ mod tests {
                 "crabcan" => Some(&all),
                 name => all.find_subcommand(name),
             };
-            let command = command.map(Clone::clone).unwrap_or_default();
+            let command = command.cloned().unwrap_or_default();
             let parts = std::iter::once(&command).chain(command.get_subcommands());
             let known: Vec<String> = parts
                 .flat_map(Command::get_arguments)

@@ -90,6 +90,7 @@ fn a_shell_in_a_terminal_works_as_without_a_sandbox() {
     let Some(screen) = Screen::with(&inside) else {
         return;
     };
+    screen.shows("in:");
     screen.line("echo $((6 * 7))");
     screen.shows("42");
     // An interrupt ends what runs, and not the shell.
