@@ -141,7 +141,7 @@ impl fmt::Debug for Args {
     }
 }
 
-const AFTER_HELP: &str = "\
+pub(crate) const AFTER_HELP: &str = "\
 The command's own exit code is crabcan's; 128 + N when signal N ended it; 127 when it is not found,
 126 when it can't be executed, 125 when crabcan itself fails.
 

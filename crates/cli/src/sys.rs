@@ -34,27 +34,41 @@ pub(crate) fn end_with_this_thread(command: &mut Command) {
 }
 
 #[repr(align(4096))]
+#[derive(Debug)]
 struct Piece(UnsafeCell<[u8; SIZE]>);
 
 // SAFETY: only addresses of it are handed out, and none twice: see `Memory::cut`.
 unsafe impl Sync for Piece {}
 
-static PIECE: Piece = Piece(UnsafeCell::new([0; SIZE]));
-
-#[global_allocator]
-static MEMORY: Memory = Memory {
-    used: AtomicUsize::new(0),
-    ready: AtomicUsize::new(0),
-};
-
-/// The piece, from the front, and the system's allocator behind it.
-struct Memory {
+/// A piece, from the front, and the system's allocator behind it.
+#[derive(Debug)]
+pub struct Memory {
+    piece: Piece,
     used: AtomicUsize,
     /// How much of it has been brought in.
     ready: AtomicUsize,
 }
 
 impl Memory {
+    /// With the whole piece to be cut. It takes part of the program's memory when that is touched.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "it is for a static")]
+    pub const fn new() -> Self {
+        Self {
+            piece: Piece(UnsafeCell::new([0; SIZE])),
+            used: AtomicUsize::new(0),
+            ready: AtomicUsize::new(0),
+        }
+    }
+
+    fn base(&self) -> *mut u8 {
+        self.piece.0.get().cast()
+    }
+
+    fn is_in_piece(&self, part: *mut u8) -> bool {
+        part.addr().wrapping_sub(self.base().addr()) < SIZE
+    }
+
     /// The next part of the piece; `None` when it is used up.
     fn cut(&self, layout: Layout) -> Option<*mut u8> {
         let mut used = self.used.load(Ordering::Relaxed);
@@ -69,7 +83,7 @@ impl Memory {
             match self.exchange(used, end) {
                 Ok(()) => {
                     self.bring_in(end);
-                    return Some(base().wrapping_add(start));
+                    return Some(self.base().wrapping_add(start));
                 }
                 Err(now) => used = now,
             }
@@ -78,7 +92,7 @@ impl Memory {
 
     /// Whether a part of the piece was the last one, and is as long as `size` now.
     fn resize_last(&self, part: *mut u8, old: usize, size: usize) -> bool {
-        let start = part.addr() - base().addr();
+        let start = part.addr() - self.base().addr();
         let end = start.checked_add(size).filter(|end| *end <= SIZE);
         end.is_some_and(|end| self.exchange(start + old, end).is_ok())
     }
@@ -97,7 +111,7 @@ impl Memory {
         {
             return;
         }
-        let start = base().wrapping_add(ready);
+        let start = self.base().wrapping_add(ready);
         // SAFETY: the range lies in the piece, and bringing it in changes none of its contents.
         let _ = unsafe { madvise(start.cast(), until - ready, Advice::LinuxPopulateWrite) };
     }
@@ -106,14 +120,6 @@ impl Memory {
         let order = Ordering::Relaxed;
         self.used.compare_exchange(from, to, order, order).map(drop)
     }
-}
-
-fn base() -> *mut u8 {
-    PIECE.0.get().cast()
-}
-
-fn is_in_piece(part: *mut u8) -> bool {
-    part.addr().wrapping_sub(base().addr()) < SIZE
 }
 
 /// Brings in the part of the stack that a start is going to use, by one call.
@@ -139,7 +145,7 @@ unsafe impl GlobalAlloc for Memory {
     }
 
     unsafe fn dealloc(&self, part: *mut u8, layout: Layout) {
-        if is_in_piece(part) {
+        if self.is_in_piece(part) {
             self.resize_last(part, layout.size(), 0);
         } else {
             // SAFETY: what does not lie in the piece came from the system, with this layout.
@@ -148,7 +154,7 @@ unsafe impl GlobalAlloc for Memory {
     }
 
     unsafe fn realloc(&self, part: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if !is_in_piece(part) {
+        if !self.is_in_piece(part) {
             // SAFETY: what does not lie in the piece came from the system, with this layout.
             return unsafe { System.realloc(part, layout, size) };
         }

@@ -119,7 +119,7 @@ pub use features::Features;
 pub use foreground::wait;
 pub use host::{Host, is_installed};
 pub use inherited::{inherited, inherited_descriptor};
-pub use landlock::LandlockMode;
+pub use landlock::{LandlockMode, landlock_version};
 pub use launch::InitProgram;
 pub use limits::{Limits, Unenforced};
 pub use plan::{Explanation, Plan};

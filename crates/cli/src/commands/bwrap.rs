@@ -86,6 +86,7 @@ struct Line {
     hostname: Option<String>,
     directory: Option<PathBuf>,
     argv0: Option<OsString>,
+    exec_label: Option<String>,
     environment: Vec<(Variable, OsString, OsString)>,
     lock_files: Vec<PathBuf>,
     filters: Vec<Vec<u8>>,
@@ -203,6 +204,7 @@ impl Line {
                 let unset = (Variable::Unset, value, OsString::new());
                 self.environment.push(unset);
             }
+            "exec-label" => self.exec_label = Some(value.to_string_lossy().into_owned()),
             "lock-file" => self.lock_files.push(value.into()),
             "userns" => self.join(Namespace::User, &value),
             "pidns" => self.join(Namespace::Pid, &value),
@@ -291,6 +293,9 @@ impl Line {
         }
         if let Some(name) = &self.argv0 {
             sandbox = sandbox.argv0(name);
+        }
+        if let Some(label) = &self.exec_label {
+            sandbox = sandbox.exec_label(label);
         }
         for filter in &self.filters {
             sandbox = sandbox.raw_filter(filter.clone());

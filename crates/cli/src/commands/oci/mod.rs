@@ -14,7 +14,7 @@ mod signal;
 use std::ffi::OsString;
 
 use anyhow::bail;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use self::quick::Quick;
 use crate::global::Global;
@@ -128,6 +128,33 @@ impl Line<'_> {
         let read = read(self.name, self.own).map_err(checkpoint::in_words_of_engines)?;
         checkpoint::restore(self.global, &read)
     }
+}
+
+/// The commands as they are defined.
+pub(super) fn definitions() -> Vec<clap::Command> {
+    fn of<T: CommandFactory>(name: &'static str) -> clap::Command {
+        T::command().name(name)
+    }
+    vec![
+        of::<bundle::Create>("create"),
+        of::<bundle::Run>("run"),
+        of::<container::Start>("start"),
+        of::<container::State>("state"),
+        of::<container::Kill>("kill"),
+        of::<container::Delete>("delete"),
+        of::<exec::Exec>("exec"),
+        of::<listing::Ps>("ps"),
+        of::<listing::List>("list"),
+        of::<listing::Gc>("gc"),
+        of::<container::Pause>("pause"),
+        of::<container::Resume>("resume"),
+        of::<limits::Update>("update"),
+        of::<events::Events>("events"),
+        of::<about::Spec>("spec"),
+        of::<about::FeaturesArgs>("features"),
+        of::<checkpoint::Checkpoint>("checkpoint"),
+        of::<checkpoint::Restore>("restore"),
+    ]
 }
 
 /// Reads the arguments behind a command's name, and builds this one parser.
