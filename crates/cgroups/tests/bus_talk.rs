@@ -60,6 +60,9 @@ fn a_scope_is_made_and_stopped() {
         assert_eq!(call.number("TasksMax"), Some(1));
         // The end of somebody else's job is not ours.
         peer.say(&job_removed("/org/freedesktop/systemd1/job/4", "failed"));
+        // Nor is an answer to another call.
+        peer.say(&reply(call.serial + 9, &[Part::Object("/job/8")]));
+        peer.say(&job_removed("/job/8", "failed"));
         peer.say(&reply(call.serial, &[Part::Object("/job/9")]));
         peer.say(&job_removed("/org/freedesktop/systemd1/job/5", "failed"));
         peer.say(&job_removed("/job/9", "done"));
@@ -160,11 +163,15 @@ fn refusals_are_told_in_the_words_of_the_other_side() {
 fn a_name_that_is_taken_twice_is_in_use() {
     let answer = |peer: &mut Peer| {
         peer.greet();
-        for _ in 0..2 {
-            let call = peer.answer_until("StartTransientUnit");
-            let name = "org.freedesktop.systemd1.UnitExists";
-            peer.say(&refusal(call.serial, name, "Unit x.scope already exists."));
-        }
+        let name = "org.freedesktop.systemd1.UnitExists";
+        let call = peer.answer_until("StartTransientUnit");
+        peer.say(&refusal(call.serial, name, "Unit x.scope already exists."));
+        // One that has failed is forgotten, and then it is tried again.
+        let call = peer.call().unwrap();
+        assert_eq!(call.member, "ResetFailedUnit");
+        peer.say(&reply(call.serial, &[]));
+        let call = peer.answer_until("StartTransientUnit");
+        peer.say(&refusal(call.serial, name, "Unit x.scope already exists."));
         peer.answer_all();
     };
     let error = Peer::talk(answer, start).unwrap_err();
