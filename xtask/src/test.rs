@@ -149,6 +149,8 @@ pub(crate) enum Extent {
 
 /// Tells the tests that they are to take their time.
 const FULL: &str = "CRABCAN_TEST_FULL";
+/// How long a program of faults may run: a minute or two, and more where others are at work.
+const FAULTS_LIMIT_S: u64 = 600;
 /// How long a program of a full suite may run, in seconds.
 const FULL_LIMIT_S: u64 = 7200;
 
@@ -238,6 +240,9 @@ fn here(test: &Artifact, crabcan: &Path, extent: Extent) -> Command {
 
 fn limited(test: &Artifact, extent: Extent) -> Command {
     match extent {
+        Extent::Quick if test.is_suite("faults") => {
+            programs::limited_to(&test.program, FAULTS_LIMIT_S)
+        }
         Extent::Quick => programs::limited(&test.program),
         Extent::Full => programs::limited_to(&test.program, FULL_LIMIT_S),
     }

@@ -236,6 +236,11 @@ fn found_by_the_kernel() -> Vec<Wrong> {
         ),
         (
             "mounts.-",
+            json!({"destination": "/file", "source": "/proc", "options": ["bind"]}),
+            &["mounts[N]: ", "/file", "(ENOTDIR)"],
+        ),
+        (
+            "mounts.-",
             json!({"destination": "/link", "type": "proc", "source": "x"}),
             &["mounts[N]: ", "/link", "(ELOOP)", "hint: "],
         ),

@@ -44,7 +44,8 @@ fn links_in_mount_points_end_in_the_root() {
     mounts(&mut bundle).push(
         json!({"destination": "/a/b", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755"]}),
     );
-    let chains: [&[(&str, &str)]; 4] = [
+    let chains: [&[(&str, &str)]; 5] = [
+        &[("a", outside.to_str().unwrap())],
         &[("a", above.to_str().unwrap())],
         &[("a", "../outside")],
         &[("a", "c"), ("c", "/"), ("b", "../outside")],
@@ -57,6 +58,9 @@ fn links_in_mount_points_end_in_the_root() {
         let outcome = bundle.run("run links");
         assert!(!outcome.stdout.contains("SEEN"), "{chain:?}: {outcome:?}");
         assert_untouched(&outside, &format!("{chain:?}: {outcome:?}"));
+        for made in [above.join("b"), "/b".into()] {
+            assert!(!made.exists(), "{chain:?}: {}", made.display());
+        }
         for (name, _) in chain {
             let _ = fs::remove_file(bundle.directory.path().join("rootfs").join(name));
         }

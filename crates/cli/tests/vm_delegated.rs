@@ -147,8 +147,9 @@ fn a_users_container_is_limited_in_what_is_delegated() {
     assert_eq!(outcome.code(), 137, "{outcome:?}");
     assert_eq!(user.inside(), [""; 0].map(PathBuf::from));
 
-    let script =
-        "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 600 & done 2>/tmp/err; exec sleep 600";
+    // The shell that can't fork ends; who comes in its place stays.
+    let script = "(for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 600 & done) 2>/tmp/err
+        exec sleep 600";
     user.bundle.script(script);
     let started = user.run("create one");
     assert_eq!(started.code(), 0, "{started:?}");

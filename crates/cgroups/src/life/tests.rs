@@ -102,6 +102,22 @@ fn cgroups_of_v2_are_frozen_when_their_events_say_so() {
     cgroup.wait_until_empty(SHORT).unwrap();
 }
 
+/// v1 tells nothing by itself: it is looked at again, until the time is over.
+#[test]
+fn cgroups_of_v1_are_empty_when_nobody_is_listed() {
+    let fake = Fake::new("wait", &[("cgroup.procs", "1\n")]);
+    let cgroup = fake.cgroup(false);
+    let begin = Instant::now();
+    let late = cgroup.wait_until_empty(SHORT).unwrap_err();
+    assert!(
+        matches!(late, Error::Deadline { state: "empty", .. }),
+        "{late}"
+    );
+    assert!(begin.elapsed() >= SHORT);
+    fake.write("cgroup.procs", "");
+    cgroup.wait_until_empty(SHORT).unwrap();
+}
+
 /// Where the kernel can kill them all, nobody is killed one by one.
 #[test]
 fn the_kernel_kills_a_cgroup_of_v2() {

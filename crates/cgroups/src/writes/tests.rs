@@ -5,6 +5,7 @@
 )]
 
 use super::*;
+use crate::fake::Fake;
 use crate::{HugepageLimit, Io, Throttle};
 
 fn lines(writes: Vec<Write>) -> Vec<String> {
@@ -134,6 +135,29 @@ fn a_burst_fits_into_the_quota() {
     for fits in [with(Limit::Of(10_000), 10_000), with(Limit::Max, 10_001)] {
         assert_eq!(on_v1(&fits).unwrap().len(), 2);
         assert_eq!(on_v2(&fits, &none).unwrap().len(), 2);
+    }
+}
+
+/// Reservations of huge pages are counted since Linux 5.7; without that they are not limited. Without
+/// the limit itself there would be none.
+#[test]
+fn a_file_of_newer_kernels_may_be_missing() {
+    let pages = resources(|all| {
+        all.hugepages = vec![HugepageLimit {
+            page_size: "2MB".into(),
+            max_bytes: 4096,
+        }];
+    });
+    for (v2, file) in [
+        (true, "hugetlb.2MB.max"),
+        (false, "hugetlb.2MB.limit_in_bytes"),
+    ] {
+        let fake = Fake::new(file, &[(file, "")]);
+        fake.cgroup(v2).apply(&pages).unwrap();
+        assert_eq!(fake.read(file), "4096");
+        let lacks = Fake::new(&format!("no-{file}"), &[]);
+        let error = lacks.cgroup(v2).apply(&pages).unwrap_err();
+        assert!(matches!(error, Error::Write { .. }), "{error}");
     }
 }
 

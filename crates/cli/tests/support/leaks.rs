@@ -259,6 +259,13 @@ fn is_of_xtask(name: &str) -> bool {
         "crabcan-test-",
         "crabcan-bench-",
         "crabcan-vm-",
+        "crabcan-busy-bus-",
+        "crabcan-cgroups-",
+        "crabcan-rdt-",
+        "crabcan-handover-",
+        "crabcan-state-",
+        "crabcan-notify-",
+        "crabcan-ids-",
         "crabcan-fifo-",
         "crabcan-unit-",
     ]

@@ -25,7 +25,7 @@ impl Context {
         else {
             return Err(Errno::EINVAL.into());
         };
-        let (argv, envp) = vectors(args, env)?;
+        let (argv, envp) = vectors(args, env, self.home)?;
         let input = state_file(state)?;
         let [report, child_report] = sys::pipe()?;
         // A caller that ignores the ends of its children hands that on.

@@ -250,5 +250,9 @@ pub(super) fn attach(
     if flags & TARGET_COPY_UP != 0 {
         copy_up(place.0, mount.0)?;
     }
-    sys::move_mount(mount.0, place.0, c"")
+    match sys::move_mount(mount.0, place.0, c"") {
+        // What a file on a directory, or the reverse, is to the older call (mount(2)).
+        Err(Errno::EINVAL) if is_directory(mount)? != is_directory(&place)? => Err(Errno::ENOTDIR),
+        other => other,
+    }
 }

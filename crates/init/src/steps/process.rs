@@ -123,12 +123,10 @@ impl Program {
         home: Option<usize>,
         filtered: bool,
     ) -> Result<Self, Errno> {
-        let (argv, envp) = vectors(args, env)?;
+        let (argv, envp) = vectors(args, env, home)?;
         for (word, variable) in envp.iter_mut().zip(&env) {
             if variable == LISTEN_PID {
                 *word = own_listen_pid()?;
-            } else if let (Some(home), true) = (home, variable == home::UNSAID) {
-                *word = home;
             }
         }
         let there = filtered.then(|| {
@@ -202,18 +200,24 @@ pub(super) fn keep(text: &[u8]) -> Result<usize, Errno> {
     Ok(words.as_ptr() as usize)
 }
 
-/// The addresses of strings, with a zero behind the last one, of two lists in one mapping.
+/// The arguments and the environment as execve(2) wants them, in one mapping: the addresses of
+/// strings, with a zero behind the last one. The user's home takes its place where it is not said.
 pub(super) fn vectors(
-    first: Strings<'_>,
-    second: Strings<'_>,
+    args: Strings<'_>,
+    env: Strings<'_>,
+    home: Option<usize>,
 ) -> Result<(&'static mut [usize], &'static mut [usize]), Errno> {
-    let length = first.iter().count() + 1;
-    let words = sys::map_words(length + second.iter().count() + 1)?;
-    let (one, other) = words.split_at_mut_checked(length).ok_or(Errno::EINVAL)?;
-    for (vector, strings) in [(&mut *one, first), (&mut *other, second)] {
-        for (word, string) in vector.iter_mut().zip(&strings) {
-            *word = string.as_ptr() as usize;
-        }
+    let length = args.iter().count() + 1;
+    let words = sys::map_words(length + env.iter().count() + 1)?;
+    let (argv, envp) = words.split_at_mut_checked(length).ok_or(Errno::EINVAL)?;
+    for (word, string) in argv.iter_mut().zip(&args) {
+        *word = string.as_ptr() as usize;
     }
-    Ok((one, other))
+    for (word, variable) in envp.iter_mut().zip(&env) {
+        *word = match home {
+            Some(home) if variable == home::UNSAID => home,
+            _ => variable.as_ptr() as usize,
+        };
+    }
+    Ok((argv, envp))
 }

@@ -18,7 +18,7 @@ use crate::process::Process;
 use crate::signals::Signals;
 use crate::spec::{self, Spec};
 use crate::state::Status;
-use crate::{Error, Host, Plan, foreground};
+use crate::{Error, Host, Plan, foreground, listener};
 
 /// A process to be executed in a container.
 ///
@@ -224,6 +224,13 @@ impl<'a> Execution<'a> {
             None => self.launch(plan, Some(&self.container.cgroup_of_init(init)?))?,
         };
         process.prepare(cgroup, &mut |_| Ok(()))?;
+        if let Some(to) = plan.listener()
+            && let Some(listener) = process.take_listener()
+        {
+            let state = self.container.state()?;
+            let (version, pid) = (&self.container.record.oci_version, process.pid().as_raw());
+            listener::send(to, listener.as_fd(), version, pid, &state)?;
+        }
         if let Some(receiver) = &console
             && let Some(master) = process.take_console()
         {

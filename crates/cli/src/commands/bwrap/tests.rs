@@ -11,6 +11,17 @@ use super::*;
 /// Words of options that open descriptors: those of the test program are none of their business.
 const OPENING: [&str; 5] = ["fd", "data", "args", "seccomp", "file"];
 
+/// What a command line comes to; nothing where it only asks for a text.
+fn steps(line: &[OsString]) -> anyhow::Result<Option<Vec<String>>> {
+    let mut read = Line::default();
+    let rest: Vec<OsString> = read.read(line.to_vec())?.into();
+    assert!(line.ends_with(&rest), "what is left are the last words");
+    if read.answer.is_some() {
+        return Ok(None);
+    }
+    Ok(Some(read.sandbox(&rest)?.plan()?.steps()))
+}
+
 /// A fuzz target: command lines, word by word with NUL bytes between them. They become a plan, or an
 /// error with words, and the same line is always the same.
 #[test]
@@ -49,16 +60,7 @@ fn fuzz_bwrap() {
         if line.iter().any(|word| opens(word) || joins(word)) {
             return 0;
         }
-        let read = || -> anyhow::Result<Option<Vec<String>>> {
-            let mut read = Line::default();
-            let rest: Vec<OsString> = read.read(line.clone())?.into();
-            assert!(line.ends_with(&rest), "what is left are the last words");
-            if read.answer.is_some() {
-                return Ok(None);
-            }
-            Ok(Some(read.sandbox(&rest)?.plan()?.steps()))
-        };
-        match (read(), read()) {
+        match (steps(&line), steps(&line)) {
             (Ok(one), Ok(other)) => {
                 assert_eq!(one, other);
                 1000 + one.map_or(0, |steps| steps.len() as u64)
