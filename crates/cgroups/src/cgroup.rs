@@ -38,7 +38,7 @@ pub(crate) struct Member {
     /// What was made on the way to it, outermost first: it goes with the cgroup.
     pub(crate) made_above: Vec<(Directory, PathBuf)>,
     /// What is limited here.
-    home: Home,
+    pub(crate) home: Home,
     pub(crate) v2: bool,
 }
 

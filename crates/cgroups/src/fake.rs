@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cgroup::Member;
 use crate::directory::Directory;
+use crate::home::Home;
 use crate::{Cgroup, Controllers};
 
 /// A directory that looks like a cgroup, and is gone when this is dropped.
@@ -48,7 +49,7 @@ impl Fake {
             parent: open(&self.above),
             name: "one".into(),
             made_above: Vec::new(),
-            controllers: Controllers::ALL,
+            home: Home::with(Controllers::ALL),
             v2,
         };
         Cgroup::of_members(vec![member])

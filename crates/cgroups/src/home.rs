@@ -33,6 +33,15 @@ impl Home {
         }
     }
 
+    /// One that nobody has to be asked about.
+    #[cfg(test)]
+    pub(crate) fn with(known: Controllers) -> Self {
+        Self {
+            known,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn known(&self) -> Controllers {
         self.known
     }

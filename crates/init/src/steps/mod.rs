@@ -178,6 +178,10 @@ impl Context {
         if !makes_only(step) {
             self.near.let_go();
         }
+        self.act(step)
+    }
+
+    fn act(&mut self, step: &Step<'_>) -> Result<(), Failure> {
         match *step {
             Step::AwaitIdMaps {} => self.await_proceed(),
             Step::NotDumpable {} => process::not_dumpable(),

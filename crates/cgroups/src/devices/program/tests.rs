@@ -27,6 +27,17 @@ fn naive(rules: &[DeviceRule], kind: i32, wanted: i32, major: u32, minor: u32) -
         })
 }
 
+/// Of 32 bits, as all arithmetic of these programs.
+fn arithmetic(code: u8, value: u32, other: u32, constant: i32) -> u64 {
+    u64::from(match code {
+        opcode::AND => value & constant as u32,
+        opcode::SHIFT_RIGHT => value >> constant,
+        opcode::SHIFT_LEFT => value << constant,
+        opcode::OR_REGISTER => value | other,
+        other => panic!("{other:#x}"),
+    })
+}
+
 /// What the kernel does with the program.
 fn interpret(program: &DeviceProgram, kind: i32, wanted: i32, major: u32, minor: u32) -> bool {
     let context = [(wanted << 16 | kind) as u32, major, minor];
@@ -64,21 +75,9 @@ fn interpret(program: &DeviceProgram, kind: i32, wanted: i32, major: u32, minor:
                 registers[to] = Some(registers[from].unwrap());
                 at + 1
             }
-            opcode::AND => {
-                registers[to] = Some(u64::from(value.unwrap() as u32 & constant as u32));
-                at + 1
-            }
-            opcode::SHIFT_RIGHT => {
-                registers[to] = Some(u64::from(value.unwrap() as u32 >> constant));
-                at + 1
-            }
-            opcode::SHIFT_LEFT => {
-                registers[to] = Some(u64::from((value.unwrap() as u32) << constant));
-                at + 1
-            }
-            opcode::OR_REGISTER => {
-                let other = registers[from].unwrap();
-                registers[to] = Some(u64::from((value.unwrap() | other) as u32));
+            opcode::AND | opcode::SHIFT_RIGHT | opcode::SHIFT_LEFT | opcode::OR_REGISTER => {
+                let other = registers[from].unwrap_or(0) as u32;
+                registers[to] = Some(arithmetic(code, value.unwrap() as u32, other, constant));
                 at + 1
             }
             opcode::JUMP_EQUAL_32 => jump(value.unwrap() as u32 == constant as u32),
