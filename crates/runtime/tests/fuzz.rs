@@ -173,9 +173,9 @@ fn sysctl() {
                 };
                 let path = step.split(' ').nth(1).unwrap_or_default();
                 let namespaced = ["net/", "kernel/", "fs/mqueue/", "user/"];
-                let is_its = |start: &&str| path.starts_with(&format!("/proc/sys/{start}"));
+                let is_its = |start: &str| path.starts_with(&format!("/proc/sys/{start}"));
                 assert!(
-                    namespaced.iter().any(|start| is_its(&start)),
+                    namespaced.iter().any(|start| is_its(start)),
                     "{key:?}: {step}"
                 );
                 assert!(
