@@ -12,6 +12,7 @@ mod bench;
 mod cargo;
 mod ci;
 mod clients;
+mod dist;
 mod external;
 mod fuzz;
 mod miri;
@@ -56,6 +57,8 @@ usage: cargo xtask TASK
   test-vm [--systemd] (--shell | --exec COMMAND)
                         a shell there, or a command whose status is the task's
   syscalls TREE…        the tables of crabcan-seccomp from the kernel's sources, the oldest first
+  dist                  what is given to others, in target/dist: the program, static where musl's target
+                        is installed, completions for bash, fish and zsh, man pages
   tidy                  the invariants of the tree that a program can check
   bench [CASE]... [--rounds N] [--spaced] [--with NAME=PROGRAM]... [--write]
                         every command beside crun, runc, bubblewrap and the kernel's own work, as
@@ -91,6 +94,8 @@ fn dispatch(args: &[String]) -> Result<()> {
         ("test-security", rest) => test::test_hardening("security", rest),
         ("test-faults", rest) => test::test_hardening("faults", rest),
         ("tidy", []) => tidy::tidy(),
+        ("dist", []) => dist::dist(),
+        (dist::PAGES, [directory]) => dist::pages(directory),
         ("fuzz", rest) => fuzz::fuzz(rest),
         ("miri", []) => miri::miri(),
         ("syscalls", rest) => syscalls::syscalls(rest),

@@ -13,7 +13,7 @@ pub(crate) const APT_LINE: &str = "apt-get install -y --no-install-recommends bu
     bubblewrap sudo strace libseccomp2 golang-github-containers-common qemu-system-x86 \
     qemu-system-common linux-image-cloud-amd64 e2fsprogs systemd libpam-systemd dbus \
     dbus-user-session passwd podman buildah containerd docker.io uidmap tini iproute2 \
-    python3-minimal";
+    python3-minimal slirp4netns passt tmux";
 
 /// One thing that a suite needs, and how its absence is told.
 #[derive(Debug)]
@@ -31,6 +31,9 @@ pub(crate) const SUITES: &[Prerequisite] = &[
     program("sudo", "sudo", any_program),
     program("strace", "strace", any_program),
     program("python3", "python3-minimal", any_program),
+    program("slirp4netns", "slirp4netns", any_program),
+    program("pasta", "passt", any_program),
+    program("tmux", "tmux", any_program),
     program("libseccomp.so.2", "libseccomp2", any_program),
     program(
         "containers/seccomp.json",

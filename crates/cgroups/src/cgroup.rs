@@ -10,6 +10,7 @@ use std::time::Duration;
 use self::descent::{descend, split};
 use crate::directory::Directory;
 use crate::hierarchy::Place;
+use crate::home::Home;
 use crate::{Controller, Controllers, Error, Hierarchy};
 
 /// How long [`Drop`] waits for a cgroup to become removable.
@@ -37,7 +38,7 @@ pub(crate) struct Member {
     /// What was made on the way to it, outermost first: it goes with the cgroup.
     pub(crate) made_above: Vec<(Directory, PathBuf)>,
     /// What is limited here.
-    pub(crate) controllers: Controllers,
+    home: Home,
     pub(crate) v2: bool,
 }
 
@@ -63,10 +64,10 @@ impl Cgroup {
         let homes = homes(hierarchy, place, controllers)?;
         for (part, home) in place.parts.iter().zip(homes) {
             let tree = hierarchy.tree_of(part)?;
-            let needed = controllers.and(home);
+            let needed = home.of(controllers);
             // On an error, dropping what is there already removes it.
             let mut member = descend(tree, &part.path, needed)?;
-            member.controllers = home;
+            member.home = home;
             cgroup.members.push(member);
         }
         Ok(cgroup)
@@ -100,7 +101,7 @@ impl Cgroup {
                     parent,
                     name,
                     made_above: Vec::new(),
-                    controllers: home,
+                    home,
                     v2: tree.is_unified(),
                 }),
                 Err(error) if gone(&error) => {}
@@ -183,7 +184,7 @@ impl Cgroup {
 
     /// The directory where a controller acts.
     pub(crate) fn home(&self, controller: Controller) -> Option<&Member> {
-        let has = |member: &&Member| member.controllers.contains(controller);
+        let has = |member: &&Member| member.home.has(controller);
         self.members.iter().find(has)
     }
 }
@@ -199,7 +200,7 @@ impl Drop for Cgroup {
     }
 }
 
-fn chain(error: &Error) -> String {
+pub(crate) fn chain(error: &Error) -> String {
     let source = std::error::Error::source(error);
     source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
@@ -228,11 +229,7 @@ impl Member {
 }
 
 /// Which controllers act in each part of a place; each of those that are needed must be in one.
-fn homes(
-    hierarchy: &Hierarchy,
-    place: &Place,
-    needed: Controllers,
-) -> Result<Vec<Controllers>, Error> {
+fn homes(hierarchy: &Hierarchy, place: &Place, needed: Controllers) -> Result<Vec<Home>, Error> {
     let legacy: Controllers = hierarchy
         .legacy()
         .iter()
@@ -241,18 +238,11 @@ fn homes(
     let mut missing = needed;
     let mut homes = Vec::new();
     for part in &place.parts {
-        let tree = hierarchy.tree_of(part)?;
-        let home = if tree.is_unified() {
-            let mut offered = tree.offered(&tree.open()?)?;
-            let core = Controllers::ALL
-                .iter()
-                .filter(|controller| controller.is_core_of_v2());
-            core.for_each(|controller| offered.insert(controller));
-            offered.without(legacy)
-        } else {
-            tree.controllers()
-        };
-        missing = missing.without(home);
+        let home = Home::new(hierarchy.tree_of(part)?, legacy);
+        if !needed.without(home.known()).is_empty() {
+            home.ask()?;
+        }
+        missing = missing.without(home.of(missing));
         homes.push(home);
     }
     match missing.iter().next() {

@@ -24,6 +24,19 @@ const DIRECTORY: OFlags = OFlags::DIRECTORY
     .union(OFlags::RDONLY)
     .union(OFlags::CLOEXEC);
 
+/// Whether something is in a file system of cgroup v2.
+pub(crate) fn is_of_v2(path: &str) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|found| magic(&found) == CGROUP2_SUPER_MAGIC)
+}
+
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "the type is another on some architectures"
+)]
+fn magic(found: &rustix::fs::StatFs) -> u64 {
+    found.f_type as u64
+}
+
 impl Directory {
     /// Opens a mount point, which must be of the right file system: a plain directory that looks
     /// like one would swallow every limit.
@@ -40,11 +53,7 @@ impl Directory {
         } else {
             CGROUP_SUPER_MAGIC
         };
-        #[allow(
-            clippy::unnecessary_cast,
-            reason = "the type is another on some architectures"
-        )]
-        if found.f_type as u64 != wanted {
+        if magic(&found) != wanted {
             return Err(Error::NotACgroup {
                 path: point.to_owned(),
             });

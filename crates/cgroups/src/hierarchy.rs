@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags};
 
-use crate::directory::Directory;
+use crate::directory::{self, Directory};
 use crate::mounts::{self, Membership, Mount};
 use crate::{CgroupPath, Controllers, Error, vacate};
 
@@ -62,6 +62,28 @@ impl Hierarchy {
             Ok::<_, Error>(bytes)
         };
         Self::parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?)
+    }
+
+    /// The trees for places that are known: where this process itself is, is not looked at.
+    ///
+    /// Where the whole tree of v2 is mounted on `/sys/fs/cgroup`, everything is there, as systemd
+    /// has it too, and the list of all mounts, which grows with their number, need not be read.
+    /// A relative path would begin at the root there: [`of_this_process`](Self::of_this_process) is
+    /// for those.
+    ///
+    /// # Errors
+    /// As [`of_this_process`](Self::of_this_process).
+    pub fn of_known_places() -> Result<Self, Error> {
+        const POINT: &str = "/sys/fs/cgroup";
+        if !whole_tree_is_on(POINT) {
+            return Self::of_this_process();
+        }
+        Ok(Self::Unified(Tree {
+            point: POINT.into(),
+            root: "/".into(),
+            own: "/".into(),
+            legacy: None,
+        }))
     }
 
     /// The same from the contents of the two files. Nothing else is looked at: that what is mounted
@@ -182,6 +204,16 @@ impl Hierarchy {
             wanted: format!(" for {}", part.legacy.as_deref().unwrap_or("cgroup v2")),
         })
     }
+}
+
+/// Whether a path is the root of the tree of v2, and paths of cgroups begin there for this process.
+fn whole_tree_is_on(point: &str) -> bool {
+    /// The root of the tree has the first inode, and the initial cgroup namespace that of
+    /// `CGROUP_NS_INIT_INO` in the kernel's `nsfs.h`.
+    const ROOT: u64 = 1;
+    const INITIAL: u64 = 0xeffffffb;
+    let is = |path: &str, inode| rustix::fs::stat(path).is_ok_and(|stat| stat.st_ino == inode);
+    directory::is_of_v2(point) && is(point, ROOT) && is("/proc/self/ns/cgroup", INITIAL)
 }
 
 /// The mount through which the membership's cgroup can be reached: the one that shows most, and of

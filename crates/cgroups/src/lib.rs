@@ -72,6 +72,7 @@ mod error;
 #[cfg(test)]
 mod fake;
 mod hierarchy;
+mod home;
 mod life;
 mod mounts;
 mod path;

@@ -169,11 +169,17 @@ impl Cgroup {
             });
         }
         on_v1.unified.clear();
-        let io = self.home(Controller::Io);
+        let io = self.home_for(resources, Controller::Io);
         let has_bfq = io.is_some_and(|member| member.directory.has("blkio.bfq.weight"));
         let mut writes = v1::writes(&on_v1, has_bfq)?;
         writes.extend(v2::writes(&on_v2, &self.in_force(&on_v2)?)?);
         Ok(writes)
+    }
+
+    /// Where a controller acts, if anything is to be limited by it: else nobody needs to ask.
+    fn home_for(&self, resources: &Resources, controller: Controller) -> Option<&Member> {
+        let wanted = resources.controllers().contains(controller);
+        wanted.then(|| self.home(controller)).flatten()
     }
 
     /// What has to be known of a cgroup of v2 before it is changed.
@@ -183,20 +189,22 @@ impl Cgroup {
         if let (Some(_), None, Some(member)) = (
             memory.max_with_swap_bytes,
             memory.max_bytes,
-            self.home(Controller::Memory),
+            self.home_for(resources, Controller::Memory),
         ) {
             let text = member.read("memory.max")?;
             in_force.memory_max = Some(text.trim().parse().map_or(Limit::Max, Limit::Of));
         }
-        if let (None, Some(_), Some(member)) =
-            (cpu.quota_us, cpu.period_us, self.home(Controller::Cpu))
-        {
+        if let (None, Some(_), Some(member)) = (
+            cpu.quota_us,
+            cpu.period_us,
+            self.home_for(resources, Controller::Cpu),
+        ) {
             let text = member.read("cpu.max")?;
             in_force.cpu_quota = text.split_whitespace().next().map(str::to_owned);
         }
         if let (true, Some(member)) = (
             resources.io != crate::Io::default(),
-            self.home(Controller::Io),
+            self.home_for(resources, Controller::Io),
         ) {
             in_force.has_bfq = member.directory.has("io.bfq.weight");
             in_force.has_io_weight = member.directory.has("io.weight");

@@ -83,15 +83,18 @@ fn a_quota_is_kept() {
     let shell = Shell::joined(&cgroup, "while :; do :; done");
     let before = shell.cpu_time();
     let start = Instant::now();
-    std::thread::sleep(Duration::from_secs(1));
+    // On a busy machine it is long before it has used up its quota for the first time.
+    let held_back = || cgroup.statistics().unwrap().cpu_throttled_periods.unwrap() > 0;
+    while !held_back() || start.elapsed() < Duration::from_secs(1) {
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "it is not held back"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let share = (shell.cpu_time() - before).as_secs_f64() / start.elapsed().as_secs_f64();
     // 0.2 of a processor, in ticks of a hundredth of a second.
-    assert!((0.02..0.3).contains(&share), "{share}");
-    let statistics = cgroup.statistics().unwrap();
-    assert!(
-        statistics.cpu_throttled_periods.unwrap() > 0,
-        "{statistics:?}"
-    );
+    assert!(share < 0.3, "{share}");
     cgroup.kill(SHORT).unwrap();
     shell.wait();
     cgroup.remove(SHORT).unwrap();
@@ -231,6 +234,27 @@ fn children_are_removed_and_who_is_busy_is_waited_for() {
     assert!(Cgroup::open(below.hierarchy(), &place).unwrap().is_none());
 }
 
+/// In one tree alone it would be limited by that tree's controllers alone.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_process_joins_every_tree() {
+    let below = Below::new("join");
+    let all = below.hierarchy().controllers().unwrap();
+    let cgroup = below.with_controllers(all).unwrap();
+    let shell = Shell::joined(&cgroup, "sleep 30");
+    let memberships = std::fs::read_to_string(format!("/proc/{}/cgroup", shell.pid())).unwrap();
+    let paths: Vec<_> = cgroup.place().paths().map(|(_, path)| path).collect();
+    let joined = |line: &&str| {
+        let path = line.splitn(3, ':').nth(2).unwrap();
+        paths.contains(&std::path::Path::new(path))
+    };
+    let count = memberships.lines().filter(joined).count();
+    assert_eq!(count, paths.len(), "{memberships}");
+    cgroup.kill(SHORT).unwrap();
+    shell.wait();
+    cgroup.remove(SHORT).unwrap();
+}
+
 /// Whoever is in a cgroup below is killed and listed too, and when that has been done nobody is left.
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]
@@ -306,6 +330,11 @@ fn who_stays_busy_is_not_waited_for_without_end() {
         panic!("{error}");
     };
     assert_eq!(source.raw_os_error(), Some(16), "EBUSY");
+    let taken = Cgroup::create(below.hierarchy(), &place, Controllers::NONE);
+    let Err(Error::InUse { state, .. }) = taken else {
+        panic!("{taken:?}");
+    };
+    assert_eq!(state, "is not empty");
     let again = Cgroup::open(below.hierarchy(), &place).unwrap().unwrap();
     assert!(again.is_populated().unwrap());
     assert!(again.processes().unwrap().contains(&shell.pid()));

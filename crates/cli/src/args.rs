@@ -14,6 +14,7 @@ use crate::VERSION;
 use crate::descriptors::{Descriptors, words_of};
 use crate::global::values_behind;
 use crate::limits::Limits;
+use crate::network::{self, Network};
 use crate::options::{Calling, Environment, Options};
 use crate::pieces::Pieces;
 use crate::timings::Watch;
@@ -71,6 +72,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
+    network: Network,
+    #[command(flatten)]
     environment: Environment,
     #[command(flatten)]
     calling: Calling,
@@ -121,6 +124,9 @@ impl fmt::Debug for Args {
         if self.options != Options::default() {
             args.field("options", &self.options);
         }
+        if self.network != Network::default() {
+            args.field("network", &self.network);
+        }
         if self.environment != Environment::default() {
             args.field("environment", &self.environment);
         }
@@ -135,7 +141,7 @@ impl fmt::Debug for Args {
     }
 }
 
-const AFTER_HELP: &str = "\
+pub(crate) const AFTER_HELP: &str = "\
 The command's own exit code is crabcan's; 128 + N when signal N ended it; 127 when it is not found,
 126 when it can't be executed, 125 when crabcan itself fails.
 
@@ -226,13 +232,20 @@ impl Args {
             sandbox = sandbox.add(source, destination);
         }
         let sandbox = self.environment.apply(self.options.apply(sandbox)?);
-        let sandbox = self.pieces.apply(sandbox)?;
+        let sandbox = self
+            .network
+            .apply(self.pieces.apply(sandbox)?, &self.pieces)?;
         self.limits.apply(sandbox, self.command.is_some())
     }
 
     /// Says which limit of a process has ended the command.
     pub(crate) fn tell_what_ended(&self, status: ExitStatus) {
         self.limits.tell_what_ended(status);
+    }
+
+    /// The program that makes the sandbox' connections, if it is to have any.
+    pub(crate) fn network(&self) -> anyhow::Result<Option<network::Plan>> {
+        self.network.helper(self.uid == Some(0))
     }
 
     /// A stopwatch, if the time of the start is asked for.

@@ -15,7 +15,9 @@ use crate::pieces::WORDS;
 
 /// The options of the sandbox and the OCI commands that take a value as the next argument. Anything
 /// that does not begin with a dash behind one of them is that value, and no command.
-const WITH_VALUE: [&str; 39] = [
+const WITH_VALUE: &[&str] = &[
+    "--net",
+    "--publish",
     "--profile",
     "--landlock",
     "--command",
@@ -57,6 +59,53 @@ const WITH_VALUE: [&str; 39] = [
     "--json-status-fd",
 ];
 const SHORT_WITH_VALUE: &[u8] = b"cuma";
+
+/// An option that stands before an OCI command, for people.
+pub(crate) struct GlobalOption {
+    pub(crate) name: &'static str,
+    pub(crate) value: Option<&'static str>,
+    pub(crate) help: &'static str,
+}
+
+const fn option(
+    name: &'static str,
+    value: Option<&'static str>,
+    help: &'static str,
+) -> GlobalOption {
+    GlobalOption { name, value, help }
+}
+
+/// All of them but `--debug`, which a sandbox has too.
+pub(crate) const OPTIONS: [GlobalOption; 8] = [
+    option(
+        "criu",
+        Some("PATH"),
+        "Accepted, as runc does: criu is looked for in PATH",
+    ),
+    option(
+        "root",
+        Some("DIR"),
+        "The directory with the state of containers",
+    ),
+    option("log", Some("FILE"), "Where errors are written to, too"),
+    option("log-format", Some("FORMAT"), "In which form: text or json"),
+    option(
+        "log-level",
+        Some("LEVEL"),
+        "From which level on: trace, debug, info, warn, error",
+    ),
+    option("systemd-cgroup", None, "Have systemd make cgroups"),
+    option(
+        "cgroup-manager",
+        Some("WHO"),
+        "Who makes cgroups: cgroupfs, systemd or disabled",
+    ),
+    option(
+        "rootless",
+        Some("YES"),
+        "Whether errors of cgroups are none: auto, true or false",
+    ),
+];
 
 /// Where the name of a command stands: the first argument that is neither an option nor an
 /// option's value, before any `--`.
@@ -288,6 +337,35 @@ mod tests {
 
     fn position(line: &str) -> Option<usize> {
         command_position(&words(&format!("crabcan {line}")))
+    }
+
+    /// The list by which a command's name is found is the parser's own.
+    #[test]
+    fn options_take_as_many_values_as_their_definition_says() {
+        let all = crate::definition();
+        let mut long_with_value = 0;
+        for arg in all.get_arguments().filter(|arg| !arg.is_positional()) {
+            let takes = arg.get_action().takes_values() && !arg.is_require_equals_set();
+            let count = arg.get_num_args().map_or(1, |range| range.max_values());
+            let count = if takes { count } else { 0 };
+            if let Some(long) = arg.get_long() {
+                assert_eq!(
+                    values_behind(format!("--{long}").as_bytes()),
+                    count,
+                    "--{long}"
+                );
+                long_with_value += usize::from(takes);
+            }
+            if let Some(short) = arg.get_short() {
+                assert_eq!(
+                    values_behind(format!("-{short}").as_bytes()),
+                    count,
+                    "-{short}"
+                );
+            }
+        }
+        // And none that is no option any more.
+        assert_eq!(WITH_VALUE.len() + WORDS.len() + 1, long_with_value);
     }
 
     #[test]

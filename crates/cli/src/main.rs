@@ -1,60 +1,10 @@
-//! The command `crabcan`: a sandbox for people, and an OCI runtime for container engines.
-//!
-//! `crabcan -- CMD` runs a command in a sandbox; `crabcan --mount DIR --uid 0 --command /bin/sh` is
-//! the tutorial's form of the same. The first argument that is neither an option nor an option's
-//! value names a command of crabcan's own: `explain`, or one of an OCI runtime, such as `create`.
+//! The program `crabcan`: see the library's page.
 
-mod args;
-mod commands;
-mod descriptors;
-#[cfg(test)]
-#[path = "../../../xtask/fuzz/driver.rs"]
-#[allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a target says what it did, and fails by panicking"
-)]
-mod driver;
-mod global;
-mod hints;
-mod limits;
-mod logging;
-mod options;
-mod pieces;
-mod presets;
-mod profiles;
-mod rlimits;
-mod sys;
-mod timings;
-
-use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// What every failure of crabcan itself ends with, but for those of OCI commands.
-const FAILURE: u8 = 125;
-
-/// What `--version` says behind the name. Clients read it: the word "version" before the number,
-/// and lines with a colon.
-const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.3.0");
+#[global_allocator]
+static MEMORY: crabcan_cli::Memory = crabcan_cli::Memory::new();
 
 fn main() -> ExitCode {
-    // What it reads from its environment is its caller's, and so must its rights be.
-    if nix::unistd::getuid() != nix::unistd::geteuid()
-        || nix::unistd::getgid() != nix::unistd::getegid()
-    {
-        hints::report(&anyhow::anyhow!(
-            "is installed set-user-ID or set-group-ID, and refuses to run like that"
-        ));
-        return ExitCode::from(FAILURE);
-    }
-    let arguments: Vec<OsString> = std::env::args_os().collect();
-    match commands::run(arguments) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) if hints::is_answer(&error) => ExitCode::from(hints::print_answer(&error)),
-        Err(error) => {
-            hints::report(&error);
-            let runtime = error.downcast_ref::<crabcan_runtime::Error>();
-            ExitCode::from(runtime.map_or(FAILURE, crabcan_runtime::Error::exit_code))
-        }
-    }
+    crabcan_cli::main()
 }

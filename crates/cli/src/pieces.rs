@@ -146,6 +146,14 @@ impl Pieces {
     }
 }
 
+impl Pieces {
+    /// Whether one of them is this very place.
+    pub(crate) fn cover(&self, place: &OsStr) -> bool {
+        let mut pieces = self.0.iter();
+        pieces.any(|(_, values)| values.last().is_some_and(|last| last == place))
+    }
+}
+
 impl clap::FromArgMatches for Pieces {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! Memory for a program that lives for some milliseconds.
+//! Memory for a program that lives for some milliseconds, and a helper that ends with it.
 //!
 //! musl asks the kernel for nearly every page of its heap by a call of its own and gives it back by
 //! another, and the kernel brings each page in at a fault of its own. Here the first requests are
@@ -8,36 +8,67 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::mm::{Advice, madvise};
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 /// More than all that an ordinary command takes.
 const SIZE: usize = 256 << 10;
 
-/// What an ordinary command takes, brought in by one call in place of so many page faults.
-const AT_ONCE: usize = 48 << 10;
+/// So much is brought in by one call in place of as many page faults, whenever it is begun. A page
+/// that is never used costs as much as one that is: so it is little.
+const AT_ONCE: usize = 16 << 10;
+
+/// What a start takes of the stack, of which the kernel has reserved 128 KiB at exec.
+const STACK_AT_ONCE: usize = 64 << 10;
+
+/// Has a program that is to be started killed when the calling thread ends, however that does.
+pub(crate) fn end_with_this_thread(command: &mut Command) {
+    let ask = || Ok(set_parent_process_death_signal(Some(Signal::KILL))?);
+    // SAFETY: between fork and exec it makes nothing but one system call.
+    unsafe { command.pre_exec(ask) };
+}
 
 #[repr(align(4096))]
+#[derive(Debug)]
 struct Piece(UnsafeCell<[u8; SIZE]>);
 
 // SAFETY: only addresses of it are handed out, and none twice: see `Memory::cut`.
 unsafe impl Sync for Piece {}
 
-static PIECE: Piece = Piece(UnsafeCell::new([0; SIZE]));
-
-#[global_allocator]
-static MEMORY: Memory = Memory {
-    used: AtomicUsize::new(0),
-};
-
-/// The piece, from the front, and the system's allocator behind it.
-struct Memory {
+/// A piece, from the front, and the system's allocator behind it.
+#[derive(Debug)]
+pub struct Memory {
+    piece: Piece,
     used: AtomicUsize,
+    /// How much of it has been brought in.
+    ready: AtomicUsize,
 }
 
 impl Memory {
+    /// With the whole piece to be cut. It takes part of the program's memory when that is touched.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "it is for a static")]
+    pub const fn new() -> Self {
+        Self {
+            piece: Piece(UnsafeCell::new([0; SIZE])),
+            used: AtomicUsize::new(0),
+            ready: AtomicUsize::new(0),
+        }
+    }
+
+    fn base(&self) -> *mut u8 {
+        self.piece.0.get().cast()
+    }
+
+    fn is_in_piece(&self, part: *mut u8) -> bool {
+        part.addr().wrapping_sub(self.base().addr()) < SIZE
+    }
+
     /// The next part of the piece; `None` when it is used up.
     fn cut(&self, layout: Layout) -> Option<*mut u8> {
         let mut used = self.used.load(Ordering::Relaxed);
@@ -51,10 +82,8 @@ impl Memory {
             }
             match self.exchange(used, end) {
                 Ok(()) => {
-                    if used == 0 {
-                        bring_in();
-                    }
-                    return Some(base().wrapping_add(start));
+                    self.bring_in(end);
+                    return Some(self.base().wrapping_add(start));
                 }
                 Err(now) => used = now,
             }
@@ -63,9 +92,28 @@ impl Memory {
 
     /// Whether a part of the piece was the last one, and is as long as `size` now.
     fn resize_last(&self, part: *mut u8, old: usize, size: usize) -> bool {
-        let start = part.addr() - base().addr();
+        let start = part.addr() - self.base().addr();
         let end = start.checked_add(size).filter(|end| *end <= SIZE);
         end.is_some_and(|end| self.exchange(start + old, end).is_ok())
+    }
+
+    /// Brings in what is about to be used up to here, and some more. An older kernel (before Linux
+    /// 5.14) refuses, and brings in each page when it is touched.
+    fn bring_in(&self, end: usize) {
+        let order = Ordering::Relaxed;
+        let ready = self.ready.load(order);
+        let until = end.next_multiple_of(AT_ONCE).min(SIZE);
+        if end <= ready
+            || self
+                .ready
+                .compare_exchange(ready, until, order, order)
+                .is_err()
+        {
+            return;
+        }
+        let start = self.base().wrapping_add(ready);
+        // SAFETY: the range lies in the piece, and bringing it in changes none of its contents.
+        let _ = unsafe { madvise(start.cast(), until - ready, Advice::LinuxPopulateWrite) };
     }
 
     fn exchange(&self, from: usize, to: usize) -> Result<(), usize> {
@@ -74,18 +122,14 @@ impl Memory {
     }
 }
 
-fn base() -> *mut u8 {
-    PIECE.0.get().cast()
-}
-
-fn is_in_piece(part: *mut u8) -> bool {
-    part.addr().wrapping_sub(base().addr()) < SIZE
-}
-
-/// An older kernel (before Linux 5.14) refuses, and brings in each page when it is touched.
-fn bring_in() {
-    // SAFETY: the range lies in the piece, and bringing it in changes none of its contents.
-    let _ = unsafe { madvise(base().cast(), AT_ONCE, Advice::LinuxPopulateWrite) };
+/// Brings in the part of the stack that a start is going to use, by one call.
+pub(crate) fn bring_in_stack() {
+    let here = 0u8;
+    let page = ptr::from_ref(&here).map_addr(|here| here & !(align_of::<Piece>() - 1));
+    let start = page.wrapping_sub(STACK_AT_ONCE).cast_mut();
+    // SAFETY: nothing uses the stack below this frame, and bringing it in changes none of its
+    // contents; what is not reserved is refused.
+    let _ = unsafe { madvise(start.cast(), STACK_AT_ONCE, Advice::LinuxPopulateWrite) };
 }
 
 // SAFETY: parts of the piece do not overlap, since `used` only grows over a part that is handed out
@@ -101,7 +145,7 @@ unsafe impl GlobalAlloc for Memory {
     }
 
     unsafe fn dealloc(&self, part: *mut u8, layout: Layout) {
-        if is_in_piece(part) {
+        if self.is_in_piece(part) {
             self.resize_last(part, layout.size(), 0);
         } else {
             // SAFETY: what does not lie in the piece came from the system, with this layout.
@@ -110,7 +154,7 @@ unsafe impl GlobalAlloc for Memory {
     }
 
     unsafe fn realloc(&self, part: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if !is_in_piece(part) {
+        if !self.is_in_piece(part) {
             // SAFETY: what does not lie in the piece came from the system, with this layout.
             return unsafe { System.realloc(part, layout, size) };
         }

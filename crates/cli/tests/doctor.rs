@@ -86,3 +86,36 @@ fn a_host_without_cgroups_is_limited() {
     let (line, _) = about(&outcome, "limits");
     assert!(line.starts_with("limited "), "{outcome:?}");
 }
+
+/// What can't be read is not the same as what is not there.
+#[test]
+fn a_file_that_can_not_be_read_is_named() {
+    let _leaks = Leaks::watch();
+    let outcome = doctor_after("mount -t tmpfs none /etc; mkdir /etc/subuid");
+    let (line, advice) = about(&outcome, "subordinate uids");
+    assert!(
+        line.contains("/etc/subuid: Is a directory (EISDIR)"),
+        "{outcome:?}"
+    );
+    assert_eq!(advice, Some("as root: chmod 644 /etc/subuid"));
+}
+
+#[test]
+fn helpers_and_the_second_wall_are_looked_for_and_all_is_json_too() {
+    let _leaks = Leaks::watch();
+    let mut command = crabcan(["doctor", "--json"]);
+    let outcome = run(command.env("PATH", "/usr/bin:/bin"));
+    let findings: Vec<serde_json::Value> = serde_json::from_str(&outcome.stdout).unwrap();
+    let of = |about: &str| findings.iter().find(|one| one["about"] == about).unwrap();
+    assert_eq!(of("a sandbox")["verdict"], "ok");
+    let wall = run(&mut crabcan(["--landlock", "required", "--", "true"])).code() == 0;
+    let verdict = if wall { "ok" } else { "limited" };
+    assert_eq!(of("Landlock")["verdict"], verdict);
+    let mut command = crabcan(["doctor"]);
+    let without = run(command.env("PATH", "/no/such"));
+    let (line, advice) = about(&without, "--net user");
+    assert!(
+        line.starts_with("limited ") && advice.is_some(),
+        "{without:?}"
+    );
+}

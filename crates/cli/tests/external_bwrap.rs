@@ -188,3 +188,24 @@ fn the_system_calls_of_binds_are_linear_in_their_number() {
     let each = second / 200;
     assert!(each <= 12, "{each} system calls for each bind");
 }
+
+/// Without SELinux a label can't be had, and nothing is executed without it.
+#[test]
+#[ignore = "needs packages: cargo xtask ci --all"]
+fn a_label_is_had_or_nothing_runs() {
+    let _leaks = Leaks::watch();
+    let options = [
+        "--ro-bind",
+        "/",
+        "/",
+        "--exec-label",
+        "system_u:object_r:none:s0",
+    ];
+    for outcome in outcomes(&[&options[..], &["/bin/echo", "ran"]].concat()) {
+        assert_eq!(
+            (outcome.code(), outcome.stdout.as_str()),
+            (1, ""),
+            "{outcome:?}"
+        );
+    }
+}

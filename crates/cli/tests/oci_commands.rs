@@ -17,7 +17,11 @@ use support::{Leaks, Outcome};
 
 /// Containers of these names, that run.
 fn running(name: &str, ids: &[&str]) -> Bundle {
-    let mut bundle = Bundle::new(name, "exec sleep 600").rootless();
+    running_script(name, "exec sleep 600", ids)
+}
+
+fn running_script(name: &str, script: &str, ids: &[&str]) -> Bundle {
+    let mut bundle = Bundle::new(name, script).rootless();
     let linux = bundle.config["linux"].as_object_mut().unwrap();
     // One bundle, several containers: each has a cgroup of its own name, where it has one.
     let path = linux.get("cgroupsPath").cloned();
@@ -107,12 +111,24 @@ fn what_is_no_regular_expression_has_no_effect() {
     assert_eq!(bundle.status("one"), "running");
 }
 
-/// `all` is for every process of every container that is meant.
+/// `all` is for every process of every container that is meant: the first one alone waits for its
+/// child before it does anything about a signal.
 #[test]
 fn all_processes_of_the_containers_of_an_expression() {
     let _leaks = Leaks::watch();
-    let bundle = running("regex-all", &["one", "two"]);
-    bundle.run("kill --all --regex (one|two) KILL").success();
+    let script = "trap 'exit 3' TERM; echo > /tmp/ready; sleep 600; exit 4";
+    let bundle = running_script("regex-all", script, &["one", "two"]);
+    for id in ["one", "two"] {
+        let script = "until test -e /tmp/ready; do sleep 0.01; done";
+        support::run(&mut bundle.command(["exec", id, "sh", "-c", script])).success();
+    }
+    bundle.run("kill one TERM").success();
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(bundle.status("one"), "running", "its child was not meant");
+    // An ordinary user's has no cgroup here: its first process is all that can be found.
+    let signal = if support::is_root() { "TERM" } else { "KILL" };
+    let words = format!("kill --all --regex (one|two) {signal}");
+    bundle.run(&words).success();
     until_stopped(&bundle, "one");
     until_stopped(&bundle, "two");
 }

@@ -156,6 +156,16 @@ fn found_in_the_document() -> Vec<Wrong> {
             &["linux.rootfsPropagation: \"x\""],
         ),
         (
+            "linux.maskedPaths",
+            json!(["/proc/keys", "proc/kcore"]),
+            &["linux.maskedPaths", "proc/kcore"],
+        ),
+        (
+            "linux.readonlyPaths",
+            json!(["proc/sys"]),
+            &["linux.readonlyPaths", "proc/sys"],
+        ),
+        (
             "linux.memoryPolicy",
             json!({"mode": "MPOL_BIND", "nodes": "0-"}),
             &["linux.memoryPolicy.nodes: \"0-\""],
@@ -223,6 +233,11 @@ fn found_by_the_kernel() -> Vec<Wrong> {
             "mounts.-",
             json!({"destination": "/file/m", "type": "tmpfs", "source": "x"}),
             &["mounts[N]: ", "/file/m", "(ENOTDIR)"],
+        ),
+        (
+            "mounts.-",
+            json!({"destination": "/file", "source": "/proc", "options": ["bind"]}),
+            &["mounts[N]: ", "/file", "(ENOTDIR)"],
         ),
         (
             "mounts.-",

@@ -177,7 +177,11 @@ fn a_process_comes_from_a_file() {
 fn what_cannot_be_executed_has_no_effect() {
     let _leaks = Leaks::watch();
     let bundle = running("refused");
+    // It is found, and only execve(2) sees that its interpreter is not there.
+    let script = b"#!/no/such/interpreter\n";
+    bundle.directory.file("rootfs/tool", script, 0o755);
     for (program, words) in [
+        ("/tool", "no such file or directory"),
         ("nosuch", "executable file not found in $PATH"),
         ("/no/such", "no such file or directory"),
         ("/etc/passwd", "permission denied"),

@@ -96,6 +96,40 @@ fn an_agent_answers_for_the_container() {
     assert!(told["pid"].as_i64().is_some_and(|pid| pid > 1), "{told}");
 }
 
+/// Each process has a filter of its own, and a listener: nobody else could answer its calls.
+#[test]
+fn an_agent_answers_for_what_is_executed_too() {
+    let _leaks = Leaks::watch();
+    let mut bundle = bundle("listener-exec");
+    bundle.script("exec sleep 600");
+    for no_new_privileges in [true, false] {
+        if !no_new_privileges && !is_root() {
+            continue;
+        }
+        bundle.config["process"]["noNewPrivileges"] = json!(no_new_privileges);
+        let path = bundle.directory.path().join("agent");
+        let agent = UnixListener::bind(&path).unwrap();
+        let answering = thread::spawn(move || {
+            let (first, _kept) = receive(&agent);
+            let (second, listener) = receive(&agent);
+            answer(&listener, libc::EXDEV);
+            (first, second)
+        });
+        assert_eq!(bundle.leave("run -d c1").code(), 0);
+        let outcome = bundle.run("exec c1 mkdir /tmp/never");
+        assert!(
+            outcome.stderr.to_lowercase().contains("cross-device"),
+            "{outcome:?}"
+        );
+        let (first, second) = answering.join().unwrap();
+        assert_eq!(second["state"]["status"], "running");
+        assert_eq!(second["state"]["pid"], first["pid"]);
+        assert_ne!(second["pid"], first["pid"]);
+        bundle.run("delete --force c1").success();
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
 #[test]
 fn without_an_agent_there_is_no_container() {
     let _leaks = Leaks::watch();

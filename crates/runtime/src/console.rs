@@ -10,7 +10,8 @@ use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::{Errno, fcntl_dupfd_cloexec, retry_on_intr};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer};
 use rustix::termios::{
-    OptionalActions, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+    OptionalActions, OutputModes, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr,
+    tcsetwinsize,
 };
 
 use crate::Error;
@@ -115,12 +116,24 @@ impl Relay {
     }
 
     /// For a terminal in the place of all three: what is said goes to standard output, be that a
-    /// terminal, a pipe or a file.
+    /// terminal, a pipe or a file. Where it is no terminal, lines end there as in a file: in a line
+    /// feed alone, if nobody has written to the terminal yet.
     ///
     /// # Errors
     /// As [`new`](Self::new).
     pub fn to_standard_output(master: OwnedFd) -> Result<Self, Error> {
-        Self::begin(master, Some(rustix::stdio::stdout()))
+        let output = rustix::stdio::stdout();
+        if !isatty(output) {
+            let plain = tcgetattr(&master).and_then(|mut attributes| {
+                attributes.output_modes.remove(OutputModes::ONLCR);
+                tcsetattr(&master, OptionalActions::Now, &attributes)
+            });
+            plain.map_err(|errno| Error::Terminal {
+                doing: "set the line ends of the container's terminal",
+                source: errno.into(),
+            })?;
+        }
+        Self::begin(master, Some(output))
     }
 
     fn begin(master: OwnedFd, output: Option<BorrowedFd<'_>>) -> Result<Self, Error> {

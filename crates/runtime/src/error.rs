@@ -2,6 +2,7 @@
 
 mod words;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -247,8 +248,8 @@ pub enum Error {
     /// The cgroup of a container can't be used.
     #[error("{doing}")]
     Cgroup {
-        /// What was being done.
-        doing: &'static str,
+        /// What was being done, and for which property of `config.json`.
+        doing: Cow<'static, str>,
         /// The cause.
         #[source]
         source: crabcan_cgroups::Error,

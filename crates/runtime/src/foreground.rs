@@ -21,7 +21,8 @@ pub fn wait(
     signals: Option<&Signals>,
     mut relay: Option<&mut Relay>,
 ) -> Result<ExitStatus, Error> {
-    let mut listening = true;
+    // Without a reaper nobody is left who could say anything once the program was executed.
+    let mut listening = container.may_speak();
     loop {
         if container.time_left().is_some_and(|left| left.is_zero()) {
             container.end_in_time()?;

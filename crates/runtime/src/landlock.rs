@@ -88,6 +88,12 @@ impl Landlock {
     }
 }
 
+/// The version of Landlock's interface that sandboxes use on this kernel, if there is one.
+#[must_use]
+pub fn landlock_version() -> Option<u8> {
+    Landlock::of_this_kernel().map(|landlock| landlock.version())
+}
+
 /// A ruleset of this version; an error where the kernel does not know all of it.
 fn ruleset(version: ABI) -> Result<Ruleset, RulesetError> {
     let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);

@@ -39,6 +39,8 @@ pub struct Process<'plan> {
     listener: Option<OwnedFd>,
     end: Option<ExitStatus>,
     start_tried: bool,
+    /// Whether the channel's other end was heard to be closed.
+    closed: bool,
     /// When the program has run for as long as it may; absent for no limit, or one beyond all times.
     deadline: Option<Instant>,
     /// Where the time goes, if somebody asks.
@@ -116,6 +118,7 @@ impl<'plan> Process<'plan> {
             listener: None,
             end: None,
             start_tried: false,
+            closed: false,
             deadline: None,
             timings: None,
             ran_out_of_time: false,
@@ -208,7 +211,10 @@ impl<'plan> Process<'plan> {
                 Heard::Message(Message::Started) => return Ok(()),
                 Heard::Listener(fd) if self.listener.is_none() => self.listener = Some(fd),
                 // Without a reaper the channel closes as the program is executed.
-                Heard::Closed if sent.is_ok() && !self.plan.has_reaper() => return Ok(()),
+                Heard::Closed if sent.is_ok() && !self.plan.has_reaper() => {
+                    self.closed = true;
+                    return Ok(());
+                }
                 heard => return Err(self.unexpected(heard, DOING)),
             }
         }
@@ -284,6 +290,11 @@ impl<'plan> Process<'plan> {
             });
         }
         self.signal(SIGKILL)
+    }
+
+    /// Whether init can still say something: not when its end of the channel is known to be closed.
+    pub(crate) fn may_speak(&self) -> bool {
+        !self.closed
     }
 
     pub(crate) fn child(&self) -> &Child {

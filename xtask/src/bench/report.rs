@@ -70,19 +70,21 @@ impl Report {
         let Some(floor) = series.first() else { return };
         let crun = series.iter().find(|one| one.name == "crun");
         let mut table = String::from(
-            "| | wall ms | 10th | CPU ms | wall : floor | CPU : floor | wall : crun | CPU : crun |\n\
-             |---|---|---|---|---|---|---|---|\n",
+            "| | wall ms | 10th | CPU ms | 10th | wall : floor | CPU : floor | 10th CPU : floor | wall : crun | CPU : crun |\n\
+             |---|---|---|---|---|---|---|---|---|---|\n",
         );
         let mut bars = Vec::new();
         for one in series {
             let low = one.percentile(10, |sample| sample.wall);
+            let low_cpu = |one: &Series| one.percentile(10, |sample| sample.cpu);
+            let (quiet, quiet_ratio) = (low_cpu(one), low_cpu(one) / low_cpu(floor));
             let against = |other: &Series| (one.wall() / other.wall(), one.cpu() / other.cpu());
             let (wall, cpu) = against(floor);
             let peer = crun.map(against);
             let (peer_wall, peer_cpu) = peer.unwrap_or((f64::NAN, f64::NAN));
             let _ = writeln!(
                 table,
-                "| {} | {:.3} | {low:.3} | {:.3} | {wall:.2} | {cpu:.2} | {peer_wall:.2} | {peer_cpu:.2} |",
+                "| {} | {:.3} | {low:.3} | {:.3} | {quiet:.3} | {wall:.2} | {cpu:.2} | {quiet_ratio:.2} | {peer_wall:.2} | {peer_cpu:.2} |",
                 one.name,
                 one.wall(),
                 one.cpu(),
@@ -229,7 +231,7 @@ mod tests {
             series("crun", 10_000),
         ];
         report.case("run", "a run", &all);
-        let line = "| crabcan | 2.500 | 2.500 | 2.500 | 1.25 | 1.25 | 0.25 | 0.25 |";
+        let line = "| crabcan | 2.500 | 2.500 | 2.500 | 2.500 | 1.25 | 1.25 | 1.25 | 0.25 | 0.25 |";
         assert!(report.body.contains(line), "{}", report.body);
         assert!(report.plot().contains("1.25"));
     }

@@ -10,8 +10,11 @@ use anyhow::{Context, Result, bail};
 
 use super::machine::{Machine, WORK};
 
-/// How long a daemon may take until it answers.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Where crictl finds containerd.
+const CRICTL: &str = "runtime-endpoint: unix:///run/containerd/containerd.sock\n";
+
+/// How long a daemon may take until it answers, also in the emulated machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Both daemons; dockerd uses the containerd.
 #[derive(Debug)]
@@ -72,10 +75,13 @@ impl Daemons {
 }
 
 /// What Kubernetes' interface needs of containerd's: the runtime under its name, as in
-/// `docs/engines.md`. A pod of the host's network needs no plugin for one of its own.
+/// `docs/engines.md`, and no OOM score below our own, which takes CAP_SYS_RESOURCE. A pod of the
+/// host's network needs no plugin for one of its own.
 fn cri_configuration(machine: &Machine) -> Result<()> {
     let text = format!(
         r#"version = 2
+[plugins."io.containerd.grpc.v1.cri"]
+  restrict_oom_score_adj = true
 [plugins."io.containerd.grpc.v1.cri".containerd]
   default_runtime_name = "crabcan"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.crabcan]
@@ -88,7 +94,8 @@ fn cri_configuration(machine: &Machine) -> Result<()> {
     );
     fs::create_dir_all("/etc/containerd")
         .and_then(|()| fs::write("/etc/containerd/config.toml", text))
-        .context("write containerd's configuration")
+        .and_then(|()| fs::write("/etc/crictl.yaml", CRICTL))
+        .context("write the configuration of containerd and crictl")
 }
 
 impl Drop for Daemons {

@@ -19,10 +19,10 @@ use super::hierarchy::Hierarchy;
 ///
 /// `setpriv` and `--kill-child` tie the enclosure's life to ours; `tini`, as its pid 1, reaps what
 /// the clients leave to it.
-const ENTER: &[&str] = &[
-    "setpriv",
-    "--pdeathsig",
-    "KILL",
+const OUTER: &[&str] = &["setpriv", "--pdeathsig", "KILL", "unshare", "--cgroup"];
+
+/// The rest of them.
+const INNER: &[&str] = &[
     "unshare",
     "--mount",
     "--propagation",
@@ -34,7 +34,6 @@ const ENTER: &[&str] = &[
     "--net",
     "--ipc",
     "--uts",
-    "--cgroup",
     "tini",
     "--",
 ];
@@ -42,6 +41,14 @@ const ENTER: &[&str] = &[
 /// Joins the cgroups named before `--`, then becomes what is named after it.
 const JOIN: &str = r#"
 while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit 125; shift; done
+shift
+exec "$@"
+"#;
+
+/// Leaves the root of the cgroup namespace, named first, for a cgroup below it: a cgroup2 with
+/// processes of its own can't pass controllers on.
+const LEAVE: &str = r#"
+if [ -n "$1" ]; then mkdir "$1/harness" && echo $$ >"$1/harness/cgroup.procs" || exit 125; fi
 shift
 exec "$@"
 "#;
@@ -75,7 +82,10 @@ fn command(cgroups: &Cgroups, args: &[String]) -> Result<Command> {
         .args(["-c", JOIN, "join"])
         .args(&cgroups.dirs)
         .arg("--")
-        .args(ENTER)
+        .args(OUTER)
+        .args(["/bin/sh", "-c", LEAVE, "leave"])
+        .arg(cgroups.unified.as_deref().unwrap_or(Path::new("")))
+        .args(INNER)
         .arg(own)
         .args(args)
         .stdin(Stdio::null());
@@ -89,6 +99,8 @@ fn command(cgroups: &Cgroups, args: &[String]) -> Result<Command> {
 #[derive(Debug)]
 struct Cgroups {
     dirs: Vec<PathBuf>,
+    /// The one of them, where cgroup2 is all there is.
+    unified: Option<PathBuf>,
     cleaner: Child,
 }
 
@@ -123,14 +135,19 @@ impl Cgroups {
             .stdout(Stdio::null())
             .spawn()
             .context("start the shell that removes the cgroups")?;
-        let cgroups = Cgroups { dirs, cleaner };
+        let unified = Hierarchy::is_unified(&hierarchies)
+            .then(|| dirs.first().cloned())
+            .flatten();
+        let cgroups = Cgroups {
+            dirs,
+            unified,
+            cleaner,
+        };
         for hierarchy in &hierarchies {
             hierarchy.make(&name)?;
         }
-        if let [only] = &hierarchies[..]
-            && only.controllers.is_none()
-        {
-            pass_controllers(&only.mount_point).context("let the enclosure have controllers")?;
+        if let Some(parent) = cgroups.unified.as_deref().and_then(Path::parent) {
+            pass_controllers(parent).context("let the enclosure have controllers")?;
         }
         Ok(cgroups)
     }
@@ -146,19 +163,8 @@ impl Drop for Cgroups {
     }
 }
 
-/// Moves a process into a cgroup of the unified hierarchy and lets its siblings have all
-/// controllers: a cgroup2 with processes of its own can't pass controllers on.
-pub(crate) fn delegate(root: &Path) -> io::Result<()> {
-    let own = root.join("harness");
-    fs::create_dir(&own)?;
-    for process in fs::read_to_string(root.join("cgroup.procs"))?.lines() {
-        fs::write(own.join("cgroup.procs"), process)?;
-    }
-    pass_controllers(root)
-}
-
 /// Lets the cgroups below one of the unified hierarchy have all controllers that it has.
-fn pass_controllers(cgroup: &Path) -> io::Result<()> {
+pub(crate) fn pass_controllers(cgroup: &Path) -> io::Result<()> {
     for controller in fs::read_to_string(cgroup.join("cgroup.controllers"))?.split_whitespace() {
         fs::write(
             cgroup.join("cgroup.subtree_control"),

@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
 
-use super::enclosure::delegate;
+use super::enclosure::pass_controllers;
 use super::hierarchy::{Hierarchy, Layout};
 use crate::cargo::succeed;
 use crate::scratch::ORDINARY_ID;
@@ -131,7 +131,7 @@ fn cgroups(hierarchies: &[Hierarchy], layout: Layout) -> Result<()> {
         }
     }
     if Hierarchy::is_unified(hierarchies) {
-        delegate(Path::new("/sys/fs/cgroup")).context("delegate the controllers")?;
+        pass_controllers(Path::new("/sys/fs/cgroup")).context("delegate the controllers")?;
     }
     Ok(())
 }

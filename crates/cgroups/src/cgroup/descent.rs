@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Member;
 use crate::directory::Directory;
 use crate::hierarchy::Tree;
+use crate::home::Home;
 use crate::{Controller, Controllers, Error, vacate};
 
 /// The directory above a cgroup, beneath the mount point, and its name.
@@ -48,7 +49,7 @@ pub(super) fn descend(tree: &Tree, cgroup: &Path, needed: Controllers) -> Result
             parent: here,
             name,
             made_above,
-            controllers: Controllers::NONE,
+            home: Home::default(),
             v2: tree.is_unified(),
         }),
         Err(error) => {

@@ -6,7 +6,7 @@
 //! allows takes its kinds out of the register; when none is left, the answer is "yes". So each kind
 //! of access is decided by the last rule that fits it, without a loop and without memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{DeviceAccess, DeviceKind, DeviceRule};
 
@@ -24,13 +24,17 @@ pub(crate) mod opcode {
     /// Move a constant, move a register.
     pub(crate) const MOVE: u8 = 0xb7;
     pub(crate) const COPY: u8 = 0xbf;
-    /// Arithmetic on 32 bits with a constant.
+    /// Arithmetic on 32 bits with a constant, with a register.
     pub(crate) const AND: u8 = 0x54;
     pub(crate) const SHIFT_RIGHT: u8 = 0x74;
+    pub(crate) const SHIFT_LEFT: u8 = 0x64;
+    pub(crate) const OR_REGISTER: u8 = 0x4c;
     /// Jumps on a comparison with a constant: not equal, equal, any bit in common.
     pub(crate) const JUMP_NOT_EQUAL: u8 = 0x55;
     pub(crate) const JUMP_EQUAL: u8 = 0x15;
     pub(crate) const JUMP_ANY: u8 = 0x45;
+    /// Equal in the lower 32 bits.
+    pub(crate) const JUMP_EQUAL_32: u8 = 0x16;
     /// A jump in any case.
     pub(crate) const JUMP: u8 = 0x05;
     /// The end.
@@ -71,7 +75,8 @@ impl DeviceProgram {
         let mut program = Self(Vec::new());
         program.load();
         let mut open = true;
-        let mut rest = rules;
+        let rules = joined(rules);
+        let mut rest = rules.as_slice();
         while let Some((rule, before)) = rest.split_last() {
             let listed = rest.iter().rev().take_while(|one| is_like(one, rule));
             let (above, list) = rest.split_at(rest.len() - listed.count());
@@ -154,37 +159,33 @@ impl DeviceProgram {
     }
 
     /// Rules that differ in their numbers alone, and so may be asked in any order: the kind once,
-    /// and each major number once. The kernel follows every way through a program when it takes it,
-    /// and there are far fewer of them than through one rule after the other.
+    /// and each node by both of its numbers at once. The kernel follows every way through a program
+    /// when it takes it, and there are far fewer of them than through one rule after the other.
     fn list(&mut self, like: &DeviceRule, rules: &[DeviceRule]) {
-        let mut numbers: BTreeMap<i32, BTreeSet<i32>> = BTreeMap::new();
-        for rule in rules {
-            if let (Some(major), Some(minor)) = (rule.major, rule.minor) {
-                let minors = numbers.entry(constant(major)).or_default();
-                minors.insert(constant(minor));
-            }
+        let nodes: BTreeSet<u32> = rules.iter().filter_map(node).collect();
+        if nodes.is_empty() {
+            return;
         }
         let kind = match like.kind {
             DeviceKind::Block => BLOCK,
             _ => CHAR,
         };
-        // Of each major number: itself, its minor numbers, and the jump behind the answer.
-        let lengths = numbers.values().map(|minors| minors.len() + 2);
-        let mut behind = lengths.sum::<usize>() + 2;
-        self.jump(opcode::JUMP_NOT_EQUAL, KIND, behind, kind);
-        for (major, minors) in numbers {
-            behind -= minors.len() + 2;
-            let is_last = behind == 2;
-            // The last one's jump is also that of all other major numbers.
-            let over = minors.len() + usize::from(!is_last);
-            self.jump(opcode::JUMP_NOT_EQUAL, MAJOR, over, major);
-            let mut to_answer = behind - 2 + minors.len() + 1;
-            for minor in minors {
-                to_answer -= 1;
-                self.jump(opcode::JUMP_EQUAL, MINOR, to_answer, minor);
-            }
-            self.jump(opcode::JUMP, 0, behind, 0);
+        // Over what makes the number of the node, the questions, the last jump, and the answer.
+        self.jump(opcode::JUMP_NOT_EQUAL, KIND, 3 + nodes.len() + 1 + 2, kind);
+        self.push(opcode::COPY, (SCRATCH, MAJOR), 0, 0);
+        self.push(opcode::SHIFT_LEFT, (SCRATCH, 0), 0, MINOR_BITS);
+        self.push(opcode::OR_REGISTER, (SCRATCH, MINOR), 0, 0);
+        let mut to_answer = nodes.len();
+        for node in nodes {
+            self.jump(
+                opcode::JUMP_EQUAL_32,
+                SCRATCH,
+                to_answer,
+                node.cast_signed(),
+            );
+            to_answer -= 1;
         }
+        self.jump(opcode::JUMP, 0, 2, 0);
         self.answer(like.allow);
     }
 
@@ -215,6 +216,41 @@ impl DeviceProgram {
         }
         body.0
     }
+}
+
+/// How many bits of the number of a node are its minor number; the 12 above are its major number.
+const MINOR_BITS: i32 = 20;
+
+/// Both numbers of a rule's node in one; `None` for one that no node has.
+fn node(rule: &DeviceRule) -> Option<u32> {
+    let (major, minor) = (rule.major?, rule.minor?);
+    let fits = major >> (32 - MINOR_BITS) == 0 && minor >> MINOR_BITS == 0;
+    fits.then_some(major << MINOR_BITS | minor)
+}
+
+/// The rules, with each two that say the same of both kinds of nodes as one: engines write them so.
+fn joined(rules: &[DeviceRule]) -> Vec<DeviceRule> {
+    let mut all: Vec<DeviceRule> = Vec::with_capacity(rules.len());
+    for rule in rules {
+        match all.last_mut() {
+            Some(last) if are_both_kinds(last, rule) => last.kind = DeviceKind::All,
+            _ => all.push(*rule),
+        }
+    }
+    all
+}
+
+fn are_both_kinds(one: &DeviceRule, other: &DeviceRule) -> bool {
+    let kinds = (one.kind, other.kind);
+    let both = [
+        (DeviceKind::Char, DeviceKind::Block),
+        (DeviceKind::Block, DeviceKind::Char),
+    ];
+    let same = DeviceRule {
+        kind: one.kind,
+        ..*other
+    };
+    both.contains(&kinds) && same == *one
 }
 
 /// Numbers are compared as 32 bits in 64: above 2^31 a constant would be extended by its sign, but

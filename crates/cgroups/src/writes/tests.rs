@@ -5,6 +5,7 @@
 )]
 
 use super::*;
+use crate::fake::Fake;
 use crate::{HugepageLimit, Io, Throttle};
 
 fn lines(writes: Vec<Write>) -> Vec<String> {
@@ -83,6 +84,81 @@ fn a_period_alone_keeps_the_quota() {
     let unlimited = resources(|all| all.cpu.quota_us = Some(Limit::Max));
     assert_eq!(on_v2(&unlimited, &in_force).unwrap(), ["cpu.max max"]);
     assert_eq!(on_v1(&unlimited).unwrap(), ["cpu.cfs_quota_us -1"]);
+}
+
+/// As with every runtime. A limit of processes is another matter.
+#[test]
+fn zeros_and_empty_lists_say_nothing() {
+    let nothing = resources(|all| {
+        all.cpu.shares = Some(0);
+        all.cpu.quota_us = Some(Limit::Of(0));
+        all.cpu.period_us = Some(0);
+        all.cpu.realtime_runtime_us = Some(0);
+        all.cpu.realtime_period_us = Some(0);
+        all.cpu.cpus = Some(String::new());
+        all.cpu.mems = Some(String::new());
+        all.io.weight = Some(0);
+        all.io.leaf_weight = Some(0);
+    });
+    assert_eq!(on_v1(&nothing).unwrap(), [""; 0]);
+    assert_eq!(on_v2(&nothing, &v2::InForce::default()).unwrap(), [""; 0]);
+}
+
+/// The kernel refuses a weight for who is idle.
+#[test]
+fn who_is_idle_has_no_weight_in_v2() {
+    let weighed = |idle| {
+        let both = resources(|all| {
+            all.cpu.idle = Some(idle);
+            all.cpu.weight = Some(200);
+        });
+        on_v2(&both, &v2::InForce::default()).unwrap()
+    };
+    assert_eq!(weighed(true), ["cpu.idle 1"]);
+    assert_eq!(weighed(false), ["cpu.idle 0", "cpu.weight 200"]);
+}
+
+#[test]
+fn a_burst_fits_into_the_quota() {
+    let with = |quota, burst| {
+        resources(|all| {
+            all.cpu.quota_us = Some(quota);
+            all.cpu.burst_us = Some(burst);
+        })
+    };
+    let none = v2::InForce::default();
+    let above = with(Limit::Of(10_000), 10_001);
+    for refused in [on_v1(&above), on_v2(&above, &none)] {
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains("10001") && text.contains("burst"), "{text}");
+    }
+    for fits in [with(Limit::Of(10_000), 10_000), with(Limit::Max, 10_001)] {
+        assert_eq!(on_v1(&fits).unwrap().len(), 2);
+        assert_eq!(on_v2(&fits, &none).unwrap().len(), 2);
+    }
+}
+
+/// Reservations of huge pages are counted since Linux 5.7; without that they are not limited. Without
+/// the limit itself there would be none.
+#[test]
+fn a_file_of_newer_kernels_may_be_missing() {
+    let pages = resources(|all| {
+        all.hugepages = vec![HugepageLimit {
+            page_size: "2MB".into(),
+            max_bytes: 4096,
+        }];
+    });
+    for (v2, file) in [
+        (true, "hugetlb.2MB.max"),
+        (false, "hugetlb.2MB.limit_in_bytes"),
+    ] {
+        let fake = Fake::new(file, &[(file, "")]);
+        fake.cgroup(v2).apply(&pages).unwrap();
+        assert_eq!(fake.read(file), "4096");
+        let lacks = Fake::new(&format!("no-{file}"), &[]);
+        let error = lacks.cgroup(v2).apply(&pages).unwrap_err();
+        assert!(matches!(error, Error::Write { .. }), "{error}");
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crabcan_runtime::signals::Signals;
 use crabcan_runtime::spec::Operation;
 use crabcan_runtime::{Capability, CapabilitySet, Host, Namespace, Sandbox, Seccomp, console};
 
-use super::sandbox::foreground;
+use super::sandbox::{Around, foreground};
 use crate::descriptors::{Descriptors, bytes_of, words_of};
 use crate::pieces::{Reader, WORDS};
 use crate::{hints, logging};
@@ -26,6 +26,7 @@ const VERSION: &str = "0.11.0";
 const FAILURE: u8 = 1;
 
 /// Runs a command as bubblewrap would; the words behind its name.
+#[inline(never)]
 pub(crate) fn run(words: &[OsString]) -> u8 {
     match try_run(words) {
         Ok(code) => code,
@@ -57,7 +58,11 @@ fn try_run(words: &[OsString]) -> anyhow::Result<u8> {
     let mut plan = line.sandbox(&command)?.plan()?;
     plan.init_program(super::init_program()?);
     let signals = Signals::block()?;
-    let status = foreground(&plan, &signals, &command, &mut line.descriptors, &mut None)?;
+    let mut around = Around {
+        descriptors: line.descriptors,
+        ..Around::default()
+    };
+    let status = foreground(&plan, &signals, &command, &mut around)?;
     Ok(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))
 }
 
@@ -81,6 +86,7 @@ struct Line {
     hostname: Option<String>,
     directory: Option<PathBuf>,
     argv0: Option<OsString>,
+    exec_label: Option<String>,
     environment: Vec<(Variable, OsString, OsString)>,
     lock_files: Vec<PathBuf>,
     filters: Vec<Vec<u8>>,
@@ -198,6 +204,7 @@ impl Line {
                 let unset = (Variable::Unset, value, OsString::new());
                 self.environment.push(unset);
             }
+            "exec-label" => self.exec_label = Some(value.to_string_lossy().into_owned()),
             "lock-file" => self.lock_files.push(value.into()),
             "userns" => self.join(Namespace::User, &value),
             "pidns" => self.join(Namespace::Pid, &value),
@@ -286,6 +293,9 @@ impl Line {
         }
         if let Some(name) = &self.argv0 {
             sandbox = sandbox.argv0(name);
+        }
+        if let Some(label) = &self.exec_label {
+            sandbox = sandbox.exec_label(label);
         }
         for filter in &self.filters {
             sandbox = sandbox.raw_filter(filter.clone());

@@ -6,12 +6,13 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
-use std::io::{Write, stdout};
+use std::io::{ErrorKind, Write, stdout};
 
 use clap::Parser;
 use crabcan_runtime::cgroups::{CgroupPath, Controller, Hierarchy};
-use crabcan_runtime::{Host, Sandbox};
+use crabcan_runtime::{Host, Sandbox, is_installed};
 use nix::unistd::{Uid, User};
+use serde_json::json;
 
 use crate::hints;
 use crate::profiles;
@@ -27,7 +28,11 @@ Ends with 0 when a sandbox can be started, and with 1 when it can't.
 
 Example:
   crabcan doctor && crabcan -- make           only where that can work")]
-struct Args {}
+struct Args {
+    /// Say it as JSON: one object for each line
+    #[arg(long)]
+    json: bool,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
@@ -80,18 +85,71 @@ impl fmt::Display for Finding {
     }
 }
 
+pub(super) fn definition() -> clap::Command {
+    <Args as clap::CommandFactory>::command().name("doctor")
+}
+
+#[inline(never)]
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
-    Args::try_parse_from(arguments)?;
+    let args = Args::try_parse_from(arguments)?;
     let host = Host::current()?;
-    let mut findings = vec![kernel(&host)?, sandbox(), listeners()];
+    let mut findings = vec![kernel(&host)?, sandbox(), landlock(), listeners()];
     findings.extend([subordinate("uid", host.uid), subordinate("gid", host.uid)]);
+    findings.extend(helpers(&host));
     findings.extend(cgroups());
-    let text: String = findings.iter().map(Finding::to_string).collect();
+    let text = match args.json {
+        true => to_json(&findings)?,
+        false => findings.iter().map(Finding::to_string).collect(),
+    };
     stdout().write_all(text.as_bytes())?;
     let works = findings
         .iter()
         .all(|finding| finding.verdict != Verdict::Missing);
     Ok(u8::from(!works))
+}
+
+fn to_json(findings: &[Finding]) -> anyhow::Result<String> {
+    let each = findings.iter().map(|finding| {
+        json!({
+            "verdict": finding.verdict.to_string(), "about": finding.about,
+            "found": finding.found, "do": finding.advice,
+        })
+    });
+    Ok(serde_json::to_string_pretty(&each.collect::<Vec<_>>())? + "\n")
+}
+
+/// The second wall, in the version of its interface that sandboxes use.
+fn landlock() -> Finding {
+    const ABOUT: &str = "Landlock";
+    match crabcan_runtime::landlock_version() {
+        Some(version) => Finding::new(Verdict::Ok, ABOUT, format!("version {version}")),
+        None => {
+            let found = "this kernel has none that moves files, or it is off";
+            Finding::new(Verdict::Limited, ABOUT, found).advise(
+                "Linux 5.19 or later, with landlock among the words of /sys/kernel/security/lsm",
+            )
+        }
+    }
+}
+
+/// Programs that crabcan starts for some options.
+fn helpers(host: &Host) -> Vec<Finding> {
+    // Each is useless to the other kind of user, see docs/sandbox.md.
+    let network = match host.uid {
+        0 => ("slirp4netns", "slirp4netns"),
+        _ => ("pasta", "passt"),
+    };
+    let wanted = [
+        ("--net user", network),
+        ("checkpoint and restore", ("criu", "criu")),
+    ];
+    let each = wanted.map(|(about, (program, package))| match is_installed(program) {
+        true => Finding::new(Verdict::Ok, about, program),
+        false => Finding::new(Verdict::Limited, about, format!("there is no {program}")).advise(
+            format!("install it, if you need that: the package is {package}"),
+        ),
+    });
+    each.into()
 }
 
 fn kernel(host: &Host) -> anyhow::Result<Finding> {
@@ -161,7 +219,14 @@ fn subordinate(kind: &str, uid: u32) -> Finding {
     let file = format!("/etc/sub{kind}");
     let name = User::from_uid(Uid::from_raw(uid)).ok().flatten();
     let name = name.map(|user| user.name);
-    let text = fs::read_to_string(&file).unwrap_or_default();
+    let text = match fs::read_to_string(&file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            let found = format!("{file}: {}", hints::chain(&error.into()));
+            return Finding::new(Verdict::Limited, about, found)
+                .advise(format!("as root: chmod 644 {file}"));
+        }
+        text => text.unwrap_or_default(),
+    };
     let number = uid.to_string();
     let of_user = |line: &&str| {
         let owner = line.split(':').next();
@@ -184,11 +249,6 @@ fn subordinate(kind: &str, uid: u32) -> Finding {
             .advise("install it: the package is uidmap or shadow-utils");
     }
     Finding::new(Verdict::Ok, about, range)
-}
-
-fn is_installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
 /// Whether limits can be had, each controller by itself.

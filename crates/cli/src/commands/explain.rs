@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use crabcan_runtime::{Creation, Explanation, Host, Id, Plan, StateRoot};
 
 use crate::args::Args;
@@ -16,7 +16,8 @@ use crate::logging;
 #[command(after_help = "\
 Example:
   crabcan explain --bundle ./bundle           the steps of `crabcan run --bundle ./bundle`
-  crabcan explain --bundle . --config c.json  with another configuration")]
+  crabcan explain --bundle . --config c.json
+                                              with another configuration")]
 pub(crate) struct Bundle {
     /// The directory with the bundle
     #[arg(short, long, value_name = "DIR")]
@@ -26,6 +27,17 @@ pub(crate) struct Bundle {
     config: Option<PathBuf>,
 }
 
+/// The options of a sandbox, and those of a bundle.
+pub(super) fn definition() -> clap::Command {
+    let bundle = Bundle::command();
+    Args::command()
+        .name("explain")
+        .about("Say what would be done, step by step and why, without doing it")
+        .args(bundle.get_arguments())
+        .mut_arg("bundle", |arg| arg.required(false))
+}
+
+#[inline(never)]
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     let plan = match asks_for_bundle(arguments) {
         true => of_bundle(&Bundle::try_parse_from(arguments)?)?,

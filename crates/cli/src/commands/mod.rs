@@ -1,4 +1,5 @@
-//! The commands: each builds its own parser and no other.
+//! The commands: each builds its own parser and no other, and has a frame of its own on the stack:
+//! one with all of them would touch many pages that a single command does not need.
 
 mod bwrap;
 mod doctor;
@@ -16,6 +17,16 @@ use crabcan_runtime::InitProgram;
 
 use crate::VERSION;
 use crate::global::{asks_version, command_position};
+
+/// The commands as they are defined, each under its own name.
+pub(crate) fn definitions() -> Vec<clap::Command> {
+    let own = [
+        explain::definition(),
+        doctor::definition(),
+        seccomp::definition(),
+    ];
+    own.into_iter().chain(oci::definitions()).collect()
+}
 
 /// Finds the command and runs it; the exit code that it ended with.
 pub(crate) fn run(mut arguments: Vec<OsString>) -> anyhow::Result<u8> {

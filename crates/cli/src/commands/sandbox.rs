@@ -9,8 +9,9 @@ use crabcan_runtime::{ExitStatus, Plan, Process, Timings};
 use crate::args::Args;
 use crate::descriptors::Descriptors;
 use crate::timings::Watch;
-use crate::{limits, logging};
+use crate::{limits, logging, network};
 
+#[inline(never)]
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     let begin = Timings::from_now();
     let args = Args::read(arguments)?;
@@ -18,19 +19,22 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     let words = args.words()?;
     logging::start(args.level());
     log::info!("{args:?}");
-    let mut descriptors = args.descriptors()?;
-    let mut watch = args.watch(begin);
-    ended(&mut watch, "read the options");
+    let mut around = Around {
+        descriptors: args.descriptors()?,
+        network: args.network()?,
+        watch: args.watch(begin),
+    };
+    around.ended("read the options");
     let mut plan = args.sandbox()?.terminal(console::wanted()).plan()?;
     plan.init_program(super::init_program()?);
     if let Some((step, errno)) = super::fault()? {
         plan.fail_at(step, errno);
     }
-    ended(&mut watch, "plan");
+    around.ended("plan");
     // Before anything of the container is there: from here on a signal is its, not ours.
     let signals = Signals::block()?;
-    let status = foreground(&plan, &signals, &words, &mut descriptors, &mut watch)?;
-    if let Some(watch) = watch {
+    let status = foreground(&plan, &signals, &words, &mut around)?;
+    if let Some(watch) = around.watch {
         watch.tell()?;
     }
     if status == ExitStatus::Signaled(SIGSYS) && plan.is_filtered() {
@@ -57,11 +61,12 @@ pub(super) fn foreground(
     plan: &Plan,
     signals: &Signals,
     words: &[OsString],
-    descriptors: &mut Descriptors,
-    watch: &mut Option<Watch>,
+    around: &mut Around,
 ) -> anyhow::Result<ExitStatus> {
     let mut container = Process::create(plan)?;
-    descriptors.created(&container)?;
+    // Ended behind the container, which is dropped first.
+    let _helper = around.start_network(container.pid().as_raw())?;
+    around.descriptors.created(&container)?;
     limits::warn_of_unenforced(&container);
     let program = words.first().cloned().unwrap_or_default();
     log::debug!("Waiting for child (pid {}) to finish", container.pid());
@@ -70,26 +75,44 @@ pub(super) fn foreground(
         program.display()
     );
     container.start()?;
-    if let Some(watch) = watch {
+    if let Some(watch) = &mut around.watch {
         watch.started(&container)?;
     }
     let mut relay = container.take_console().map(Relay::new).transpose()?;
     let status = crabcan_runtime::wait(&mut container, Some(signals), relay.as_mut())?;
     drop(relay);
-    ended(watch, "wait for the end of the command");
+    around.ended("wait for the end of the command");
     log::debug!("Finished, cleaning & exit");
     limits::tell_of_time(&container, plan);
     let events = container.limit_events();
     container.remove()?;
-    ended(watch, "remove what is left");
-    descriptors.ended(status)?;
+    around.ended("remove what is left");
+    around.descriptors.ended(status)?;
     limits::tell_what_struck(plan, events);
     Ok(status)
 }
 
-/// Notes what has ended, if somebody wants to know.
-fn ended(watch: &mut Option<Watch>, what: &'static str) {
-    if let Some(watch) = watch {
-        watch.ended(what);
+/// What there is around a sandbox while it runs.
+#[derive(Debug, Default)]
+pub(super) struct Around {
+    /// Whoever is told about it.
+    pub(super) descriptors: Descriptors,
+    /// Who makes its connections.
+    pub(super) network: Option<network::Plan>,
+    /// Who looks how long it takes.
+    pub(super) watch: Option<Watch>,
+}
+
+impl Around {
+    /// Notes what has ended, if somebody wants to know.
+    fn ended(&mut self, what: &'static str) {
+        if let Some(watch) = &mut self.watch {
+            watch.ended(what);
+        }
+    }
+
+    fn start_network(&self, pid: i32) -> anyhow::Result<Option<network::Helper>> {
+        let network = self.network.as_ref();
+        network.map(|network| network.start(pid)).transpose()
     }
 }

@@ -64,6 +64,11 @@ impl Which {
     }
 }
 
+pub(super) fn definition() -> clap::Command {
+    <Seccomp as clap::CommandFactory>::command().name("seccomp")
+}
+
+#[inline(never)]
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     let text = {
         let args = Seccomp::try_parse_from(arguments)?;

@@ -48,3 +48,31 @@ pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(2));
     }
 }
+
+/// The container's directory in each tree of v1, and in that of v2.
+pub(crate) fn places(bundle: &Bundle) -> Vec<(String, PathBuf)> {
+    let pid = bundle.state("one")["pid"].clone();
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let name = bundle.config["linux"]["cgroupsPath"].as_str().unwrap();
+    let own = text.lines().filter(|line| line.ends_with(name));
+    let places = own.map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let controllers = parts.next().unwrap().to_owned();
+        let path = parts.next().unwrap().trim_start_matches('/').to_owned();
+        let tree = match controllers.strip_prefix("name=") {
+            Some(name) => PathBuf::from("/sys/fs/cgroup").join(name),
+            None if controllers.is_empty() => tree_of_v2(),
+            None => PathBuf::from("/sys/fs/cgroup").join(&controllers),
+        };
+        (controllers, tree.join(path))
+    });
+    places.collect()
+}
+
+fn tree_of_v2() -> PathBuf {
+    let hybrid = PathBuf::from("/sys/fs/cgroup/unified");
+    match hybrid.is_dir() {
+        true => hybrid,
+        false => "/sys/fs/cgroup".into(),
+    }
+}

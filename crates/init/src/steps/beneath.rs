@@ -48,9 +48,19 @@ pub(crate) fn open(root: i32, path: &CStr, how: u32) -> Result<Fd, Errno> {
 /// # Errors
 /// What mkdirat(2) and openat2(2) say; ENOTDIR when something else is there.
 pub fn make_directory(root: i32, path: &CStr, mode: u32) -> Result<(), Errno> {
+    make_directory_near(&mut Near::default(), root, path, mode)
+}
+
+pub(super) fn make_directory_near(
+    near: &mut Near,
+    root: i32,
+    path: &CStr,
+    mode: u32,
+) -> Result<(), Errno> {
     let mut buffer = [0; PATH_MAX];
-    let made = parent(root, path, &mut buffer)
-        .and_then(|(parent, name)| sys::mkdirat(parent.0, name, mode));
+    let made = near
+        .parent(root, path, &mut buffer)
+        .and_then(|(parent, name)| sys::mkdirat(parent, name, mode));
     match made {
         Err(Errno::EEXIST) => open_directory(root, path).map(drop),
         other => other,
@@ -66,8 +76,9 @@ pub fn make_directory(root: i32, path: &CStr, mode: u32) -> Result<(), Errno> {
 pub fn make_file(root: i32, path: &CStr) -> Result<(), Errno> {
     const S_IFREG_0644: u32 = 0o100_644;
     let mut buffer = [0; PATH_MAX];
-    let made = parent(root, path, &mut buffer)
-        .and_then(|(parent, name)| sys::mknodat(parent.0, name, S_IFREG_0644, 0));
+    let made = Near::default()
+        .parent(root, path, &mut buffer)
+        .and_then(|(parent, name)| sys::mknodat(parent, name, S_IFREG_0644, 0));
     match made {
         Err(Errno::EEXIST) => Ok(()),
         other => other,
@@ -78,9 +89,10 @@ pub fn make_file(root: i32, path: &CStr) -> Result<(), Errno> {
 /// it is missing. A symbolic link there is not followed (ELOOP).
 pub(crate) fn create_file(root: i32, path: &CStr, mode: u32) -> Result<Fd, Errno> {
     let mut buffer = [0; PATH_MAX];
-    let (parent, name) = parent(root, path, &mut buffer)?;
+    let mut near = Near::default();
+    let (parent, name) = near.parent(root, path, &mut buffer)?;
     let flags = sys::O_WRONLY | sys::O_CREAT | sys::O_TRUNC | sys::O_NOFOLLOW | sys::O_NOCTTY;
-    sys::openat2(parent.0, name, flags, mode.into(), RESOLVE_NO_SYMLINKS)
+    sys::openat2(parent, name, flags, mode.into(), RESOLVE_NO_SYMLINKS)
 }
 
 /// Opens a file or directory for reading, without waiting for the other side of a FIFO.
@@ -97,9 +109,18 @@ pub(crate) fn open_to_read(root: i32, path: &CStr) -> Result<Fd, Errno> {
 /// # Errors
 /// EEXIST when anything is there already.
 pub fn make_symlink(root: i32, text: &CStr, path: &CStr) -> Result<(), Errno> {
+    make_symlink_near(&mut Near::default(), root, text, path)
+}
+
+pub(super) fn make_symlink_near(
+    near: &mut Near,
+    root: i32,
+    text: &CStr,
+    path: &CStr,
+) -> Result<(), Errno> {
     let mut buffer = [0; PATH_MAX];
-    let (parent, name) = parent(root, path, &mut buffer)?;
-    sys::symlinkat(text, parent.0, name)
+    let (parent, name) = near.parent(root, path, &mut buffer)?;
+    sys::symlinkat(text, parent, name)
 }
 
 /// Makes a device node or FIFO with this owner and group, and the directories above it. What is
@@ -110,33 +131,100 @@ pub fn make_symlink(root: i32, text: &CStr, path: &CStr) -> Result<(), Errno> {
 /// # Errors
 /// EEXIST when something else is there, EPERM without `CAP_MKNOD` or in a user namespace; else what
 /// mknodat(2), mkdirat(2), fchownat(2) and openat2(2) say.
-pub(crate) fn make_node(
+pub(super) fn make_node(
+    near: &mut Near,
     root: i32,
     path: &CStr,
     mode: u32,
     device: u64,
-    (uid, gid): (u32, u32),
+    owner: (u32, u32),
 ) -> Result<(), Errno> {
     let mut buffer = [0; PATH_MAX];
-    let (parent, name) = parent(root, path, &mut buffer)?;
-    let made = match sys::mknodat(parent.0, name, mode, device) {
+    let (parent, name) = near.parent(root, path, &mut buffer)?;
+    let made = match sys::mknodat(parent, name, mode, device) {
         Err(Errno::EEXIST) => false,
         other => other.map(|()| true)?,
     };
-    let stat = sys::stat_name(parent.0, name)?;
+    // What the call has made is what it was asked for, and belongs to whom the one before it in
+    // this directory belongs to: there is nothing to be looked at.
+    if made && near.owner == Some(owner) {
+        return Ok(());
+    }
+    let stat = sys::stat_name(parent, name)?;
     if stat.mode & S_IFMT != mode & S_IFMT || stat.device != device {
         return Err(Errno::EEXIST);
     }
-    if !made || (stat.uid, stat.gid) == (uid, gid) {
+    if !made {
         return Ok(());
     }
-    let node = sys::openat(parent.0, name, sys::O_PATH | sys::O_NOFOLLOW)?;
+    near.owner = Some((stat.uid, stat.gid));
+    if near.owner == Some(owner) {
+        return Ok(());
+    }
+    let node = sys::openat(parent, name, sys::O_PATH | sys::O_NOFOLLOW)?;
     // Looked at again: what is given away is what was made.
     let node_stat = sys::stat(node.0)?;
     if node_stat.inode != stat.inode || node_stat.device != device {
         return Err(Errno::EEXIST);
     }
-    sys::chown(node.0, uid, gid)
+    sys::chown(node.0, owner.0, owner.1)
+}
+
+/// The directory above what was made last, still open: the next thing often belongs there too, as
+/// the nodes and links of `/dev` do.
+///
+/// It was opened beneath the root like any other, so what is made in it is made where it was asked
+/// for, even if somebody moves the directory meanwhile. It is let go when something is mounted:
+/// from then on its path may lead elsewhere.
+#[derive(Debug, Default)]
+pub(crate) struct Near {
+    directory: Option<Fd>,
+    /// The path of the directory, and how much of the buffer that is.
+    path: [u8; NEAR_MAX],
+    length: usize,
+    /// Whose the nodes are that this process makes there.
+    owner: Option<(u32, u32)>,
+}
+
+/// Longer paths are opened each time.
+const NEAR_MAX: usize = 32;
+
+impl Near {
+    pub(super) fn let_go(&mut self) {
+        self.directory = None;
+    }
+
+    /// Opens the directory above `path`, which is made if it is missing, and gives the last name.
+    #[inline(never)]
+    fn parent<'b>(
+        &mut self,
+        root: i32,
+        path: &CStr,
+        buffer: &'b mut [u8; PATH_MAX],
+    ) -> Result<(i32, &'b CStr), Errno> {
+        let (above, name) = split(path)?;
+        let known = self.directory.as_ref();
+        let known = known.filter(|_| self.path.get(..self.length) == Some(above));
+        let number = match known {
+            Some(directory) => directory.0,
+            None => self.open(root, above, buffer)?,
+        };
+        Ok((number, terminated(name, buffer)?))
+    }
+
+    fn open(&mut self, root: i32, above: &[u8], buffer: &mut [u8; PATH_MAX]) -> Result<i32, Errno> {
+        let directory = open_or_make(root, above, buffer)?;
+        let number = directory.0;
+        // A path that is too long is never found again.
+        self.length = NEAR_MAX + 1;
+        if let Some(path) = self.path.get_mut(..above.len()) {
+            path.copy_from_slice(above);
+            self.length = above.len();
+        }
+        self.directory = Some(directory);
+        self.owner = None;
+        Ok(number)
+    }
 }
 
 fn open_directory(root: i32, path: &CStr) -> Result<Fd, Errno> {
@@ -150,24 +238,22 @@ fn open_directory(root: i32, path: &CStr) -> Result<Fd, Errno> {
     )
 }
 
-/// Opens the directory above `path`, which is made if it is missing, and gives the last name.
-fn parent<'b>(
-    root: i32,
-    path: &CStr,
-    buffer: &'b mut [u8; PATH_MAX],
-) -> Result<(Fd, &'b CStr), Errno> {
+/// The path of the directory above, and the last name; EEXIST for the root itself.
+fn split(path: &CStr) -> Result<(&[u8], &[u8]), Errno> {
     let mut parts = trimmed(path).rsplitn(2, is_slash);
     let name = parts.next().unwrap_or_default();
     let above = parts.next().unwrap_or(b".");
-    if name.is_empty() {
-        // The root itself.
-        return Err(Errno::EEXIST);
+    match name.is_empty() {
+        true => Err(Errno::EEXIST),
+        false => Ok((above, name)),
     }
-    let parent = match open_directory(root, terminated(above, buffer)?) {
-        Err(Errno::ENOENT) => make_all(root, above, buffer)?,
-        other => other?,
-    };
-    Ok((parent, terminated(name, buffer)?))
+}
+
+fn open_or_make(root: i32, path: &[u8], buffer: &mut [u8; PATH_MAX]) -> Result<Fd, Errno> {
+    match open_directory(root, terminated(path, buffer)?) {
+        Err(Errno::ENOENT) => make_all(root, path, buffer),
+        other => other,
+    }
 }
 
 /// Makes what is missing of a path without slashes around it, and opens its end.

@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 
 use super::decimal::{DIGITS, decimal};
-use super::process::vector;
+use super::process::vectors;
 use super::{Context, Failure};
 use crate::errno::Errno;
 use crate::step::{HOOK_PID, Step};
@@ -25,7 +25,7 @@ impl Context {
         else {
             return Err(Errno::EINVAL.into());
         };
-        let (argv, envp) = (vector(args)?, vector(env)?);
+        let (argv, envp) = vectors(args, env, self.home)?;
         let input = state_file(state)?;
         let [report, child_report] = sys::pipe()?;
         // A caller that ignores the ends of its children hands that on.

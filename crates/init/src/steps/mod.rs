@@ -26,6 +26,7 @@ mod wall;
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use self::beneath::Near;
 use self::mask::Covers;
 use self::process::Program;
 use crate::errno::Errno;
@@ -48,6 +49,8 @@ pub(crate) struct Context {
     procfs: Option<Fd>,
     /// The container's root, from the step that takes it to the one that pivots into it.
     root: Option<Fd>,
+    /// Where something was made by the step before this one.
+    near: Near,
     /// What masked files and directories are covered with, once there is one.
     covers: Covers,
     /// The container's side of its terminal, and which descriptors it becomes.
@@ -94,6 +97,7 @@ impl Context {
             channel,
             procfs: None,
             root: None,
+            near: Near::default(),
             covers: Covers::default(),
             console: None,
             umask: sys::umask(0),
@@ -145,8 +149,13 @@ impl Context {
         };
     }
 
-    /// Does all that needs to be done before execve(2), once.
-    pub(crate) fn prepare_program(&mut self, step: Option<Step<'_>>) -> Result<Program, Failure> {
+    /// Does all that needs to be done before execve(2), once; `filtered` when a filter of system
+    /// calls comes between.
+    pub(crate) fn prepare_program(
+        &mut self,
+        step: Option<Step<'_>>,
+        filtered: bool,
+    ) -> Result<Program, Failure> {
         if let Some(program) = self.program {
             return Ok(program);
         }
@@ -159,13 +168,16 @@ impl Context {
             return Err(Errno::EINVAL.into());
         };
         sys::umask(self.umask);
-        let program = Program::prepare(candidates, args, env, self.home)?;
+        let program = Program::prepare(candidates, args, env, self.home, filtered)?;
         self.program = Some(program);
         Ok(program)
     }
 
     /// Does one step. [`Step::Reaper`] is the walker's own, since it leaves two processes behind.
     pub(crate) fn perform(&mut self, step: &Step<'_>) -> Result<(), Failure> {
+        if !makes_only(step) {
+            self.near.let_go();
+        }
         match *step {
             Step::AwaitIdMaps {} => self.await_proceed(),
             Step::NotDumpable {} => process::not_dumpable(),
@@ -219,7 +231,9 @@ impl Context {
                 listener,
             } => self.filter(program, flags, listener),
             Step::Exec { candidates, .. } => {
-                return Err(self.prepare_program(Some(*step))?.execute(candidates));
+                return Err(self
+                    .prepare_program(Some(*step), false)?
+                    .execute(candidates));
             }
             _ => return self.container_step(step),
         }
@@ -268,4 +282,13 @@ impl Context {
     fn root(&self) -> Result<i32, Errno> {
         self.root.as_ref().map(|root| root.0).ok_or(Errno::EBADF)
     }
+}
+
+/// Whether a step only makes something beneath the root, so that every path there leads where it
+/// led before.
+fn makes_only(step: &Step<'_>) -> bool {
+    matches!(
+        step,
+        Step::MountPoint { .. } | Step::Symlink { .. } | Step::MakeNode { .. }
+    )
 }

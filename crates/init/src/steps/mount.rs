@@ -2,8 +2,9 @@
 
 use core::ffi::CStr;
 
+use super::beneath::{self, Near};
 use super::copy_up::copy_up;
-use super::{Context, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, beneath, mask};
+use super::{Context, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, mask};
 use crate::errno::Errno;
 use crate::format::{Change, Changes, Strings};
 use crate::step::{
@@ -16,15 +17,19 @@ impl Context {
     pub(super) fn mount_step(&mut self, step: &Step<'_>) -> Result<(), Errno> {
         let root = self.root()?;
         match *step {
-            Step::MountPoint { target, directory } => make_mount_point(root, target, directory),
-            Step::Symlink { text, target } => beneath::make_symlink(root, text, target),
+            Step::MountPoint { target, directory } => {
+                make_mount_point(&mut self.near, root, target, directory)
+            }
+            Step::Symlink { text, target } => {
+                beneath::make_symlink_near(&mut self.near, root, text, target)
+            }
             Step::MakeNode {
                 target,
                 mode,
                 device,
                 uid,
                 gid,
-            } => beneath::make_node(root, target, mode, device, (uid, gid)),
+            } => beneath::make_node(&mut self.near, root, target, mode, device, (uid, gid)),
             Step::Mount {
                 fstype,
                 source,
@@ -36,7 +41,8 @@ impl Context {
             } => {
                 let mount = new_mount(fstype, source, options, attributes)?;
                 set_propagation(&mount, propagation)?;
-                attach(&mount, root, target, flags)
+                // The root of a file system is a directory.
+                attach(&mount, root, target, flags, Some(true))
             }
             Step::Bind { .. } => self.bind(root, step),
             Step::Remount {
@@ -70,7 +76,7 @@ impl Context {
         let mount = self.tree(source, received, recursive, flags)?;
         check_device(&mount, device)?;
         apply(&mount, changes)?;
-        attach(&mount, root, target, flags)
+        attach(&mount, root, target, flags, None)
     }
 
     /// A detached copy of what is mounted at a path of the host, or the one that the parent sends.
@@ -199,9 +205,14 @@ pub(super) fn is_directory(file: &Fd) -> Result<bool, Errno> {
 }
 
 /// Makes what something is to be mounted on; what is there already is left as it is.
-fn make_mount_point(root: i32, target: &CStr, directory: bool) -> Result<(), Errno> {
+fn make_mount_point(
+    near: &mut Near,
+    root: i32,
+    target: &CStr,
+    directory: bool,
+) -> Result<(), Errno> {
     if directory {
-        beneath::make_directory(root, target, 0o755)
+        beneath::make_directory_near(near, root, target, 0o755)
     } else {
         beneath::make_file(root, target)
     }
@@ -218,11 +229,19 @@ pub(super) fn open_target(root: i32, target: &CStr, flags: u32) -> Result<Fd, Er
     beneath::open(root, target, how)
 }
 
-/// Attaches a detached mount at a path beneath the root.
-pub(super) fn attach(mount: &Fd, root: i32, target: &CStr, flags: u32) -> Result<(), Errno> {
+/// Attaches a detached mount at a path beneath the root. Whether it is a directory is asked of the
+/// kernel where nobody knows it and something to mount it on has to be made.
+pub(super) fn attach(
+    mount: &Fd,
+    root: i32,
+    target: &CStr,
+    flags: u32,
+    directory: Option<bool>,
+) -> Result<(), Errno> {
     let place = match open_target(root, target, flags) {
         Err(Errno::ENOENT) if flags & TARGET_CREATE != 0 => {
-            make_mount_point(root, target, is_directory(mount)?)?;
+            let directory = directory.map_or_else(|| is_directory(mount), Ok)?;
+            make_mount_point(&mut Near::default(), root, target, directory)?;
             open_target(root, target, flags)?
         }
         Err(Errno::ENOENT) if flags & TARGET_OPTIONAL != 0 => return Ok(()),
@@ -231,5 +250,9 @@ pub(super) fn attach(mount: &Fd, root: i32, target: &CStr, flags: u32) -> Result
     if flags & TARGET_COPY_UP != 0 {
         copy_up(place.0, mount.0)?;
     }
-    sys::move_mount(mount.0, place.0, c"")
+    match sys::move_mount(mount.0, place.0, c"") {
+        // What a file on a directory, or the reverse, is to the older call (mount(2)).
+        Err(Errno::EINVAL) if is_directory(mount)? != is_directory(&place)? => Err(Errno::ENOTDIR),
+        other => other,
+    }
 }

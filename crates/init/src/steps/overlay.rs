@@ -65,7 +65,7 @@ impl Context {
         let mount = layers.finish(attributes)?;
         match target.to_bytes() {
             b"/" => self.take(mount),
-            _ => attach(&mount, self.root()?, target, TARGET_CREATE),
+            _ => attach(&mount, self.root()?, target, TARGET_CREATE, Some(true)),
         }
     }
 }

@@ -108,31 +108,34 @@ pub(super) fn parent_death_signal(signal: u32, channel: i32) -> Result<(), Errno
 pub(crate) struct Program {
     argv: &'static [usize],
     envp: &'static [usize],
-    /// Bit N is set when there is a file at candidate N.
-    there: u64,
+    /// Bit N is set when there is a file at candidate N; unknown where that can still be asked when
+    /// the execution has failed.
+    there: Option<u64>,
 }
 
 impl Program {
-    /// Lays the vectors out, looks which candidates are there, and gives signals back their
-    /// defaults: nothing of that may be left to do when a filter of system calls is on.
+    /// Lays the vectors out and gives signals back their defaults; looks which candidates are there
+    /// if that can't be asked later: nothing may be left to do when a filter of system calls is on.
     pub(super) fn prepare(
         candidates: Strings<'_>,
         args: Strings<'_>,
         env: Strings<'_>,
         home: Option<usize>,
+        filtered: bool,
     ) -> Result<Self, Errno> {
-        let (argv, envp) = (vector(args)?, vector(env)?);
+        let (argv, envp) = vectors(args, env, home)?;
         for (word, variable) in envp.iter_mut().zip(&env) {
             if variable == LISTEN_PID {
                 *word = own_listen_pid()?;
-            } else if let (Some(home), true) = (home, variable == home::UNSAID) {
-                *word = home;
             }
         }
-        let mut there = 0;
-        for (index, path) in (0..64).zip(&candidates) {
-            there |= u64::from(sys::exists(path)) << index;
-        }
+        let there = filtered.then(|| {
+            let bit = |(index, path)| u64::from(sys::exists(path)) << index;
+            (0..64)
+                .zip(&candidates)
+                .map(bit)
+                .fold(0, |all, bit| all | bit)
+        });
         sys::default_signal_actions();
         sys::set_blocked_signals(0)?;
         Ok(Self { argv, envp, there })
@@ -144,7 +147,7 @@ impl Program {
         for (index, path) in (0..).zip(&candidates) {
             match sys::execve(path, self.argv, self.envp) {
                 // The file is there: what is missing is the interpreter that it names.
-                Errno::ENOENT if self.there.checked_shr(index).unwrap_or(0) & 1 == 1 => {
+                Errno::ENOENT if self.is_there(index, path) => {
                     return Failure {
                         errno: Errno::ENOENT,
                         detail: index | Message::NO_INTERPRETER,
@@ -168,6 +171,13 @@ impl Program {
         }
         failure
     }
+
+    fn is_there(&self, index: u32, path: &CStr) -> bool {
+        match self.there {
+            Some(there) => there.checked_shr(index).unwrap_or(0) & 1 == 1,
+            None => sys::exists(path),
+        }
+    }
 }
 
 /// Where `LISTEN_PID=` is with this process' pid behind it: nobody knew that before.
@@ -190,11 +200,24 @@ pub(super) fn keep(text: &[u8]) -> Result<usize, Errno> {
     Ok(words.as_ptr() as usize)
 }
 
-/// The addresses of strings, with a zero behind the last one.
-pub(super) fn vector(strings: Strings<'_>) -> Result<&'static mut [usize], Errno> {
-    let words = sys::map_words(strings.iter().count() + 1)?;
-    for (word, string) in words.iter_mut().zip(&strings) {
+/// The arguments and the environment as execve(2) wants them, in one mapping: the addresses of
+/// strings, with a zero behind the last one. The user's home takes its place where it is not said.
+pub(super) fn vectors(
+    args: Strings<'_>,
+    env: Strings<'_>,
+    home: Option<usize>,
+) -> Result<(&'static mut [usize], &'static mut [usize]), Errno> {
+    let length = args.iter().count() + 1;
+    let words = sys::map_words(length + env.iter().count() + 1)?;
+    let (argv, envp) = words.split_at_mut_checked(length).ok_or(Errno::EINVAL)?;
+    for (word, string) in argv.iter_mut().zip(&args) {
         *word = string.as_ptr() as usize;
     }
-    Ok(words)
+    for (word, variable) in envp.iter_mut().zip(&env) {
+        *word = match home {
+            Some(home) if variable == home::UNSAID => home,
+            _ => variable.as_ptr() as usize,
+        };
+    }
+    Ok((argv, envp))
 }

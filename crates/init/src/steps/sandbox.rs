@@ -27,7 +27,7 @@ impl Context {
             } => {
                 let mount = file_of_its_own(&self.receive_descriptor()?, mode)?;
                 set_attributes(&mount, attributes)?;
-                attach(&mount, root, target, TARGET_CREATE)
+                attach(&mount, root, target, TARGET_CREATE, Some(false))
             }
             Step::Permissions { target, mode } => {
                 sys::fchmod(beneath::open_to_read(root, target)?.0, mode)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crabcan_cgroups::{Cgroup, CgroupPath, Events, Hierarchy, Place, Statistics};
 
-use super::Container;
+use super::{Container, property};
 use crate::plan;
 use crate::resctrl;
 use crate::spec;
@@ -93,7 +93,7 @@ fn open_place(record: &Record) -> Result<Option<Cgroup>, Error> {
     };
     let open = || {
         Cgroup::open(
-            &Hierarchy::of_this_process()?,
+            &Hierarchy::of_known_places()?,
             &Place::parse(place.as_bytes())?,
         )
     };
@@ -101,7 +101,10 @@ fn open_place(record: &Record) -> Result<Option<Cgroup>, Error> {
 }
 
 pub(super) fn failed(doing: &'static str) -> impl FnOnce(crabcan_cgroups::Error) -> Error {
-    move |source| Error::Cgroup { doing, source }
+    move |source| Error::Cgroup {
+        doing: property::doing(doing, &source),
+        source,
+    }
 }
 
 impl Container {

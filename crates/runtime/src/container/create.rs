@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use crabcan_cgroups::Cgroup;
 use crabcan_ns::ExitStatus;
@@ -159,6 +160,7 @@ impl Creation {
                     record,
                     child: Some(child),
                     cgroup: None,
+                    configuration: OnceLock::new(),
                 })
             }
             Err(error) => Err(self.undo(&entry, lock, &draft, error)),
@@ -190,6 +192,7 @@ impl Creation {
             record,
             child: Some(child),
             cgroup: None,
+            configuration: OnceLock::new(),
         };
         container.after_start(proxy)?;
         Ok(container)
@@ -206,29 +209,30 @@ impl Creation {
         let made = self
             .make(&entry, &draft, Mode::Foreground)
             .and_then(|mut made| {
+                // Before the program can say anything.
+                let console = made.process.take_console();
+                let relay = console.map(Relay::to_standard_output).transpose()?;
                 made.process.start()?;
-                Ok(made)
+                Ok((made, relay))
             });
-        let Prepared {
-            mut process,
-            cgroup,
-            record,
-        } = match made {
+        let (made, mut relay) = match made {
             Ok(made) => made,
             Err(error) => return Err(self.undo(&entry, lock, &draft, error)),
         };
         drop(lock);
+        let Prepared {
+            mut process,
+            cgroup,
+            record,
+        } = made;
         let mut container = Container {
             entry,
             record,
             child: None,
             cgroup: cgroup.map(Cgroup::kept),
+            configuration: OnceLock::new(),
         };
         container.after_start(None)?;
-        let mut relay = process
-            .take_console()
-            .map(Relay::to_standard_output)
-            .transpose()?;
         let status = foreground::wait(&mut process, signals, relay.as_mut());
         drop(relay);
         let removed = process.remove();

@@ -16,9 +16,9 @@ use crate::handover::{Receiver, write_pid_file};
 use crate::launch::{InitProgram, Surroundings};
 use crate::process::Process;
 use crate::signals::Signals;
-use crate::spec;
+use crate::spec::{self, Spec};
 use crate::state::Status;
-use crate::{Error, Host, Plan, foreground};
+use crate::{Error, Host, Plan, foreground, listener};
 
 /// A process to be executed in a container.
 ///
@@ -187,7 +187,7 @@ impl<'a> Execution<'a> {
             process.env.push(count.into());
         }
         console::prepare(&mut process, self.console_socket.as_deref(), foreground)?;
-        let joined = self.container.namespaces_to_join(init)?;
+        let joined = self.container.namespaces_to_join(&spec, init)?;
         let pid = self.container.record.init.map_or(0, |init| init.pid);
         let own = init
             .try_clone()
@@ -212,14 +212,25 @@ impl<'a> Execution<'a> {
     ) -> Result<Process<'plan>, Error> {
         let connect = |path: &Option<PathBuf>| path.as_deref().map(Receiver::connect).transpose();
         let (console, pidfd) = (connect(&self.console_socket)?, connect(&self.pidfd_socket)?);
-        let mut process = match self.launch(plan, cgroup) {
-            Err(error) if self.cgroups.is_empty() && is_of_divided_cgroup(&error) => {
-                log::debug!("the container's cgroup is divided: that of its first process");
-                self.launch(plan, Some(&self.container.cgroup_of_init(init)?))?
-            }
-            launched => launched?,
+        let launched = match cgroup.is_some_and(lacks_v2) {
+            true => None,
+            false => match self.launch(plan, cgroup) {
+                Err(error) if self.cgroups.is_empty() && is_of_divided_cgroup(&error) => None,
+                launched => Some(launched?),
+            },
+        };
+        let mut process = match launched {
+            Some(process) => process,
+            None => self.launch(plan, Some(&self.container.cgroup_of_init(init)?))?,
         };
         process.prepare(cgroup, &mut |_| Ok(()))?;
+        if let Some(to) = plan.listener()
+            && let Some(listener) = process.take_listener()
+        {
+            let state = self.container.state()?;
+            let (version, pid) = (&self.container.record.oci_version, process.pid().as_raw());
+            listener::send(to, listener.as_fd(), version, pid, &state)?;
+        }
         if let Some(receiver) = &console
             && let Some(master) = process.take_console()
         {
@@ -253,33 +264,41 @@ impl<'a> Execution<'a> {
         Process::launch(plan, &surroundings)
     }
 
-    /// The container's cgroup, or the one below it that was asked for.
+    /// The container's cgroup, or the one below it that was asked for. Whoever is executed in the
+    /// container is limited like it in every tree, or not executed.
     fn own_cgroup(&self, init: &OwnedFd) -> Result<Option<Cgroup>, Error> {
-        let record = &self.container.record;
-        if self.cgroups.is_empty() {
-            return match cgroup::open(record)? {
-                // Whoever is executed in the container is limited like it, or not executed.
-                None if record.cgroup_made => self.container.cgroup_of_init(init).map(Some),
-                own => Ok(own),
-            };
-        }
-        let doing = "open the cgroup of the process";
-        let place = record.cgroup.as_deref().unwrap_or_default();
-        let place = cgroup::below(place, &self.cgroups)?;
-        let open = || {
-            Cgroup::open(
-                &Hierarchy::of_this_process()?,
-                &Place::parse(place.as_bytes())?,
-            )
+        let (container, record) = (self.container, &self.container.record);
+        let is_own = self.cgroups.is_empty();
+        let place = match &record.cgroup {
+            Some(place) if !is_own => cgroup::below(place, &self.cgroups)?,
+            None if !is_own => cgroup::below("", &self.cgroups)?,
+            Some(place) if record.cgroup_made => place.clone(),
+            _ => return Ok(None),
         };
-        match open().map_err(cgroup::failed(doing))? {
-            Some(cgroup) => Ok(Some(cgroup)),
-            None => Err(Error::invalid(
+        let open = || {
+            let place = Place::parse(place.as_bytes())?;
+            let cgroup = Cgroup::open(&Hierarchy::of_known_places()?, &place)?;
+            Ok((place, cgroup))
+        };
+        let (place, cgroup) = open().map_err(cgroup::failed("open the cgroup of the process"))?;
+        let trees = cgroup.as_ref().map_or(0, Cgroup::legacy_trees);
+        match cgroup {
+            Some(cgroup) if trees == place.legacy_trees() && (is_own || !lacks_v2(&cgroup)) => {
+                Ok(Some(cgroup))
+            }
+            None if is_own && place.legacy_trees() == 0 => container.cgroup_of_init(init).map(Some),
+            _ if is_own => Err(container.cgroup_is_gone()),
+            _ => Err(Error::invalid(
                 "--cgroup",
                 format!("{} does not exist", self.cgroups.join(" ")),
             )),
         }
     }
+}
+
+/// Whether its directory in the tree of v2 is gone.
+fn lacks_v2(cgroup: &Cgroup) -> bool {
+    cgroup.unified().is_none() && cgroup.place().unified_path().is_some()
 }
 
 /// Whether a process can't be made in a cgroup of v2 because that hands controllers on: then only
@@ -297,7 +316,10 @@ fn is_of_divided_cgroup(error: &Error) -> bool {
 impl Container {
     /// The kinds of namespaces that its first process has and this one has not: the kernel refuses
     /// to join a user namespace that one is in.
-    fn namespaces_to_join(&self, init: &OwnedFd) -> Result<Vec<Namespace>, Error> {
+    ///
+    /// One of another kind that was made for the container is another one, or does no harm when it
+    /// is joined again: looking costs more than all that is done by its result.
+    fn namespaces_to_join(&self, spec: &Spec, init: &OwnedFd) -> Result<Vec<Namespace>, Error> {
         let pid = self.record.init.map_or(0, |init| init.pid);
         let look = |of: &str, kind: Namespace| {
             // What counts here is where this program's children are.
@@ -313,6 +335,10 @@ impl Container {
                 pid,
                 source: errno.into(),
             };
+            if kind != Namespace::User && spec.linux.makes(kind) {
+                joined.push(kind);
+                continue;
+            }
             match (look("self", kind), look(&pid.to_string(), kind)) {
                 (Ok(own), Ok(theirs)) if own == theirs => {}
                 (Ok(_), Ok(_)) => joined.push(kind),

@@ -4,11 +4,12 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use crabcan_cgroups::Cgroup;
 use crabcan_ns::{Child, Namespace};
+use rustix::fs::{CWD, Mode as FileMode, OFlags, ResolveFlags, openat2};
 
 use super::placement::{self, Placement};
 use super::{Creation, run_hooks, scope, state_of};
@@ -112,7 +113,7 @@ impl Creation {
     }
 
     fn bundle(&self) -> Result<PathBuf, Error> {
-        let bundle = self.bundle.canonicalize();
+        let bundle = canonical(&self.bundle);
         bundle.map_err(|source| self.not_read(&self.bundle, source))
     }
 
@@ -134,8 +135,8 @@ impl Creation {
             Some(path) => path.clone(),
             None => bundle.join("config.json"),
         };
-        // Room for an ordinary configuration at once: an empty vector is filled in small bites.
-        let mut bytes = Vec::with_capacity(16 << 10);
+        // Room for a small configuration at once: an empty vector is filled in small bites.
+        let mut bytes = Vec::with_capacity(4 << 10);
         // One byte more than is accepted, so that the length is refused and not cut.
         let limit = u64::try_from(MAX_BYTES)
             .unwrap_or(u64::MAX)
@@ -177,7 +178,13 @@ impl Creation {
         let mut process = self.launch(entry, draft, mode, cgroup.as_ref())?;
         let pid = process.pid().as_raw();
         record.init = Some(Identity::of(pid, process.pidfd())?);
-        entry.write(&record)?;
+        // In a cgroup of its own it is found also by who knows nothing else of it, after a crash: the
+        // record that is written when all is done is early enough. A hook may ask sooner.
+        let hooks = &draft.spec.hooks;
+        let is_asked = !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty();
+        if is_asked || !record.cgroup_made {
+            entry.write(&record)?;
+        }
         if let Placement::Scope(scope) = &draft.placement {
             let made = scope.start(pid, &draft.spec, &draft.plan)?;
             record.cgroup = Some(made.place().to_string());
@@ -190,7 +197,6 @@ impl Creation {
             record.resctrl = groups.made;
             entry.write(&record)?;
         }
-        let hooks = &draft.spec.hooks;
         process.prepare(cgroup.as_ref(), &mut |child| {
             // A hook may ask for the container by its id.
             if follow(child, &mut record)? {
@@ -340,6 +346,27 @@ impl Creation {
             );
         }
         error
+    }
+}
+
+/// The path of a directory without links and dots. One that has none is taken as it is: realpath(3)
+/// looks at each directory on the way, and takes memory by five calls of its own.
+fn canonical(path: &Path) -> std::io::Result<PathBuf> {
+    let whole: PathBuf = std::path::absolute(path)?.components().collect();
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let has_no_links = || {
+        openat2(
+            CWD,
+            &whole,
+            flags,
+            FileMode::empty(),
+            ResolveFlags::NO_SYMLINKS,
+        )
+        .is_ok()
+    };
+    match !whole.components().any(|part| part == Component::ParentDir) && has_no_links() {
+        true => Ok(whole),
+        false => path.canonicalize(),
     }
 }
 

@@ -10,11 +10,13 @@ mod exec;
 mod gc;
 mod make;
 mod placement;
+mod property;
 mod restore;
 mod scope;
 mod start;
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::OnceLock;
 
 use crabcan_cgroups::Cgroup;
 use crabcan_ns::{Child, ExitStatus};
@@ -45,6 +47,8 @@ pub struct Container {
     child: Option<Child>,
     /// Its cgroup, when this program has made it and not let go of it.
     cgroup: Option<Cgroup>,
+    /// The configuration that it was made with, once it was read.
+    configuration: OnceLock<Box<Spec>>,
 }
 
 impl Container {
@@ -66,6 +70,7 @@ impl Container {
             record,
             child: None,
             cgroup: None,
+            configuration: OnceLock::new(),
         }
     }
 
@@ -123,7 +128,7 @@ impl Container {
         state_of(&self.record, status)
     }
 
-    /// Sends a signal to its first process.
+    /// Sends a signal to its first process; SIGKILL to all, also where that one's end is not theirs.
     ///
     /// # Errors
     /// [`Error::WrongStatus`] when that has ended; [`Error::Signal`] with the kernel's answer.
@@ -133,6 +138,13 @@ impl Container {
         };
         if !self.send(&init, signal)? {
             return Err(self.refused("container not running", Status::Stopped));
+        }
+        if signal == libc::SIGKILL && !self.record.own_pid_namespace {
+            // The end of the first process is not the end of the others.
+            return match self.kill_rest(signal) {
+                Err(Error::WrongStatus { .. }) => Ok(()),
+                killed => killed,
+            };
         }
         if signal == libc::SIGKILL && self.is_frozen()? {
             // On cgroups of v1 a frozen process dies only when it is let go.
@@ -200,9 +212,13 @@ impl Container {
 
     /// The configuration as it was when the container was made.
     fn spec(&self) -> Result<Spec, Error> {
+        if let Some(spec) = self.configuration.get() {
+            return Ok(spec.as_ref().clone());
+        }
         let mut spec = Spec::from_json(&self.entry.configuration()?)?;
         spec.extension.bundle = Some(self.record.bundle.clone());
-        Ok(spec)
+        let spec = self.configuration.get_or_init(|| Box::new(spec));
+        Ok(spec.as_ref().clone())
     }
 }
 

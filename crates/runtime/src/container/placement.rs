@@ -54,8 +54,12 @@ impl Placement {
             None => CgroupPath::unique_for(id.as_str()),
         };
         let place = || {
-            let hierarchy = Hierarchy::of_this_process()?;
-            let place = hierarchy.place(&path?)?;
+            let path = path?;
+            let hierarchy = match path.is_absolute() {
+                true => Hierarchy::of_known_places()?,
+                false => Hierarchy::of_this_process()?,
+            };
+            let place = hierarchy.place(&path)?;
             Ok(Self::Directory { hierarchy, place })
         };
         place().map_err(failed(MAKING))

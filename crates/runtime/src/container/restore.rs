@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use crabcan_cgroups::Cgroup;
 use crabcan_ns::{Child, ExitStatus, Namespace};
@@ -104,6 +105,7 @@ impl Restoration {
                     record: made.record,
                     child: Some(made.child),
                     cgroup: made.cgroup.map(Cgroup::kept),
+                    configuration: OnceLock::new(),
                 };
                 Ok((container, made.console))
             }

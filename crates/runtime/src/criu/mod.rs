@@ -57,8 +57,7 @@ pub(crate) struct Criu {
 
 /// Whether there is such a program.
 pub(crate) fn is_installed() -> bool {
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&paths).any(|directory| directory.join(PROGRAM).is_file())
+    crate::is_installed(PROGRAM)
 }
 
 impl Criu {

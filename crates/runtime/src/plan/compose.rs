@@ -23,6 +23,7 @@ mod schedule;
 mod sysctl;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
 use crabcan_cgroups::Resources;
@@ -259,8 +260,11 @@ impl Composer<'_> {
     fn covers(&mut self) -> Result<(), Error> {
         let linux = &self.spec.linux;
         self.about("linux.maskedPaths");
-        mask::push_masked(&mut self.writer, &linux.masked_paths)
-            .map_err(rootfs("linux.maskedPaths"))?;
+        // The same path again would only be another mount on the first.
+        let mut masked: Vec<_> = linux.masked_paths.iter().collect();
+        let mut seen = HashSet::new();
+        masked.retain(|path| seen.insert(*path));
+        mask::push_masked(&mut self.writer, masked).map_err(rootfs("linux.maskedPaths"))?;
         self.about("linux.readonlyPaths");
         mask::push_read_only(&mut self.writer, &linux.readonly_paths)
             .map_err(rootfs("linux.readonlyPaths"))?;

@@ -55,6 +55,7 @@ pub struct Sandbox {
     die_with_parent: bool,
     capabilities: Option<CapabilitySet>,
     raw_filters: Vec<Vec<u8>>,
+    exec_label: Option<String>,
     landlock: Option<LandlockMode>,
     timings: bool,
     required: Resources,
@@ -89,6 +90,7 @@ impl Sandbox {
             die_with_parent: false,
             capabilities: None,
             raw_filters: Vec::new(),
+            exec_label: None,
             landlock: None,
             timings: false,
             required: Resources::default(),
@@ -271,6 +273,7 @@ impl Sandbox {
             user: user.clone(),
             rlimits: self.rlimits.clone(),
             no_new_privileges: true,
+            selinux_label: self.exec_label.clone(),
             terminal: self.terminal.is_some(),
             console_size: self.terminal.map(|terminal| ConsoleSize {
                 height: terminal.rows.into(),

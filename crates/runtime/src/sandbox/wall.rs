@@ -15,6 +15,12 @@ impl Sandbox {
         self
     }
 
+    /// The label of SELinux that the command is executed with; an error where there is no SELinux.
+    pub fn exec_label(mut self, label: impl Into<String>) -> Self {
+        self.exec_label = Some(label.into());
+        self
+    }
+
     /// Measures where the time of the start goes: see [`Process::timings`](crate::Process::timings).
     pub fn timings(mut self, yes: bool) -> Self {
         self.timings = yes;

@@ -6,11 +6,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{
     AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, mkdirat, mknodat,
     openat, renameat, statat, unlinkat,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, read, retry_on_intr};
 
 use super::{DIRECTORY, Id, Record, record};
 use crate::Error;
@@ -248,14 +249,20 @@ impl Entry {
             .map_err(|errno| self.failed("open", name, errno))?;
         // Room for an ordinary record at once: an empty vector would be filled in small bites.
         let mut bytes = Vec::with_capacity(4096);
-        File::from(file)
-            .take(MAX_BYTES)
-            .read_to_end(&mut bytes)
-            .map_err(|source| Error::State {
-                doing: "read",
-                path: self.path.join(name),
-                source,
-            })?;
+        // Less than there is room for is all that a regular file has: there is nothing behind it to
+        // be asked for.
+        let first = retry_on_intr(|| read(&file, spare_capacity(&mut bytes)));
+        let first = first.map_err(|errno| self.failed("read", name, errno))?;
+        if first == bytes.capacity() {
+            File::from(file)
+                .take(MAX_BYTES)
+                .read_to_end(&mut bytes)
+                .map_err(|source| Error::State {
+                    doing: "read",
+                    path: self.path.join(name),
+                    source,
+                })?;
+        }
         Ok(bytes)
     }
 
@@ -292,6 +299,14 @@ impl Entry {
     }
 }
 
+/// What is gone already is no error.
+fn unless_gone(removed: Result<(), Errno>) -> Result<(), Errno> {
+    match removed {
+        Err(Errno::NOENT) => Ok(()),
+        other => other,
+    }
+}
+
 /// Removes everything in a directory; what is gone already is no error.
 fn empty(directory: &OwnedFd) -> Result<(), Errno> {
     let entries = match Dir::read_from(directory) {
@@ -311,10 +326,7 @@ fn empty(directory: &OwnedFd) -> Result<(), Errno> {
             }
             other => other,
         };
-        match removed {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(errno),
-        }
+        unless_gone(removed)?;
     }
     Ok(())
 }

@@ -72,6 +72,16 @@ fn interpret(program: &DeviceProgram, kind: i32, wanted: i32, major: u32, minor:
                 registers[to] = Some(u64::from(value.unwrap() as u32 >> constant));
                 at + 1
             }
+            opcode::SHIFT_LEFT => {
+                registers[to] = Some(u64::from((value.unwrap() as u32) << constant));
+                at + 1
+            }
+            opcode::OR_REGISTER => {
+                let other = registers[from].unwrap();
+                registers[to] = Some(u64::from((value.unwrap() | other) as u32));
+                at + 1
+            }
+            opcode::JUMP_EQUAL_32 => jump(value.unwrap() as u32 == constant as u32),
             opcode::JUMP_NOT_EQUAL => jump(value.unwrap() != constant64),
             opcode::JUMP_EQUAL => jump(value.unwrap() == constant64),
             opcode::JUMP_ANY => jump(value.unwrap() & constant64 != 0),
@@ -146,7 +156,7 @@ fn no_rule_allows_everything_and_one_refuses_it() {
 
 /// What every container has: a program of a third of the length of the rules one by one.
 #[test]
-fn rules_about_single_nodes_are_asked_by_major_numbers() {
+fn rules_about_single_nodes_are_asked_together() {
     let nodes = [(1, 3), (1, 5), (5, 0), (1, 8), (1, 3), (5, u32::MAX)];
     let of_nodes = |allow: bool| {
         let rule = move |(major, minor)| DeviceRule {
@@ -164,9 +174,11 @@ fn rules_about_single_nodes_are_asked_by_major_numbers() {
     assert_eq!(compare(&refused), (true, true));
     let both = [of_nodes(false), of_nodes(true), of_nodes(false)].concat();
     assert_eq!(compare(&both), (true, true));
-    // To load, for the kind, for the major numbers 1 and 5, to allow, to refuse.
+    // To load, for the kind, for the number, for each node that there can be, to allow, to refuse.
     let length = DeviceProgram::new(&allowed).instructions().len();
-    assert_eq!(length, 6 + 1 + 5 + 4 + 2 + 2);
+    assert_eq!(length, 6 + 1 + 3 + 4 + 1 + 2 + 2);
+    let nowhere = [of_nodes(true)[5], of_nodes(true)[5]];
+    assert_eq!(compare(&nowhere), compare(&[]));
 }
 
 /// The kernel refuses a program with instructions that nothing leads to.
@@ -181,7 +193,12 @@ fn every_instruction_is_reachable() {
                 continue;
             }
             let instruction = program.0[at];
-            let jumps = [opcode::JUMP_NOT_EQUAL, opcode::JUMP_EQUAL, opcode::JUMP_ANY];
+            let jumps = [
+                opcode::JUMP_NOT_EQUAL,
+                opcode::JUMP_EQUAL,
+                opcode::JUMP_EQUAL_32,
+                opcode::JUMP_ANY,
+            ];
             if jumps.contains(&instruction.code) || instruction.code == opcode::JUMP {
                 open.push(at + 1 + usize::try_from(instruction.offset).unwrap());
             }
@@ -191,4 +208,30 @@ fn every_instruction_is_reachable() {
         }
         assert!(reached.iter().all(|reached| *reached), "{program:?}");
     }
+}
+
+/// As engines write that any node may be made: one rule for each kind, and one question for both.
+#[test]
+fn two_rules_for_the_two_kinds_are_one() {
+    let rule = |kind, access| DeviceRule {
+        kind,
+        access: DeviceAccess::from_letters(access).unwrap(),
+        ..DeviceRule::all(true)
+    };
+    let no = DeviceRule::all(false);
+    let two = [
+        no,
+        rule(DeviceKind::Char, "m"),
+        rule(DeviceKind::Block, "m"),
+    ];
+    let one = [no, rule(DeviceKind::All, "m")];
+    assert_eq!(DeviceProgram::new(&two), DeviceProgram::new(&one));
+    assert_eq!(compare(&two), (true, true));
+    let other = [
+        no,
+        rule(DeviceKind::Char, "m"),
+        rule(DeviceKind::Block, "r"),
+    ];
+    assert_ne!(DeviceProgram::new(&other), DeviceProgram::new(&one));
+    assert_eq!(compare(&other), (true, true));
 }

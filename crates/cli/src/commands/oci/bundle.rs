@@ -10,57 +10,57 @@ use crate::commands::{fault, init_program};
 use crate::global::{CgroupManager, Global};
 
 /// Make a container from a bundle, up to the execution of its program
-#[derive(Parser)]
+#[derive(Debug, Parser)]
 pub(super) struct Create {
     #[command(flatten)]
-    options: Options,
+    pub(super) options: Options,
 }
 
 /// Make a container from a bundle and execute its program
-#[derive(Parser)]
+#[derive(Debug, Parser)]
 pub(super) struct Run {
     #[command(flatten)]
-    options: Options,
+    pub(super) options: Options,
     /// Do not wait for the program
     #[arg(short, long)]
-    detach: bool,
+    pub(super) detach: bool,
     /// Do not delete the container when its program has ended
     #[arg(long)]
-    keep: bool,
+    pub(super) keep: bool,
 }
 
-#[derive(Args)]
+#[derive(Args, Debug)]
 pub(super) struct Options {
     /// The directory with the bundle [default: the working directory]
     #[arg(short, long, value_name = "DIR", default_value = ".")]
-    bundle: PathBuf,
+    pub(super) bundle: PathBuf,
     /// The configuration, in place of the bundle's config.json
     #[arg(short = 'f', long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// The socket that is sent the master of the container's terminal
     #[arg(long, value_name = "SOCKET")]
-    console_socket: Option<PathBuf>,
+    pub(super) console_socket: Option<PathBuf>,
     /// The socket that is sent a pidfd of the container's first process
     #[arg(long, value_name = "SOCKET")]
-    pidfd_socket: Option<PathBuf>,
+    pub(super) pidfd_socket: Option<PathBuf>,
     /// The file to write the pid of the container's first process to
     #[arg(long, value_name = "FILE")]
-    pid_file: Option<PathBuf>,
+    pub(super) pid_file: Option<PathBuf>,
     /// Do not use pivot_root(2), for a root that is the initial ramdisk
     #[arg(long)]
-    no_pivot: bool,
+    pub(super) no_pivot: bool,
     /// Do not make a new session keyring
     #[arg(long)]
-    no_new_keyring: bool,
+    pub(super) no_new_keyring: bool,
     /// Accepted: crabcan is never a subreaper
     #[arg(long)]
-    no_subreaper: bool,
+    pub(super) no_subreaper: bool,
     /// Hand on so many descriptors besides 0, 1 and 2
     #[arg(long, value_name = "N", default_value_t = 0)]
-    preserve_fds: u32,
+    pub(super) preserve_fds: u32,
     /// The name of the container
     #[arg(value_name = "ID")]
-    id: String,
+    pub(super) id: String,
 }
 
 pub(super) fn create(global: &Global, args: &Create) -> anyhow::Result<u8> {

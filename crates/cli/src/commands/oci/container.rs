@@ -12,37 +12,37 @@ use crate::global::Global;
 use crate::hints;
 
 /// Execute the program of a created container
-#[derive(Parser)]
+#[derive(Debug, Parser)]
 pub(super) struct Start {
     /// The name of the container
     #[arg(value_name = "ID")]
-    id: String,
+    pub(super) id: String,
 }
 
 /// Print the state of a container as JSON
-#[derive(Parser)]
+#[derive(Debug, Parser)]
 pub(super) struct State {
     /// The name of the container
     #[arg(value_name = "ID")]
-    id: String,
+    pub(super) id: String,
 }
 
 /// Send a signal to the first process of a container
-#[derive(Parser)]
+#[derive(Debug, Parser)]
 pub(super) struct Kill {
     /// Send it to all processes of the container
     #[arg(short, long)]
-    all: bool,
+    pub(super) all: bool,
     /// ID is a regular expression: every container with a name that it is found in; ^ and $ are the
     /// ends of a name
     #[arg(short, long)]
-    regex: bool,
+    pub(super) regex: bool,
     /// The name of the container
     #[arg(value_name = "ID")]
-    id: String,
+    pub(super) id: String,
     /// A number, or a name with or without SIG
     #[arg(value_name = "SIGNAL", default_value = "TERM")]
-    signal: String,
+    pub(super) signal: String,
 }
 
 /// Stop all processes of a container until it is resumed
@@ -62,18 +62,18 @@ pub(super) struct Resume {
 }
 
 /// Delete a stopped container
-#[derive(Parser)]
+#[derive(Debug, Parser)]
 pub(super) struct Delete {
     /// Kill it first if it is not stopped; that there is none is no error
     #[arg(short, long)]
-    force: bool,
+    pub(super) force: bool,
     /// ID is a regular expression: every container with a name that it is found in; ^ and $ are the
     /// ends of a name
     #[arg(short, long)]
-    regex: bool,
+    pub(super) regex: bool,
     /// The name of the container
     #[arg(value_name = "ID")]
-    id: String,
+    pub(super) id: String,
 }
 
 pub(super) fn start(global: &Global, args: &Start) -> anyhow::Result<u8> {

@@ -15,18 +15,18 @@ use crate::commands::{fault, init_program};
 use crate::global::Global;
 
 /// Execute a program in a running container
-#[derive(Parser)]
+#[derive(Debug, Parser)]
 pub(super) struct Exec {
     /// The file with the process, as `process` of a configuration has it, in place of the
     /// container's own; the other options change it
     #[arg(short, long, value_name = "FILE")]
-    process: Option<PathBuf>,
+    pub(super) process: Option<PathBuf>,
     /// The working directory
     #[arg(long, value_name = "DIR")]
-    cwd: Option<PathBuf>,
+    pub(super) cwd: Option<PathBuf>,
     /// A variable of its environment, in place of the one of this name or besides the others
     #[arg(short, long, value_name = "NAME=VALUE")]
-    env: Vec<OsString>,
+    pub(super) env: Vec<OsString>,
     /// Give it a terminal of its own; --tty=false takes away the one that --process asks for
     #[arg(
         short,
@@ -36,57 +36,57 @@ pub(super) struct Exec {
         require_equals = true,
         default_missing_value = "true"
     )]
-    tty: Option<bool>,
+    pub(super) tty: Option<bool>,
     /// Its user id, and its group id; without GID that of the container's own process. Its
     /// supplementary groups and umask are the container's in any case
     #[arg(short, long, value_name = "UID[:GID]")]
-    user: Option<String>,
+    pub(super) user: Option<String>,
     /// A supplementary group id
     #[arg(short = 'g', long, value_name = "GID")]
-    additional_gids: Vec<String>,
+    pub(super) additional_gids: Vec<String>,
     /// Do not wait for it
     #[arg(short, long)]
-    detach: bool,
+    pub(super) detach: bool,
     /// The file to write its pid to
     #[arg(long, value_name = "FILE")]
-    pid_file: Option<PathBuf>,
+    pub(super) pid_file: Option<PathBuf>,
     /// The SELinux context
     #[arg(long, value_name = "LABEL")]
-    process_label: Option<String>,
+    pub(super) process_label: Option<String>,
     /// The AppArmor profile
     #[arg(long, value_name = "PROFILE")]
-    apparmor: Option<String>,
+    pub(super) apparmor: Option<String>,
     /// It can never get new privileges
     #[arg(long)]
-    no_new_privs: bool,
+    pub(super) no_new_privs: bool,
     /// A capability besides those of the container
     #[arg(short, long, value_name = "NAME")]
-    cap: Vec<String>,
+    pub(super) cap: Vec<String>,
     /// Hand on so many descriptors besides 0, 1 and 2
     #[arg(long, value_name = "N", default_value_t = 0)]
-    preserve_fds: u32,
+    pub(super) preserve_fds: u32,
     /// Go on when the container is paused: the program starts when it is resumed
     #[arg(long)]
-    ignore_paused: bool,
+    pub(super) ignore_paused: bool,
     /// A cgroup below the container's, which must be there; with controllers before it, such as
     /// cpu,memory:PATH, in their tree of v1 alone
     #[arg(long, value_name = "[CONTROLLER,...:]PATH")]
-    cgroup: Vec<String>,
+    pub(super) cgroup: Vec<String>,
     /// The socket that is sent the master of its terminal
     #[arg(long, value_name = "SOCKET")]
-    console_socket: Option<PathBuf>,
+    pub(super) console_socket: Option<PathBuf>,
     /// The socket that is sent a pidfd of it
     #[arg(long, value_name = "SOCKET")]
-    pidfd_socket: Option<PathBuf>,
+    pub(super) pidfd_socket: Option<PathBuf>,
     /// Accepted: crabcan is never a subreaper
     #[arg(long)]
-    no_subreaper: bool,
+    pub(super) no_subreaper: bool,
     /// The name of the container
     #[arg(value_name = "ID")]
-    id: String,
+    pub(super) id: String,
     /// The program and its arguments
     #[arg(value_name = "CMD", trailing_var_arg = true)]
-    words: Vec<OsString>,
+    pub(super) words: Vec<OsString>,
 }
 
 pub(super) fn exec(global: &Global, args: &Exec) -> anyhow::Result<u8> {
@@ -166,20 +166,25 @@ fn process(container: &Container, args: &Exec) -> anyhow::Result<Process> {
     Ok(process)
 }
 
-/// Adds to what the program can do, and never to what its own programs inherit.
+/// Adds to what the program can do, and never to what its own programs inherit. What they inherit
+/// already is handed on to those of another user too.
 fn add_capabilities(process: &mut Process, names: &[String]) {
     if names.is_empty() {
         return;
     }
     let sets = process.capabilities.get_or_insert_default();
-    let ambient = process.user.uid != 0;
+    let other_user = process.user.uid != 0;
     for name in names {
         for set in [&mut sets.bounding, &mut sets.permitted, &mut sets.effective] {
             if !set.contains(name) {
                 set.push(name.clone());
             }
         }
-        if ambient {
+        if sets.inheritable.contains(name) {
+            if !sets.ambient.contains(name) {
+                sets.ambient.push(name.clone());
+            }
+        } else if other_user {
             log::debug!("{name} is not ambient: a program without file capabilities lacks it");
         }
     }
@@ -312,5 +317,17 @@ mod tests {
         assert_eq!(sets.bounding, ["CAP_NET_RAW"]);
         assert_eq!(sets.effective, ["CAP_NET_RAW"]);
         assert!(sets.inheritable.is_empty() && sets.ambient.is_empty());
+        // It is in that set by the configuration's own word.
+        let mut process = Process::default();
+        process.capabilities.get_or_insert_default().inheritable = vec!["CAP_NET_RAW".into()];
+        add_capabilities(
+            &mut process,
+            &["CAP_NET_RAW".to_owned(), "CAP_CHOWN".to_owned()],
+        );
+        let sets = process.capabilities.unwrap();
+        assert_eq!(
+            (sets.inheritable, sets.ambient),
+            (vec!["CAP_NET_RAW".into()], vec!["CAP_NET_RAW".into()])
+        );
     }
 }

@@ -6,8 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
-use crabcan_runtime::{Container, Error, State};
-use nix::unistd::{Uid, User};
+use crabcan_runtime::{Container, Error, State, StateRoot};
 use serde_json::Value;
 
 use super::container::load;
@@ -85,28 +84,39 @@ enum Format {
 
 pub(super) fn list(global: &Global, args: &List) -> anyhow::Result<u8> {
     let root = global.state_root()?;
-    let mut states = Vec::new();
+    if args.quiet {
+        // A name needs no look at what the container does.
+        let names = of_all(&root, |container| Ok(format!("{}\n", container.id())))?;
+        stdout().write_all(names.concat().as_bytes())?;
+        return Ok(0);
+    }
+    let states = of_all(&root, |container| container.state())?;
+    let text = match args.format {
+        Format::Json => {
+            let states: Result<Vec<_>, _> = states.iter().map(with_owner).collect();
+            serde_json::to_string(&states?)?
+        }
+        Format::Table => table(&states),
+    };
+    stdout().write_all(text.as_bytes())?;
+    Ok(0)
+}
+
+/// What is to be known of each container; those that it can't be known of are left out, and told.
+fn of_all<T>(
+    root: &StateRoot,
+    look: impl Fn(&Container) -> Result<T, Error>,
+) -> anyhow::Result<Vec<T>> {
+    let mut all = Vec::new();
     for id in root.ids()? {
-        match Container::load(&root, &id).and_then(|container| container.state()) {
-            Ok(state) => states.push(state),
+        match Container::load(root, &id).and_then(|container| look(&container)) {
+            Ok(one) => all.push(one),
             // Deleted meanwhile.
             Err(Error::NotFound { .. }) => {}
             Err(error) => log::warn!("container {id} is left out: {error}"),
         }
     }
-    let text = match (args.quiet, args.format) {
-        (true, _) => states
-            .iter()
-            .map(|state| format!("{}\n", state.id))
-            .collect(),
-        (false, Format::Json) => {
-            let states: Result<Vec<_>, _> = states.iter().map(with_owner).collect();
-            serde_json::to_string(&states?)?
-        }
-        (false, Format::Table) => table(&states),
-    };
-    stdout().write_all(text.as_bytes())?;
-    Ok(0)
+    Ok(all)
 }
 
 /// Remove what killed crabcans have left behind, and nothing that is alive
@@ -170,16 +180,31 @@ pub(super) fn with_owner(state: &State) -> anyhow::Result<Value> {
 
 /// The name of a user, else its number as runc writes it.
 fn owner(uid: u32) -> String {
-    match User::from_uid(Uid::from_raw(uid)) {
-        Ok(Some(user)) => user.name,
-        _ => format!("#{uid}"),
-    }
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    name_of(&users, uid).map_or_else(|| format!("#{uid}"), str::to_owned)
+}
+
+/// The first user with this number in a passwd(5): getpwuid(3) of a static program reads no more.
+fn name_of(users: &str, uid: u32) -> Option<&str> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number.parse() == Ok(uid)).then_some(name)
+    })
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_that_of_the_first_user_with_the_number() {
+        let users = "root:x:0:0:root:/root:/bin/sh\n# 7\nbad\none:x:7:7::/:\ntwo:x:7:7::/:\n";
+        assert_eq!(name_of(users, 0), Some("root"));
+        assert_eq!(name_of(users, 7), Some("one"));
+        assert_eq!(name_of(users, 8), None);
+    }
 
     #[test]
     fn only_the_containers_lines_are_shown() {

@@ -8,14 +8,17 @@ mod events;
 mod exec;
 mod limits;
 mod listing;
+mod quick;
 mod signal;
 
 use std::ffi::OsString;
 
 use anyhow::bail;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
+use self::quick::Quick;
 use crate::global::Global;
+use crate::sys::bring_in_stack;
 use crate::{hints, logging};
 
 /// The names of the commands.
@@ -45,6 +48,7 @@ const FAILURE: u8 = 1;
 const FAILURE_OF_EXEC: u8 = 255;
 
 /// Runs a command to its end and tells of its failure where the caller looks for that.
+#[inline(never)]
 pub(super) fn run(name: &str, before: &[OsString], own: Vec<OsString>) -> u8 {
     let (global, done) = match Global::read(before) {
         Ok(global) => {
@@ -67,30 +71,90 @@ pub(super) fn run(name: &str, before: &[OsString], own: Vec<OsString>) -> u8 {
 }
 
 fn dispatch(name: &str, global: &Global, own: Vec<OsString>) -> anyhow::Result<u8> {
+    if matches!(name, "create" | "run" | "exec") {
+        bring_in_stack();
+    }
+    let line = Line { name, global, own };
     match name {
-        "create" => bundle::create(global, &read(name, own)?),
-        "run" => bundle::run(global, &read(name, own)?),
-        "start" => container::start(global, &read(name, own)?),
-        "state" => container::state(global, &read(name, own)?),
-        "kill" => container::kill(global, &read(name, own)?),
-        "delete" => container::delete(global, &read(name, own)?),
-        "exec" => exec::exec(global, &read(name, own)?),
-        "pause" => container::pause(global, &read(name, own)?),
-        "resume" => container::resume(global, &read(name, own)?),
-        "ps" => listing::ps(global, &read(name, own)?),
-        "events" => events::events(global, &read(name, own)?),
-        "update" => limits::update(global, &read(name, own)?),
-        "spec" => about::spec(&read(name, own)?),
-        "features" => about::features(&read(name, own)?),
-        "checkpoint" => checkpoint::checkpoint(global, &read(name, own)?),
-        "restore" => {
-            let read = read(name, own).map_err(checkpoint::in_words_of_engines)?;
-            checkpoint::restore(global, &read)
-        }
-        "gc" => listing::gc(global, &read(name, own)?),
-        "list" => listing::list(global, &read(name, own)?),
+        "create" => line.quickly(bundle::create),
+        "run" => line.quickly(bundle::run),
+        "start" => line.quickly(container::start),
+        "state" => line.quickly(container::state),
+        "kill" => line.quickly(container::kill),
+        "delete" => line.quickly(container::delete),
+        "exec" => line.quickly(exec::exec),
+        "pause" => line.act(container::pause),
+        "resume" => line.act(container::resume),
+        "ps" => line.act(listing::ps),
+        "events" => line.act(events::events),
+        "update" => line.act(limits::update),
+        "spec" => line.act(|_, args| about::spec(args)),
+        "features" => line.act(|_, args| about::features(args)),
+        "checkpoint" => line.act(checkpoint::checkpoint),
+        "restore" => line.restore(),
+        "gc" => line.act(listing::gc),
+        "list" => line.act(listing::list),
         _ => bail!("{name} is not supported"),
     }
+}
+
+/// What stands behind a command's name, and before it.
+struct Line<'a> {
+    name: &'a str,
+    global: &'a Global,
+    own: Vec<OsString>,
+}
+
+/// What a command does.
+type Act<T> = fn(&Global, &T) -> anyhow::Result<u8>;
+
+impl Line<'_> {
+    #[inline(never)]
+    fn act<T: Parser>(self, act: Act<T>) -> anyhow::Result<u8> {
+        act(self.global, &read(self.name, self.own)?)
+    }
+
+    /// Without its parser where that is possible.
+    #[inline(never)]
+    fn quickly<T: Parser + Quick>(self, act: Act<T>) -> anyhow::Result<u8> {
+        match T::quick(&self.own) {
+            Some(args) => act(self.global, &args),
+            None => self.act(act),
+        }
+    }
+
+    #[inline(never)]
+    fn restore(self) -> anyhow::Result<u8> {
+        let read = read(self.name, self.own).map_err(checkpoint::in_words_of_engines)?;
+        checkpoint::restore(self.global, &read)
+    }
+}
+
+/// The commands as they are defined.
+pub(super) fn definitions() -> Vec<clap::Command> {
+    fn of<T: CommandFactory>(name: &'static str) -> clap::Command {
+        T::command().name(name)
+    }
+    vec![
+        of::<bundle::Create>("create"),
+        of::<bundle::Run>("run"),
+        of::<container::Start>("start"),
+        of::<container::State>("state"),
+        of::<container::Kill>("kill"),
+        of::<container::Delete>("delete"),
+        of::<exec::Exec>("exec"),
+        of::<listing::Ps>("ps"),
+        of::<listing::List>("list"),
+        of::<listing::Gc>("gc"),
+        of::<container::Pause>("pause"),
+        of::<container::Resume>("resume"),
+        of::<limits::Update>("update"),
+        of::<events::Events>("events"),
+        of::<about::Spec>("spec"),
+        of::<about::FeaturesArgs>("features"),
+        of::<checkpoint::Checkpoint>("checkpoint"),
+        of::<checkpoint::Restore>("restore"),
+    ]
 }
 
 /// Reads the arguments behind a command's name, and builds this one parser.

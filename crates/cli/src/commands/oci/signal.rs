@@ -6,10 +6,10 @@ use nix::sys::signal::Signal;
 /// The first and last real-time signal that programs see.
 const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
 
-/// Reads a signal: a number, a name, or a name with `SIG` before it, in any case.
+/// Reads a signal: a number (0 only asks whether there is somebody, kill(2)), a name, or a name with `SIG` before it, in any case.
 pub(super) fn parse(text: &str) -> anyhow::Result<i32> {
     let known = match text.parse::<i32>() {
-        Ok(number) => Some(number).filter(|number| (1..=*REAL_TIME.end()).contains(number)),
+        Ok(number) => Some(number).filter(|number| (0..=*REAL_TIME.end()).contains(number)),
         Err(_) => by_name(&text.to_ascii_uppercase()),
     };
     known.with_context(|| format!("unknown signal \"{}\"", text.escape_debug()))
@@ -48,6 +48,7 @@ mod tests {
     #[test]
     fn a_signal_has_many_names() {
         for (text, number) in [
+            ("0", 0),
             ("9", 9),
             ("KILL", 9),
             ("SIGKILL", 9),
@@ -63,7 +64,6 @@ mod tests {
         }
         for wrong in [
             "",
-            "0",
             "65",
             "-9",
             "SIG",

@@ -60,7 +60,7 @@ impl Composer<'_> {
             }
             // As runc does: what it is for is done for the program.
             let env = match kind == START_CONTAINER && hook.env.is_empty() {
-                true => strings("process.env", &self.spec.process.env)?,
+                true => self.environment()?,
                 false => strings(&field("env"), &hook.env)?,
             };
             let seconds = hook.timeout.unwrap_or(0);

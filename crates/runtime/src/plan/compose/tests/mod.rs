@@ -7,9 +7,8 @@
     reason = "a test fails by panicking"
 )]
 
-use std::ffi::OsString;
-
 use crabcan_caps::{Capability, CapabilitySet};
+use std::ffi::OsString;
 
 mod environment;
 mod joining;
@@ -163,7 +162,7 @@ fn rich() -> Spec {
     let mut spec = rootless();
     spec.hostname = Some("shore".into());
     spec.linux.rootfs_propagation = Some("slave".into());
-    spec.linux.masked_paths = vec!["/proc/kcore".into()];
+    spec.linux.masked_paths = vec!["/proc/kcore".into(), "/proc/kcore".into()];
     spec.linux.readonly_paths = vec!["/proc/sys".into()];
     spec.root.readonly = true;
     spec.mounts = vec![

@@ -175,7 +175,6 @@ fn hooks_are_run_at_their_points() {
     spec.hooks.create_runtime = vec![hook("/r")];
     spec.hooks.create_container = vec![hook("/c"), hook("/d")];
     spec.hooks.start_container = vec![hook("/s")];
-    spec.process.env = vec!["P=1".into(), "Q=2".into()];
     spec.hooks.poststop = vec![hook("/p")];
     in_order(
         &spec,
@@ -216,6 +215,31 @@ fn hooks_are_run_at_their_points() {
         });
         assert_eq!(state, expected);
     }
+}
+
+#[test]
+fn a_start_container_hook_has_the_programs_environment_or_its_own() {
+    let mut spec = rootful();
+    spec.process.env = vec!["A=program".into()];
+    let hook = |path: &str, env: &[&str]| Hook {
+        path: path.into(),
+        env: env.iter().map(|pair| (*pair).into()).collect(),
+        ..Hook::default()
+    };
+    spec.hooks.create_container = vec![hook("/early", &[])];
+    spec.hooks.start_container = vec![hook("/bare", &[]), hook("/own", &["B=hook"])];
+    let environments = find(&spec, true, |step| match *step {
+        Step::Hook { env, .. } => Some(env.iter().map(ToOwned::to_owned).collect::<Vec<_>>()),
+        _ => None,
+    });
+    assert_eq!(
+        environments,
+        [
+            vec![],
+            vec![c"A=program".to_owned()],
+            vec![c"B=hook".to_owned()]
+        ]
+    );
 }
 
 #[test]
