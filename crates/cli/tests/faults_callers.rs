@@ -36,15 +36,15 @@ fn signals_reach_a_container_in_the_foreground() {
     bundle.config["process"]["args"] = json!(["/bin/bash", "-c", script]);
     let mut command = bundle.command(["run", "one"]);
     // What is started in the background may be told to ignore two of them.
-    for signal in [libc::SIGINT, libc::SIGQUIT] {
-        let by_default = move || {
+    let defaults = || {
+        for signal in [libc::SIGINT, libc::SIGQUIT] {
             // SAFETY: no handler is set.
             unsafe { libc::signal(signal, libc::SIG_DFL) };
-            Ok(())
-        };
-        // SAFETY: signal(2) may be called between fork and exec.
-        unsafe { command.pre_exec(by_default) };
-    }
+        }
+        Ok(())
+    };
+    // SAFETY: signal(2) may be called between fork and exec.
+    unsafe { command.pre_exec(defaults) };
     let running = Running::start(&mut command);
     assert_eq!(running.line(), "ready");
     let send = |number: i32| {

@@ -173,8 +173,11 @@ fn sysctl() {
                 };
                 let path = step.split(' ').nth(1).unwrap_or_default();
                 let namespaced = ["net/", "kernel/", "fs/mqueue/", "user/"];
-                let is_its = |start: &&str| path.starts_with(&format!("/proc/sys/{start}"));
-                assert!(namespaced.iter().any(is_its), "{key:?}: {step}");
+                let is_its = |start: &str| path.starts_with(&format!("/proc/sys/{start}"));
+                assert!(
+                    namespaced.iter().any(|start| is_its(start)),
+                    "{key:?}: {step}"
+                );
                 assert!(
                     !path.contains("/../") && !path.ends_with("/.."),
                     "{key:?}: {step}"
