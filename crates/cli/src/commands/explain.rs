@@ -5,7 +5,7 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser};
-use crabcan_runtime::{Creation, Explanation, Host, Id, Plan, StateRoot};
+use crabcan_runtime::{Creation, Explanation, Id, Plan, StateRoot};
 
 use crate::args::Args;
 use crate::logging;
@@ -63,7 +63,8 @@ fn of_sandbox(arguments: &[OsString]) -> anyhow::Result<Plan> {
 }
 
 fn of_bundle(bundle: &Bundle) -> anyhow::Result<Plan> {
-    let root = StateRoot::of(&Host::current()?)?;
+    // No container is made, so nothing is kept anywhere.
+    let root = StateRoot::at(bundle.bundle.clone());
     let mut creation = Creation::new(&root, &Id::new("explained")?, &bundle.bundle);
     if let Some(path) = &bundle.config {
         creation = creation.configuration(path);
