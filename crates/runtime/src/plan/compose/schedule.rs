@@ -99,6 +99,9 @@ pub(super) fn scheduler(scheduler: &Scheduler) -> Result<SchedulerNumbers, Error
             format!("{nice} is not between -20 and 19"),
         ));
     }
+    if nice != 0 && ![OTHER, BATCH].contains(&policy) {
+        return unfit("nice", "SCHED_OTHER and SCHED_BATCH");
+    }
     let priority = scheduler.priority.unwrap_or(0);
     let Ok(static_priority) = u32::try_from(priority) else {
         return Err(Error::invalid(
@@ -200,7 +203,8 @@ mod tests {
         };
         assert_eq!(scheduler(&wanted).unwrap(), expected);
         wanted.policy = "SCHED_DEADLINE".into();
-        // The kernel takes no notice of a nice value there.
+        assert_eq!(named(scheduler(&wanted)), "process.scheduler.nice");
+        wanted.nice = None;
         (wanted.runtime, wanted.deadline, wanted.period) = (Some(1), Some(2), Some(3));
         let numbers = scheduler(&wanted).unwrap();
         assert_eq!(
