@@ -25,7 +25,9 @@ impl Context {
             }
             Step::AwaitCgroup {} => self.await_proceed(),
             Step::Hook { .. } => return self.hook(step),
+            Step::Hostname { name } => sys::sethostname(name),
             Step::Domainname { name } => sys::setdomainname(name),
+            Step::SessionKeyring {} => process::session_keyring(),
             Step::Sysctl { key, value } => self.write_procfs(c"sys", key, value),
             Step::OomScoreAdj { score } => self.oom_score_adj(score),
             Step::ExecLabel { attribute, label } => {

@@ -191,7 +191,6 @@ impl Context {
                 set_groups,
                 groups,
             } => process::set_ids(uid, gid, set_groups.then_some(groups)),
-            Step::Hostname { name } => sys::sethostname(name),
             Step::LoopbackUp {} => process::loopback_up(),
             Step::Propagation { flags } => sys::propagation_of_root(flags),
             Step::Root { .. }
@@ -214,7 +213,6 @@ impl Context {
                 soft,
                 hard,
             } => sys::setrlimit(resource, soft, hard),
-            Step::SessionKeyring {} => process::session_keyring(),
             Step::NoNewPrivileges {} => process::no_new_privileges(),
             Step::Bounding { keep } => capability::bounding(keep),
             Step::Capabilities {
