@@ -164,9 +164,19 @@ fn rounds(contestants: &[Contestant], options: &Options) -> Result<Vec<Series>> 
 fn runtimes(crabcan: PathBuf, with: &[(String, PathBuf)]) -> Vec<Runtime> {
     let mut all = vec![Runtime {
         name: "crabcan".into(),
-        program: crabcan,
+        program: crabcan.clone(),
         options: Vec::new(),
     }];
+    // Like beside like, where crun has no cgroup.
+    let options = options_of("crun");
+    if !options.is_empty() {
+        println!("note: crun may not raise RLIMIT_MEMLOCK here: it is measured without a cgroup");
+        all.push(Runtime {
+            name: "crabcan-without-cgroup".into(),
+            program: crabcan,
+            options,
+        });
+    }
     for name in ["crun", "runc"] {
         let program = ["/usr/bin", "/usr/sbin"].map(|directory| Path::new(directory).join(name));
         match program.into_iter().find(|program| program.is_file()) {
@@ -188,14 +198,13 @@ fn runtimes(crabcan: PathBuf, with: &[(String, PathBuf)]) -> Vec<Runtime> {
 }
 
 /// crun raises `RLIMIT_MEMLOCK` before it loads a device program, and fails where it may not: then it
-/// is measured without any cgroup, which is less than the others do.
+/// is measured without any cgroup, which is less than the others do, and crabcan once more so.
 fn options_of(name: &str) -> Vec<String> {
     let unlimited = getrlimit(Resource::RLIMIT_MEMLOCK)
         .is_ok_and(|(_, hard)| hard == nix::sys::resource::RLIM_INFINITY);
     if unlimited || !name.starts_with("crun") {
         return Vec::new();
     }
-    println!("note: {name} may not raise RLIMIT_MEMLOCK here: it is measured without a cgroup");
     vec!["--cgroup-manager=disabled".to_owned()]
 }
 

@@ -42,8 +42,10 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(mut runtimes: Vec<Runtime>) -> Result<World> {
         let scratch = Scratch::new("crabcan-bench")?;
-        if let Some(crabcan) = runtimes.first_mut() {
-            crabcan.program = install(&crabcan.program, scratch.path())?;
+        if let Some(built) = runtimes.first().map(|crabcan| crabcan.program.clone()) {
+            let installed = install(&built, scratch.path())?;
+            let own = runtimes.iter_mut().filter(|it| it.program == built);
+            own.for_each(|crabcan| crabcan.program.clone_from(&installed));
         }
         let floor = build_floor(scratch.path())?;
         let root = bundle::make_root(scratch.path(), &floor)?;
