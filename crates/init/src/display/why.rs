@@ -83,6 +83,7 @@ impl Step<'_> {
             Self::WorkingDirectory { .. } | Self::FirstDirectory { .. } => {
                 "where the command starts, and inside the root"
             }
+            Self::Home { .. } => "programs expect HOME, and the environment does not say it",
             Self::Ready {} => "the parent gives its word only when all of this is done",
             Self::AwaitStart { .. } => "another program gives the word",
             Self::Reaper {} => "orphans are reaped, and everything ends with the command",
