@@ -31,11 +31,8 @@ pub(super) fn open(channel: i32, rows: u32, columns: u32) -> Result<Fd, Errno> {
     let mut unlocked = 0i32;
     sys::ioctl_with(master.0, TIOCSPTLCK, &mut unlocked)?;
     let flags = (sys::O_RDWR | sys::O_NOCTTY | sys::O_CLOEXEC) as usize;
-    let mut terminal = Fd(sys::ioctl(master.0, TIOCGPTPEER, flags)? as i32);
-    if terminal.0 < 3 {
-        // The caller had closed a standard descriptor: the number is to be a copy's.
-        terminal = sys::dup_above(terminal.0, 3)?;
-    }
+    let terminal = Fd(sys::ioctl(master.0, TIOCGPTPEER, flags)? as i32);
+    let terminal = sys::beyond_standard(terminal)?;
     // Majors from here on are Unix98 terminals' (Documentation/admin-guide/devices.txt).
     let major = sys::stat(terminal.0)?.device >> 8;
     if !(FIRST_PTS_MAJOR..FIRST_PTS_MAJOR + PTS_MAJORS).contains(&major) {

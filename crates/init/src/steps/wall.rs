@@ -17,7 +17,7 @@ impl Context {
         match *step {
             Step::Timings { descriptor } => self.begin_timings(descriptor as i32),
             Step::Landlock { access } => {
-                let ruleset = self.receive_descriptor()?;
+                let ruleset = sys::beyond_standard(self.receive_descriptor()?)?;
                 for number in 0..3 {
                     // One that is closed, or a pipe's, which no rule is about.
                     let _ = allow(&ruleset, number, access & OF_FILES);

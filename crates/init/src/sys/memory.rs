@@ -108,3 +108,12 @@ pub(crate) fn dup_above(from: i32, least: i32) -> Result<Fd, Errno> {
     const F_DUPFD_CLOEXEC: usize = 1030;
     call(nr::FCNTL, [fd(from), F_DUPFD_CLOEXEC, fd(least)]).map(new_fd)
 }
+
+/// A descriptor that is none of the standard ones, which the caller may have closed: those are for
+/// the program, and what opens a file gets the lowest number that is free.
+pub(crate) fn beyond_standard(opened: Fd) -> Result<Fd, Errno> {
+    match opened.0 {
+        0..=2 => dup_above(opened.0, 3),
+        _ => Ok(opened),
+    }
+}
