@@ -287,7 +287,16 @@ fn run(program: &DeviceProgram, context: [u32; 3]) -> bool {
                 registers[to] = u64::from(value as u32 >> one.constant);
                 false
             }
+            0x64 => {
+                registers[to] = u64::from((value as u32) << one.constant);
+                false
+            }
+            0x4c => {
+                registers[to] = u64::from(value as u32 | registers[from] as u32);
+                false
+            }
             0x05 => true,
+            0x16 => value as u32 == one.constant as u32,
             0x15 => value == constant,
             0x55 => value != constant,
             0x45 => value & constant != 0,

@@ -294,7 +294,8 @@ fn callers_in_odd_states() {
         "ulimit -n 32",
         "trap '' CHLD",
         "trap '' PIPE HUP INT TERM",
-        "ulimit -s 256",
+        // Nearly all of it is the parser of a build without optimization.
+        "ulimit -s 384",
         "unset PATH HOME",
         "export HOME=relative",
         "export HOME=",

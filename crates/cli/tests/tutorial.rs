@@ -39,7 +39,7 @@ struct Line<'a> {
 fn log_lines(text: &str) -> Vec<Line<'_>> {
     let parse = |line| parse_line(line).unwrap_or_else(|| panic!("no log line: {line}"));
     let unenforced = |line: &Line<'_>| {
-        (line.level, line.module) == ("WARN", "crabcan::limits")
+        (line.level, line.module) == ("WARN", "crabcan_cli::limits")
             && line.text.contains(" is not limited: ")
     };
     text.lines()
