@@ -24,5 +24,6 @@ impl Errno {
     pub const ESTALE: Self = Self(116);
     pub const EOPNOTSUPP: Self = Self(95);
     pub const EBADF: Self = Self(9);
+    pub const EBADFD: Self = Self(77);
     pub const EPIPE: Self = Self(32);
 }

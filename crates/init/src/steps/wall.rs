@@ -19,8 +19,11 @@ impl Context {
             Step::Landlock { access } => {
                 let ruleset = sys::beyond_standard(self.receive_descriptor()?)?;
                 for number in 0..3 {
-                    // One that is closed, or a pipe's, which no rule is about.
-                    let _ = allow(&ruleset, number, access & OF_FILES);
+                    match allow(&ruleset, number, access & OF_FILES) {
+                        // One that is closed, or a pipe's, which no rule is about.
+                        Ok(()) | Err(Errno::EBADF | Errno::EBADFD) => {}
+                        Err(errno) => return Err(errno),
+                    }
                 }
                 self.ruleset = Some(ruleset);
                 Ok(())
