@@ -130,7 +130,9 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
         (Error::Limits { source } | Error::Cgroup { source, .. }, _) => {
             return source.hint().map(String::from);
         }
-        (Error::Namespaces { .. }, Some(errno)) => return namespaces_hint(errno),
+        (Error::Namespaces { source, .. }, Some(errno)) => {
+            return namespaces_hint(&source.to_string(), errno);
+        }
         (Error::MemoryFile { .. }, Some(Errno::EACCES)) => {
             "programs in memory are switched off: sysctl vm.memfd_noexec must be 0 or 1"
         }
@@ -162,8 +164,8 @@ fn errno(error: &Error) -> Option<Errno> {
     Some(Errno::from_raw(number))
 }
 
-/// Why the kernel refuses a user namespace to an ordinary user.
-fn namespaces_hint(errno: Errno) -> Option<String> {
+/// Why the kernel refuses a process in new namespaces, or in a cgroup.
+fn namespaces_hint(doing: &str, errno: Errno) -> Option<String> {
     let is = |path: &str, value: &str| {
         std::fs::read_to_string(Path::new("/proc/sys").join(path))
             .is_ok_and(|text| text.trim() == value)
@@ -181,6 +183,10 @@ fn namespaces_hint(errno: Errno) -> Option<String> {
             "AppArmor restricts user namespaces: crabcan needs a profile with \"userns,\" in it"
         }
         Errno::EPERM => "the host, or the container this runs in, forbids new namespaces",
+        Errno::EACCES if doing.contains("into a cgroup") => {
+            "a process is moved to another cgroup by who may write to the one that has both below \
+             it: start crabcan in the part that is delegated (systemd-run --user --scope COMMAND)"
+        }
         Errno::EBUSY => {
             "the cgroup hands controllers on to cgroups below it (cgroup v2), so no process can be \
              in it: one of those can be named (linux.cgroupsPath, exec --cgroup)"

@@ -188,6 +188,11 @@ fn a_scope_of_the_users_own_systemd_is_delegated_to_the_container() {
     assert_eq!(user.systemctl(&show), "yes");
     // The container's root is the user, to whom systemd has given it. Who executes something in it
     // must be below that systemd too: the kernel lets nobody bring a process from elsewhere.
+    let elsewhere = crabcan(&user, &[], &bundle, "exec one /bin/sh /divided");
+    assert_eq!(elsewhere.code(), 255, "{elsewhere:?}");
+    for words in ["(EACCES)", "systemd-run --user --scope"] {
+        assert!(elsewhere.stderr.contains(words), "{elsewhere:?}");
+    }
     let scope: Vec<&str> = SCOPE.split(' ').collect();
     let outcome = crabcan(&user, &scope, &bundle, "exec one /bin/sh /divided");
     assert_eq!(
