@@ -155,7 +155,7 @@ fn an_attacker_gains_nothing_from_two_hundred_processes() {
     if !Path::new("/usr/bin/python3").exists() {
         return support::lacks("python3");
     }
-    const LIMIT: Duration = Duration::from_secs(20);
+    const LIMIT: Duration = Duration::from_secs(10);
     let program = fs::read(support::program()).unwrap();
     for (may_trace, user_namespace) in [(false, false), (true, false), (false, true), (true, true)]
     {

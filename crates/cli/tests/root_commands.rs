@@ -11,10 +11,12 @@ mod support;
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::bundle::Bundle;
 use support::cgroup::places;
+use support::running::Running;
 use support::{Leaks, Outcome, run};
 
 #[track_caller]
@@ -317,18 +319,22 @@ fn a_process_waits_in_a_paused_container_if_that_is_wanted() {
 #[ignore = "needs root: cargo xtask test-root"]
 fn what_is_counted_is_printed_at_intervals() {
     let _leaks = Leaks::watch();
-    let bundle = Bundle::new("interval", "exec sleep 1");
+    let bundle = Bundle::new("interval", "exec sleep 600");
     assert_eq!(bundle.leave("run -d one").code(), 0);
     let table = bundle.run("ps one -eo pid,comm").success();
     let lines: Vec<&str> = table.lines().map(str::trim).collect();
     let pid = bundle.state("one")["pid"].to_string();
     assert_eq!(lines[1..], [format!("{pid} sleep")], "{table}");
-    let text = bundle.run("events --interval 200ms one").success();
-    assert!((3..=8).contains(&text.lines().count()), "{text}");
-    for line in text.lines() {
-        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+    let begun = Instant::now();
+    let running = Running::start(&mut bundle.command(["events", "--interval", "200ms", "one"]));
+    for _ in 0..4 {
+        let line = running.line();
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(event["type"], "stats", "{line}");
     }
+    assert!(begun.elapsed() >= Duration::from_millis(600));
+    bundle.run("delete --force one").success();
+    assert!(running.finish().success());
     let outcome = bundle.run("events --interval soon one");
     assert_eq!(outcome.code(), 1, "{outcome:?}");
     assert!(outcome.stderr.contains("--interval soon"), "{outcome:?}");
