@@ -149,7 +149,7 @@ fn attacked(may_trace: bool, user_namespace: bool) -> Bundle {
 /// CVE-2016-9962, CVE-2019-5736: root inside looks at every new process for something of the
 /// host's: its executable, its memory, its descriptors.
 #[test]
-#[ignore = "needs root: cargo xtask test-root"]
+#[ignore = "needs root: cargo xtask test-security"]
 fn an_attacker_gains_nothing_from_two_hundred_processes() {
     let _leaks = Leaks::watch();
     if !Path::new("/usr/bin/python3").exists() {
