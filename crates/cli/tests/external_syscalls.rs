@@ -57,7 +57,8 @@ fn count(command: &Command, trace: &Path) -> (usize, usize) {
     if let Some(directory) = command.get_current_dir() {
         traced.current_dir(directory);
     }
-    run(&mut traced).success();
+    // Cargo's: the loader would look in each of its directories.
+    run(traced.env_remove("LD_LIBRARY_PATH")).success();
     let text = fs::read_to_string(trace).unwrap();
     let mut first = None;
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
