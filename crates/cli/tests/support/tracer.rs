@@ -198,7 +198,10 @@ impl Tracer {
                 }
             }
             WaitStatus::PtraceEvent(pid, ..) => {
-                let child = ptrace::getevent(pid).expect("it has made a child");
+                // Killed since it has made a child.
+                let Ok(child) = ptrace::getevent(pid) else {
+                    return;
+                };
                 let child = Pid::from_raw(i32::try_from(child).expect("a pid"));
                 let executed = self.processes.get(&pid).map_or(0, |it| it.executed);
                 self.add(child, executed);
@@ -234,7 +237,10 @@ impl Tracer {
             registers.rax = (-(errno as i64)).cast_unsigned();
             return ptrace::setregs(pid, registers).is_err();
         }
-        let info = ptrace::syscall_info(pid).expect("it is at a call");
+        // Killed since it stopped, as whoever is in the pid namespace of an init that has ended.
+        let Ok(info) = ptrace::syscall_info(pid) else {
+            return true;
+        };
         if info.op != libc::PTRACE_SYSCALL_INFO_ENTRY || process.executed == 0 {
             return false;
         }
