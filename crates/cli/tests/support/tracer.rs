@@ -254,7 +254,8 @@ impl Tracer {
         let Some((wanted, fault)) = self.fault else {
             return false;
         };
-        if self.followed.struck || (call.process, call.index) != (wanted.process, wanted.index) {
+        // Who was quicker this time makes another call in its place: that is left alone.
+        if self.followed.struck || call != wanted {
             return false;
         }
         self.followed.struck = true;
