@@ -80,11 +80,13 @@ impl Report {
             let (quiet, quiet_ratio) = (low_cpu(one), low_cpu(one) / low_cpu(floor));
             let against = |other: &Series| (one.wall() / other.wall(), one.cpu() / other.cpu());
             let (wall, cpu) = against(floor);
-            let peer = crun.map(against);
-            let (peer_wall, peer_cpu) = peer.unwrap_or((f64::NAN, f64::NAN));
+            let peer = crun.map(against).map_or_else(
+                || "– | –".to_owned(),
+                |(wall, cpu)| format!("{wall:.2} | {cpu:.2}"),
+            );
             let _ = writeln!(
                 table,
-                "| {} | {:.3} | {low:.3} | {:.3} | {quiet:.3} | {wall:.2} | {cpu:.2} | {quiet_ratio:.2} | {peer_wall:.2} | {peer_cpu:.2} |",
+                "| {} | {:.3} | {low:.3} | {:.3} | {quiet:.3} | {wall:.2} | {cpu:.2} | {quiet_ratio:.2} | {peer} |",
                 one.name,
                 one.wall(),
                 one.cpu(),
