@@ -134,15 +134,33 @@ impl Cgroup {
     /// Kills every process in it and in its children, frozen ones too, and waits until it is empty.
     ///
     /// At once where the kernel can (`cgroup.kill`, Linux 5.14); otherwise process by process, as
-    /// often as new ones are found.
+    /// often as new ones are found. For a cgroup that stays there is [`Self::kill_each`].
     ///
     /// # Errors
     /// [`Error::Kill`] (EPERM), [`Error::Deadline`], [`Error::Control`], [`Error::Read`].
     pub fn kill(&self, timeout: Duration) -> Result<(), Error> {
+        self.kill_until_empty(timeout, Member::kill_at_once)
+    }
+
+    /// As [`kill`](Self::kill), but always process by process, so that others can be born there
+    /// afterwards: since Linux 6.14 `CLONE_INTO_CGROUP` makes a process that is killed at once where
+    /// `cgroup.kill` was written more often than in its parent's cgroup (`kill_seq`).
+    ///
+    /// # Errors
+    /// As [`kill`](Self::kill).
+    pub fn kill_each(&self, timeout: Duration) -> Result<(), Error> {
+        self.kill_until_empty(timeout, |member| member.kill_each(&member.directory))
+    }
+
+    fn kill_until_empty(
+        &self,
+        timeout: Duration,
+        kill: impl Fn(&Member) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut patience = Patience::new(timeout);
         loop {
             for member in &self.members {
-                member.kill_once()?;
+                kill(member)?;
             }
             if self.freezer().is_ok_and(|member| !member.v2) {
                 // A frozen process of v1 dies only when it is let go.
@@ -297,7 +315,7 @@ impl Member {
         }
     }
 
-    fn kill_once(&self) -> Result<(), Error> {
+    fn kill_at_once(&self) -> Result<(), Error> {
         if self.v2 {
             match self.directory.write("cgroup.kill", "1") {
                 Ok(()) => return Ok(()),

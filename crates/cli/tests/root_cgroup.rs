@@ -150,7 +150,11 @@ fn a_newer_container_in_the_same_cgroup_lives_on() {
             namespaces.retain(|namespace| namespace["type"] != "pid");
         }
         let name = name(&bundle);
-        for delete in ["delete --force one", "delete one", "kill --all one KILL"] {
+        for (delete, end) in [
+            ("delete --force one", "kill --all one KILL"),
+            ("delete one", "kill one KILL"),
+            ("kill --all one KILL", "kill one KILL"),
+        ] {
             assert_eq!(bundle.leave("run -d one").code(), 0);
             let one = pid(&bundle, "one");
             // A second one is refused as long as the first one lives.
@@ -160,12 +164,14 @@ fn a_newer_container_in_the_same_cgroup_lives_on() {
                 refused.stderr.contains("exists and is not empty"),
                 "{refused:?}"
             );
-            bundle.run("kill one KILL").success();
+            bundle.run(end).success();
             until("it has ended", || {
                 bundle.status("one") == "stopped" && !is_alive(&one)
             });
-            assert_eq!(bundle.leave("run -d two").code(), 0);
+            let second = bundle.leave("run -d two");
+            assert_eq!(second.code(), 0, "{second:?}");
             let two = pid(&bundle, "two");
+            bundle.run("exec two true").success();
             let ended = bundle.run(delete);
             match delete.starts_with("kill") {
                 true => assert_eq!(ended.code(), 1, "{ended:?}"),

@@ -95,7 +95,9 @@ pub enum Error {
     #[error("arguments, environment and mounts together are too long (more than 16 MiB)")]
     PlanTooLong,
     /// No range of ids is free for a user namespace made by root.
-    #[error("take a range of user ids for the container ({ranges} ranges looked at)")]
+    #[error(
+        "take a range of user ids for the container, locked in /run/crabcan ({ranges} ranges looked at)"
+    )]
     Ids {
         /// How many ranges there are.
         ranges: usize,

@@ -140,6 +140,12 @@ fn the_kernel_kills_a_cgroup_of_v2() {
         matches!(late, Error::Deadline { state: "empty", .. }),
         "{late}"
     );
+    // A cgroup that stays is not marked by it.
+    fake.write("cgroup.kill", "");
+    fake.write("cgroup.events", "populated 0\nfrozen 0\n");
+    cgroup.kill_each(SHORT).unwrap();
+    assert_eq!(fake.read("cgroup.kill"), "");
+    assert!(bystander.is_killed());
 }
 
 /// Before Linux 5.14: each process is killed, those of cgroups below it too, and nobody else.

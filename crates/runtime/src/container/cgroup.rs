@@ -223,7 +223,8 @@ impl Container {
             return self.kill(signal);
         };
         if signal == libc::SIGKILL {
-            return cgroup.kill(PATIENCE).map_err(failed("kill the container"));
+            let killed = cgroup.kill_each(PATIENCE);
+            return killed.map_err(failed("kill the container"));
         }
         // One that ends meanwhile needs no signal. The pids are those of this moment.
         for pid in cgroup.processes().map_err(failed("kill the container"))? {

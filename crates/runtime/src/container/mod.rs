@@ -163,7 +163,7 @@ impl Container {
         };
         match rest {
             Some(cgroup) if cgroup.is_populated().is_ok_and(|populated| populated) => cgroup
-                .kill(cgroup::PATIENCE)
+                .kill_each(cgroup::PATIENCE)
                 .map_err(cgroup::failed("kill the container")),
             _ => Err(self.refused("container not running", Status::Stopped)),
         }
