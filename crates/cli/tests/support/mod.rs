@@ -43,7 +43,7 @@ pub(crate) fn program() -> PathBuf {
 }
 
 /// The program under test, or another OCI runtime to be seen failing where crabcan does not.
-fn runtime() -> PathBuf {
+pub(crate) fn runtime() -> PathBuf {
     std::env::var_os("CRABCAN_TEST_RUNTIME").map_or_else(program, PathBuf::from)
 }
 
