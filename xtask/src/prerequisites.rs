@@ -13,7 +13,7 @@ pub(crate) const APT_LINE: &str = "apt-get install -y --no-install-recommends bu
     bubblewrap sudo strace libseccomp2 golang-github-containers-common qemu-system-x86 \
     qemu-system-common linux-image-cloud-amd64 e2fsprogs systemd libpam-systemd dbus \
     dbus-user-session passwd podman buildah containerd docker.io uidmap tini iproute2 \
-    python3-minimal slirp4netns passt tmux";
+    python3-minimal slirp4netns passt tmux criu";
 
 /// One thing that a suite needs, and how its absence is told.
 #[derive(Debug)]
@@ -54,6 +54,7 @@ pub(crate) const MACHINE: &[Prerequisite] = &[
     program("dbus-daemon", "dbus", any_program),
     program("dbus.socket", "dbus-user-session", any_program),
     program("useradd", "passwd", any_program),
+    program("criu", "criu", any_program),
 ];
 
 /// What `test-clients` needs.
