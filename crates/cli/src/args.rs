@@ -162,7 +162,7 @@ Examples:
 As an OCI runtime (crabcan COMMAND --help says more):
   create start run exec state kill delete list gc ps pause resume update events checkpoint
   restore spec features
-  before the command: --root DIR --log FILE --log-format text|json --log-level LEVEL --debug
+  before the command: --root DIR --log DESTINATION --log-format text|json --log-level LEVEL --debug
   --systemd-cgroup --cgroup-manager cgroupfs|systemd|disabled --rootless auto|true|false";
 
 /// Whose user ids a sandbox has.
