@@ -161,7 +161,7 @@ Examples:
 
 As an OCI runtime (crabcan COMMAND --help says more):
   create start run exec state kill delete list gc ps pause resume update events checkpoint
-  restore spec features
+  restore spec features info completion
   before the command: --root DIR --log DESTINATION --log-format text|json --log-level LEVEL --debug
   --systemd-cgroup --cgroup-manager cgroupfs|systemd|disabled --rootless auto|true|false";
 
