@@ -108,6 +108,7 @@ fn the_machine_is_described_as_it_is() {
     for (about, file) in [
         ("Kernel-Release", "/proc/sys/kernel/osrelease"),
         ("Kernel-Version", "/proc/sys/kernel/version"),
+        ("Processors", "/sys/devices/system/cpu/online"),
     ] {
         let expected = fs::read_to_string(file).unwrap();
         assert_eq!(told(&text, about), [expected.trim()], "{text}");

@@ -4,7 +4,6 @@ use std::fmt::{Display, Write as _};
 use std::fs;
 use std::io::{Write as _, stdout};
 use std::path::Path;
-use std::thread::available_parallelism;
 
 use anyhow::Context;
 use clap::Parser;
@@ -26,7 +25,7 @@ pub(super) fn info(global: &Global, _: &Info) -> anyhow::Result<u8> {
     report.line("Kernel-Version", kernel.version().to_string_lossy());
     report.line("Architecture", kernel.machine().to_string_lossy());
     report.told("Operating System", operating_system());
-    report.told("Processors", available_parallelism().map_err(Into::into));
+    report.told("Processors", read("/sys/devices/system/cpu/online"));
     let memory = sysinfo();
     let bytes = u128::from(memory.totalram) * u128::from(memory.mem_unit);
     report.line("Total Memory", format_args!("{} MiB", bytes >> 20));

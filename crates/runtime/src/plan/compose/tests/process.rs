@@ -59,6 +59,32 @@ fn groups_are_set_in_the_hosts_user_namespace_only_with_the_right_to() {
     );
     spec.process.user.additional_gids.clear();
     assert!(compose(&spec, &denied).is_ok());
+    // Those of the caller stay, by crun's annotation, and the others are not asked for.
+    spec.process.user.additional_gids = vec![10];
+    let name = "run.oci.keep_original_groups".to_owned();
+    spec.annotations.insert(name.clone(), "1".into());
+    for (privileged, groups) in [(true, Groups::new(&[]).unwrap())] {
+        let kept = find(&spec, privileged, |step| match *step {
+            Step::SetIds {
+                set_groups,
+                groups: set,
+                ..
+            } => Some(!set_groups && set == groups),
+            _ => None,
+        });
+        assert_eq!(kept, [true]);
+    }
+    assert!(compose(&spec, &denied).is_ok());
+    refused_of(
+        spec.clone(),
+        true,
+        "annotations[\"run.oci.keep_original_groups\"]",
+        |spec| {
+            spec.annotations.insert(name.clone(), "yes".into());
+        },
+    );
+    spec.annotations.clear();
+    spec.process.user.additional_gids.clear();
     // A user namespace of its own is of no help: it inherits the refusal.
     let mut nested = rootful();
     nested.linux.namespaces = namespaces_of(&Namespace::ALL);
