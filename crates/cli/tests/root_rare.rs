@@ -11,8 +11,10 @@
 mod support;
 
 use std::fs;
+use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use serde_json::{Value, json};
 use support::Leaks;
 use support::bundle::Bundle;
@@ -152,12 +154,17 @@ fn memory_of_the_kernel_and_of_what_is_below() {
         return is_refused(&kernel, "linux.resources.memory.kernel");
     }
     assert_eq!(kernel.leave("run -d one").code(), 0);
-    // A file that is there, and a number that it does not keep.
-    assert!(
-        place(&kernel, "memory")
-            .join("memory.kmem.limit_in_bytes")
-            .exists()
-    );
+    // It does not keep the number: what can be seen is that the file is written to.
+    let file = place(&kernel, "memory").join("memory.kmem.limit_in_bytes");
+    let watch = inotify::init(CreateFlags::NONBLOCK).unwrap();
+    inotify::add_watch(&watch, &file, WatchFlags::MODIFY).unwrap();
+    let mut space = [MaybeUninit::uninit(); 512];
+    let mut events = inotify::Reader::new(watch, &mut space);
+    assert!(events.next().is_err(), "nothing is written yet");
+    let limits = "{\"memory\": {\"kernel\": 33554432}}";
+    let mut update = kernel.command(["update", "--resources", "-", "one"]);
+    support::run_with_input(&mut update, limits.as_bytes()).success();
+    assert!(events.next().is_ok());
     let deep = limited("deep", json!({"memory": {"useHierarchy": true}}));
     assert_eq!(deep.leave("run -d one").code(), 0);
     let text = fs::read_to_string(place(&deep, "memory").join("memory.use_hierarchy"));
