@@ -142,6 +142,49 @@ fn weights_of_block_devices() {
     );
 }
 
+/// From a document, which has more than there are flags for.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn limits_of_a_disk_are_changed_by_update() {
+    let _leaks = Leaks::watch();
+    let Ok(disk) = fs::read_to_string("/sys/block/vda/dev") else {
+        return support::lacks("disk /dev/vda");
+    };
+    let (major, minor) = disk.trim().split_once(':').unwrap();
+    let number = |part: &str| part.parse::<u32>().unwrap();
+    let rates = |operations: u32, bytes: u32| {
+        let device =
+            |rate: u32| json!([{"major": number(major), "minor": number(minor), "rate": rate}]);
+        json!({"blockIO": {
+            "throttleReadIOPSDevice": device(operations), "throttleWriteBpsDevice": device(bytes),
+        }})
+    };
+    let bundle = limited("disk", rates(1001, 1_000_001));
+    assert_eq!(bundle.leave("run -d one").code(), 0);
+    let mut update = bundle.command(["update", "--resources", "-", "one"]);
+    let changed = rates(1003, 1_000_003).to_string();
+    support::run_with_input(&mut update, changed.as_bytes()).success();
+    let disk = disk.trim();
+    let files = match is_unified() {
+        true => vec![(
+            "io.max",
+            format!("{disk} rbps=max wbps=1000003 riops=1003 wiops=max\n"),
+        )],
+        false => vec![
+            ("blkio.throttle.read_iops_device", format!("{disk} 1003\n")),
+            (
+                "blkio.throttle.write_bps_device",
+                format!("{disk} 1000003\n"),
+            ),
+        ],
+    };
+    let place = place(&bundle, "blkio");
+    for (file, expected) in files {
+        let text = fs::read_to_string(place.join(file)).unwrap();
+        assert_eq!(text, expected, "{file}");
+    }
+}
+
 /// v1 alone: what kernels of today make of it is nothing, and no error.
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]

@@ -36,7 +36,7 @@ fn the_groups_of_the_caller_stay_if_that_is_wanted() {
     const NAME: &str = "run.oci.keep_original_groups";
     let mut spec = rootful();
     spec.process.user.additional_gids = vec![10];
-    spec.annotations.insert(NAME.into(), "1".into());
+    spec.annotations = [(NAME, "1".to_owned())].into_iter().collect();
     let kept = find(&spec, true, |step| match *step {
         Step::SetIds {
             set_groups, groups, ..
@@ -47,7 +47,7 @@ fn the_groups_of_the_caller_stay_if_that_is_wanted() {
     let mut denied = host(true);
     denied.setgroups = false;
     assert!(compose(&spec, &denied).is_ok());
-    spec.annotations.insert(NAME.into(), "yes".into());
+    spec.annotations = [(NAME, "yes".to_owned())].into_iter().collect();
     let error = compose(&spec, &denied).unwrap_err().to_string();
     let wanted = "annotations[\"run.oci.keep_original_groups\"]: \"yes\" is neither 0 nor 1";
     assert_eq!(error, wanted);
