@@ -161,8 +161,8 @@ Examples:
 
 As an OCI runtime (crabcan COMMAND --help says more):
   create start run exec state kill delete list gc ps pause resume update events checkpoint
-  restore spec features
-  before the command: --root DIR --log FILE --log-format text|json --log-level LEVEL --debug
+  restore spec features info completion
+  before the command: --root DIR --log DESTINATION --log-format text|json --log-level LEVEL --debug
   --systemd-cgroup --cgroup-manager cgroupfs|systemd|disabled --rootless auto|true|false";
 
 /// Whose user ids a sandbox has.

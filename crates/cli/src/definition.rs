@@ -7,10 +7,28 @@ use crate::args::Args;
 use crate::commands;
 use crate::global::OPTIONS;
 
-/// Every option and every command.
+/// Every option and every command, with examples.
 #[must_use]
 pub fn definition() -> Command {
-    let mut all = Args::command().args(OPTIONS.iter().map(|option| {
+    let mut all = bare();
+    let names: Vec<String> = all
+        .get_subcommands()
+        .map(|it| it.get_name().into())
+        .collect();
+    for name in names {
+        let examples = examples(&name);
+        all = all.mut_subcommand(name, |command| command.after_long_help(examples));
+    }
+    all.after_long_help(format!(
+        "{}\n{}",
+        crate::args::AFTER_HELP,
+        examples("crabcan")
+    ))
+}
+
+/// Every option and every command.
+pub(crate) fn bare() -> Command {
+    let all = Args::command().args(OPTIONS.iter().map(|option| {
         let arg = Arg::new(option.name)
             .long(option.name)
             .help(option.help)
@@ -20,16 +38,8 @@ pub fn definition() -> Command {
             None => arg.action(ArgAction::SetTrue),
         }
     }));
-    for command in commands::definitions() {
-        let name = command.get_name().to_owned();
-        all = all.subcommand(command.after_long_help(examples(&name)));
-    }
-    let all = all.disable_help_subcommand(true);
-    all.after_long_help(format!(
-        "{}\n{}",
-        crate::args::AFTER_HELP,
-        examples("crabcan")
-    ))
+    let all = all.subcommands(commands::definitions());
+    all.disable_help_subcommand(true)
 }
 
 /// Examples of a command, one a line, beside those of its `--help`.
@@ -178,6 +188,12 @@ const EXAMPLES: &[(&str, &str)] = &[
         "crabcan spec --rootless --bundle b --file config.json",
     ),
     ("features", "crabcan features"),
+    ("info", "crabcan info"),
+    (
+        "completion",
+        "crabcan completion bash >/etc/bash_completion.d/crabcan",
+    ),
+    ("completion", "crabcan completion --shell zsh"),
     (
         "checkpoint",
         "crabcan checkpoint --image-path img --work-path w --leave-running --manage-cgroups-mode soft web",

@@ -3,7 +3,7 @@
 //! Clients write them before every command. There are few, so they are read by hand: no parser is
 //! built for what is never used.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use crabcan_runtime::{Host, StateRoot};
 use log::LevelFilter;
 
+use crate::logging::Destination;
 use crate::pieces::WORDS;
 
 /// The options of the sandbox and the OCI commands that take a value as the next argument. Anything
@@ -87,7 +88,11 @@ pub(crate) const OPTIONS: [GlobalOption; 8] = [
         Some("DIR"),
         "The directory with the state of containers",
     ),
-    option("log", Some("FILE"), "Where errors are written to, too"),
+    option(
+        "log",
+        Some("DESTINATION"),
+        "Where errors are written to, too: a file, journald:IDENTIFIER or syslog:IDENTIFIER",
+    ),
     option("log-format", Some("FORMAT"), "In which form: text or json"),
     option(
         "log-level",
@@ -193,7 +198,7 @@ pub(crate) enum CgroupManager {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Global {
     root: Option<PathBuf>,
-    pub(crate) log: Option<PathBuf>,
+    pub(crate) log: Option<Destination>,
     pub(crate) log_format: LogFormat,
     log_level: Option<LevelFilter>,
     debug: bool,
@@ -250,7 +255,7 @@ impl Global {
         let wrong = || anyhow::anyhow!("{name} {word}: no such value");
         match name {
             "--root" => self.root = Some(value.into()),
-            "--log" => self.log = Some(log_file(&value)?),
+            "--log" => self.log = Some(Destination::read(&value)?),
             "--log-format" => {
                 self.log_format = match word.as_str() {
                     "text" | "" => LogFormat::Text,
@@ -309,21 +314,6 @@ fn level(word: &str) -> Option<LevelFilter> {
         "error" | "fatal" | "panic" => LevelFilter::Error,
         _ => return None,
     })
-}
-
-/// A path, or crun's `file:PATH`.
-fn log_file(value: &OsStr) -> anyhow::Result<PathBuf> {
-    let bytes = value.as_bytes();
-    for elsewhere in ["journald:", "syslog:"] {
-        if bytes.starts_with(elsewhere.as_bytes()) {
-            bail!("--log {elsewhere}: only files are written to");
-        }
-    }
-    let path = bytes.strip_prefix(b"file:").unwrap_or(bytes);
-    if path.is_empty() {
-        bail!("--log is empty");
-    }
-    Ok(OsStr::from_bytes(path).into())
 }
 
 #[cfg(test)]
@@ -402,7 +392,7 @@ mod tests {
         let line = "--root /r --log=file:/l --log-format json --systemd-cgroup --rootless=true";
         let global = Global::read(&words(line)).unwrap();
         assert_eq!(global.root, Some("/r".into()));
-        assert_eq!(global.log, Some("/l".into()));
+        assert_eq!(global.log, Some(Destination::File("/l".into())));
         assert_eq!(global.log_format, LogFormat::Json);
         assert_eq!(global.cgroup_manager, CgroupManager::Systemd);
         assert_eq!(global.rootless, Some(true));
@@ -415,12 +405,24 @@ mod tests {
     }
 
     #[test]
+    fn a_log_is_a_file_or_a_daemons() {
+        let read = |line: &str| Global::read(&words(line)).unwrap().log;
+        let file = |path: &str| Some(Destination::File(path.into()));
+        assert_eq!(read("--log a:b"), file("a:b"));
+        assert_eq!(read("--log file:journald:x"), file("journald:x"));
+        let journal = Some(Destination::Journal("x:y".into()));
+        assert_eq!(read("--log journald:x:y"), journal);
+        let syslog = Some(Destination::Syslog("crabcan".into()));
+        assert_eq!(read("--log=syslog:"), syslog);
+    }
+
+    #[test]
     fn what_is_no_option_or_no_value_is_named() {
         for (line, named) in [
             ("--uid 0", "--uid"),
             ("-d", "-d"),
             ("--log", "--log"),
-            ("--log syslog:x", "syslog"),
+            ("--log file:", "--log is empty"),
             ("--log-format xml", "xml"),
             ("--cgroup-manager magic", "magic"),
             ("--debug=yes", "--debug"),

@@ -5,7 +5,7 @@
 //! value names a command of crabcan's own: `explain`, or one of an OCI runtime, such as `create`.
 //!
 //! The library is the program's inside. What others can use of it is the definition of the command
-//! line, of which completions and man pages are made:
+//! line, of which man pages are made, and completions:
 //!
 //! ```
 //! let definition = crabcan_cli::definition();
@@ -15,6 +15,7 @@
 
 mod args;
 mod commands;
+mod completion;
 mod definition;
 mod descriptors;
 #[cfg(test)]
@@ -41,6 +42,7 @@ mod timings;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+pub use completion::{Shell, completion};
 pub use definition::{definition, examples};
 pub use sys::Memory;
 

@@ -1,13 +1,16 @@
 //! What is logged, how loudly and where to.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+mod daemon;
+mod destination;
 
-use anyhow::Context;
+use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
+
+use env_logger::fmt::Formatter;
 use env_logger::{Builder, Target};
 use log::{LevelFilter, Record};
 
+pub(crate) use self::destination::Destination;
 use crate::global::{Global, LogFormat};
 
 /// Logs to standard error. `RUST_LOG` overrides the level; without it only what the runtime and
@@ -16,17 +19,33 @@ pub(crate) fn start(level: LevelFilter) {
     builder(level).init();
 }
 
-/// Logs as the options before an OCI command say: to standard error or a file, as text or JSON.
+/// Logs as the options before an OCI command say: to standard error, a file or a daemon, as text or
+/// JSON.
 pub(crate) fn start_oci(global: &Global) -> anyhow::Result<()> {
     let mut builder = builder(global.level());
-    if let Some(path) = &global.log {
-        let mut options = OpenOptions::new();
-        let file = options.append(true).create(true).mode(0o644).open(path);
-        let file = file.with_context(|| format!("open the log {}", path.display()))?;
-        builder.target(Target::Pipe(Box::new(file)));
+    if let Some(destination) = &global.log {
+        builder.target(Target::Pipe(destination.open()?));
     }
-    if global.log_format == LogFormat::Json {
-        builder.format(json);
+    let format = global.log_format;
+    match global.log.clone() {
+        Some(Destination::Journal(identifier)) => {
+            let identifier = identifier.into_vec();
+            builder.format(move |to, record| {
+                let text = message(to, record, format);
+                daemon::write_entry(to, &identifier, record.level(), &text)
+            });
+        }
+        Some(Destination::Syslog(identifier)) => {
+            let identifier = identifier.into_vec();
+            builder.format(move |to, record| {
+                let text = message(to, record, format);
+                daemon::write_packet(to, &identifier, record.level(), &text)
+            });
+        }
+        _ if format == LogFormat::Json => {
+            builder.format(|to, record| writeln!(to, "{}", json(to, record)));
+        }
+        _ => {}
     }
     builder.init();
     Ok(())
@@ -52,8 +71,16 @@ fn builder(level: LevelFilter) -> Builder {
     builder
 }
 
-/// One object a line, as podman, containerd and docker read it: they want the time as RFC 3339.
-fn json(formatter: &mut env_logger::fmt::Formatter, record: &Record<'_>) -> io::Result<()> {
+/// What a daemon is told, which notes time and level itself.
+fn message(formatter: &Formatter, record: &Record<'_>, format: LogFormat) -> String {
+    match format {
+        LogFormat::Text => record.args().to_string(),
+        LogFormat::Json => json(formatter, record),
+    }
+}
+
+/// One object, as podman, containerd and docker read it: they want the time as RFC 3339.
+fn json(formatter: &Formatter, record: &Record<'_>) -> String {
     let level = match record.level() {
         log::Level::Warn => "warning".to_owned(),
         level => level.as_str().to_ascii_lowercase(),
@@ -64,5 +91,5 @@ fn json(formatter: &mut env_logger::fmt::Formatter, record: &Record<'_>) -> io::
         "msg": record.args().to_string(),
         "time": time,
     });
-    writeln!(formatter, "{object}")
+    object.to_string()
 }

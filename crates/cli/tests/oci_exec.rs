@@ -10,6 +10,8 @@
 mod support;
 
 use std::fs;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -143,6 +145,50 @@ fn a_home_that_is_not_said_is_the_users() {
         bundle.directory.file("users", users.as_bytes(), 0o644);
         assert_eq!(answer(&[]), home);
     }
+}
+
+/// A container makes of the file what it likes.
+#[test]
+fn what_is_no_list_of_users_is_neither_waited_for_nor_believed() {
+    let _leaks = Leaks::watch();
+    let line = "root:x:0:0:root:/den:/bin/sh\n";
+    let home = |make: &dyn Fn(&Path) -> Option<fs::File>| {
+        let mut bundle = Bundle::new("no-users", "echo $HOME").rootless();
+        let _held = make(&bundle.directory.path().join("users"));
+        bundle.mount(
+            json!({"destination": "/etc/passwd", "type": "bind", "source": "users",
+            "options": ["bind"]}),
+        );
+        bundle.run("run one").success()
+    };
+    let fifo = |path: &Path| {
+        let mode = nix::sys::stat::Mode::from_bits_truncate(0o666);
+        nix::unistd::mkfifo(path, mode).unwrap();
+    };
+    assert_eq!(home(&|path| fs::write(path, line).ok().and(None)), "/den\n");
+    let silent = home(&|path| {
+        fifo(path);
+        None
+    });
+    assert_eq!(silent, "/\n");
+    let told = home(&|path| {
+        fifo(path);
+        let mut held = fs::File::options()
+            .read(true)
+            .write(true)
+            .open(path)
+            .unwrap();
+        held.write_all(line.as_bytes()).unwrap();
+        Some(held)
+    });
+    assert_eq!(told, "/\n");
+    let endless = home(&|path| {
+        let mut file = fs::File::create(path).unwrap();
+        file.seek(SeekFrom::Start(2 << 20)).unwrap();
+        file.write_all(format!("\n{line}").as_bytes()).unwrap();
+        None
+    });
+    assert_eq!(endless, "/\n");
 }
 
 #[test]

@@ -395,7 +395,13 @@ fn annotations_that_may_be_unsafe_are_listed() {
     let _leaks = Leaks::watch();
     let features = features();
     let listed = words(&features, "/potentiallyUnsafeConfigAnnotations");
-    assert_eq!(listed, ["org.systemd.property."]);
+    let expected = [
+        "org.criu.config",
+        "org.systemd.property.",
+        "run.oci.keep_original_groups",
+        "run.oci.seccomp.receiver",
+    ];
+    assert_eq!(listed, expected);
     assert_eq!(
         features["annotations"]["org.crabcan.version"],
         env!("CARGO_PKG_VERSION")

@@ -96,6 +96,37 @@ fn an_agent_answers_for_the_container() {
     assert!(told["pid"].as_i64().is_some_and(|pid| pid > 1), "{told}");
 }
 
+/// As with crun, which had this before the specification had a property for it.
+#[test]
+fn an_agent_is_named_by_an_annotation_too() {
+    let _leaks = Leaks::watch();
+    let mut bundle = bundle("listener-annotation");
+    let seccomp = bundle.config["linux"]["seccomp"].as_object_mut().unwrap();
+    let path = seccomp.remove("listenerPath").unwrap();
+    seccomp.remove("listenerMetadata");
+    const NAME: &str = "run.oci.seccomp.receiver";
+    bundle.config["annotations"][NAME] = json!("agent");
+    let relative = bundle.run("run c1");
+    for word in ["run.oci.seccomp.receiver", "not absolute"] {
+        assert!(relative.failure(1).contains(word), "{relative:?}");
+    }
+    bundle.config["annotations"][NAME] = path;
+    let agent = UnixListener::bind(bundle.directory.path().join("agent")).unwrap();
+    let answering = thread::spawn(move || {
+        let (document, listener) = receive(&agent);
+        answer(&listener, libc::EXDEV);
+        document
+    });
+    let outcome = bundle.run("run c1");
+    assert!(
+        outcome.stderr.to_lowercase().contains("cross-device"),
+        "{outcome:?}"
+    );
+    let told = answering.join().unwrap();
+    assert_eq!(told["state"]["id"], "c1");
+    assert_eq!(told.get("metadata"), None);
+}
+
 /// Each process has a filter of its own, and a listener: nobody else could answer its calls.
 #[test]
 fn an_agent_answers_for_what_is_executed_too() {

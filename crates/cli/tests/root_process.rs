@@ -12,6 +12,7 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use support::Leaks;
@@ -304,4 +305,36 @@ fn the_label_of_a_security_module_is_set_or_refused() {
         "{outcome:?}"
     );
     assert_eq!(bundle.entries(), [""; 0]);
+}
+
+/// As with crun: whoever may read something by a group of theirs may do so in the container.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn the_callers_groups_stay_if_an_annotation_says_so() {
+    let _leaks = Leaks::watch();
+    let mut bundle = Bundle::new("groups", "id -G; exec sleep 600");
+    bundle.config["process"]["user"]["additionalGids"] = json!([7]);
+    let groups = |bundle: &Bundle| {
+        let crabcan = bundle.command(["run", "--pid-file", "pid", "--detach", "one"]);
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--groups", "4321,4322"])
+            .arg(crabcan.get_program())
+            .args(crabcan.get_args())
+            .current_dir(bundle.directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        assert!(command.status().unwrap().success());
+        let pid = fs::read_to_string(bundle.directory.path().join("pid")).unwrap();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        bundle.run("delete --force one").success();
+        let line = status.lines().find_map(|line| line.strip_prefix("Groups:"));
+        line.unwrap().trim().to_owned()
+    };
+    assert_eq!(groups(&bundle), "7");
+    for (value, expected) in [("0", "7"), ("1", "4321 4322")] {
+        bundle.config["annotations"]["run.oci.keep_original_groups"] = json!(value);
+        assert_eq!(groups(&bundle), expected, "{value}");
+    }
 }

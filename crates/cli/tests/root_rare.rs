@@ -11,8 +11,10 @@
 mod support;
 
 use std::fs;
+use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use serde_json::{Value, json};
 use support::Leaks;
 use support::bundle::Bundle;
@@ -140,6 +142,49 @@ fn weights_of_block_devices() {
     );
 }
 
+/// From a document, which has more than there are flags for.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn limits_of_a_disk_are_changed_by_update() {
+    let _leaks = Leaks::watch();
+    let Ok(disk) = fs::read_to_string("/sys/block/vda/dev") else {
+        return support::lacks("disk /dev/vda");
+    };
+    let (major, minor) = disk.trim().split_once(':').unwrap();
+    let number = |part: &str| part.parse::<u32>().unwrap();
+    let rates = |operations: u32, bytes: u32| {
+        let device =
+            |rate: u32| json!([{"major": number(major), "minor": number(minor), "rate": rate}]);
+        json!({"blockIO": {
+            "throttleReadIOPSDevice": device(operations), "throttleWriteBpsDevice": device(bytes),
+        }})
+    };
+    let bundle = limited("disk", rates(1001, 1_000_001));
+    assert_eq!(bundle.leave("run -d one").code(), 0);
+    let mut update = bundle.command(["update", "--resources", "-", "one"]);
+    let changed = rates(1003, 1_000_003).to_string();
+    support::run_with_input(&mut update, changed.as_bytes()).success();
+    let disk = disk.trim();
+    let files = match is_unified() {
+        true => vec![(
+            "io.max",
+            format!("{disk} rbps=max wbps=1000003 riops=1003 wiops=max\n"),
+        )],
+        false => vec![
+            ("blkio.throttle.read_iops_device", format!("{disk} 1003\n")),
+            (
+                "blkio.throttle.write_bps_device",
+                format!("{disk} 1000003\n"),
+            ),
+        ],
+    };
+    let place = place(&bundle, "blkio");
+    for (file, expected) in files {
+        let text = fs::read_to_string(place.join(file)).unwrap();
+        assert_eq!(text, expected, "{file}");
+    }
+}
+
 /// v1 alone: what kernels of today make of it is nothing, and no error.
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]
@@ -152,12 +197,17 @@ fn memory_of_the_kernel_and_of_what_is_below() {
         return is_refused(&kernel, "linux.resources.memory.kernel");
     }
     assert_eq!(kernel.leave("run -d one").code(), 0);
-    // A file that is there, and a number that it does not keep.
-    assert!(
-        place(&kernel, "memory")
-            .join("memory.kmem.limit_in_bytes")
-            .exists()
-    );
+    // It does not keep the number: what can be seen is that the file is written to.
+    let file = place(&kernel, "memory").join("memory.kmem.limit_in_bytes");
+    let watch = inotify::init(CreateFlags::NONBLOCK).unwrap();
+    inotify::add_watch(&watch, &file, WatchFlags::MODIFY).unwrap();
+    let mut space = [MaybeUninit::uninit(); 512];
+    let mut events = inotify::Reader::new(watch, &mut space);
+    assert!(events.next().is_err(), "nothing is written yet");
+    let limits = "{\"memory\": {\"kernel\": 33554432}}";
+    let mut update = kernel.command(["update", "--resources", "-", "one"]);
+    support::run_with_input(&mut update, limits.as_bytes()).success();
+    assert!(events.next().is_ok());
     let deep = limited("deep", json!({"memory": {"useHierarchy": true}}));
     assert_eq!(deep.leave("run -d one").code(), 0);
     let text = fs::read_to_string(place(&deep, "memory").join("memory.use_hierarchy"));

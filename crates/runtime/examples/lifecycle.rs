@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::fs;
 
-use crabcan_runtime::{Container, Creation, Execution, Host, Id, StateRoot};
+use crabcan_runtime::{Container, Creation, Execution, ExitStatus, Host, Id, StateRoot, Status};
 
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let scratch = std::env::temp_dir().join(format!("crabcan-lifecycle-{}", std::process::id()));
@@ -24,8 +24,10 @@ fn life(scratch: &std::path::Path) -> Result<(), Box<dyn Error>> {
     let id = Id::new("example")?;
     let mut container = Creation::new(&root, &id, &bundle).create()?;
     println!("{} is {}", container.id(), container.status()?);
+    assert_eq!(container.status()?, Status::Created);
     container.start()?;
     println!("{} is {}", container.id(), container.status()?);
+    assert_eq!(container.status()?, Status::Running);
 
     // Any other program finds it by its id.
     let found = Container::load(&root, &id)?;
@@ -35,9 +37,12 @@ fn life(scratch: &std::path::Path) -> Result<(), Box<dyn Error>> {
         .into();
     let status = Execution::new(&found, process).run(None)?;
     println!("the process {status}");
+    assert_eq!(status, ExitStatus::Exited(3));
 
     found.kill(9)?;
-    println!("the container {}", container.wait()?);
+    let status = container.wait()?;
+    println!("the container {status}");
+    assert_eq!(status, ExitStatus::Signaled(9));
     container.delete()?;
     assert!(root.ids()?.is_empty());
     Ok(())

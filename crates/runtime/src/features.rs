@@ -129,7 +129,12 @@ const ARCHITECTURES: [&str; 23] = [
 
 /// Annotations of a configuration that change what is done: those that end with a dot, by their
 /// beginnings.
-const UNSAFE_ANNOTATIONS: [&str; 1] = ["org.systemd.property."];
+const UNSAFE_ANNOTATIONS: [&str; 4] = [
+    "org.criu.config",
+    "org.systemd.property.",
+    "run.oci.keep_original_groups",
+    "run.oci.seccomp.receiver",
+];
 
 /// The flags of seccomp(2) and the kernels since which there is each.
 const SECCOMP_FLAGS: [(&str, (u32, u32)); 4] = [

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crabcan_init::message::{DESCRIPTOR, Message};
 use crabcan_ipc::ParentEnd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::retry_on_intr;
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::Error;
 
@@ -89,6 +89,17 @@ impl Protocol {
             0 => Ok(Heard::Closed),
             _ => self.hear(doing),
         }
+    }
+
+    /// Whether init has ended, or is about to: its end of the channel is closed then.
+    pub(crate) fn is_over(&self, init: BorrowedFd<'_>) -> Result<bool, Errno> {
+        let mut fds = [
+            // Asked for nothing: what counts is the hang-up, and not what is there to be read.
+            PollFd::new(&self.channel, PollFlags::empty()),
+            PollFd::from_borrowed_fd(init, PollFlags::IN),
+        ];
+        let now = Timespec::default();
+        retry_on_intr(|| poll(&mut fds, Some(&now))).map(|ready| ready > 0)
     }
 }
 

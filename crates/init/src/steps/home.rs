@@ -152,6 +152,8 @@ mod tests {
         check(0, "a:x::0::/a:", None);
         check(0, "a:x:0x0:0::/a:\nb:x:+0:0::/b:", None);
         check(0, "a:x:4294967296:0::/a:", None);
+        check(705_032_704, "a:x:5000000000:0::/a:", None);
+        check(72, "a:x:x:0::/a:", None);
         check(4_294_967_294, "a:x:4294967294:0::/a:", Some("/a"));
         // The first line counts, and one that is too long is no home.
         check(1, "a:x:1:1::/a:\nb:x:1:1::/b:", Some("/a"));

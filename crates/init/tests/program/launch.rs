@@ -6,6 +6,8 @@ use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crabcan_init::format::{Fault, Strings};
 use crabcan_init::message::{DESCRIPTOR, Message, PROCEED};
@@ -19,6 +21,9 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::Pid;
+
+/// A test fails instead of waiting for ever.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// A running init, which is killed when the test is done with it.
 pub(crate) struct Init {
@@ -48,8 +53,8 @@ impl Init {
             SockFlag::SOCK_CLOEXEC,
         )
         .unwrap();
-        // A test fails instead of waiting for ever.
-        setsockopt(&ours, ReceiveTimeout, &TimeVal::seconds(20)).unwrap();
+        let limit = TimeVal::seconds(LIMIT.as_secs().cast_signed());
+        setsockopt(&ours, ReceiveTimeout, &limit).unwrap();
         // Above what they become in the child, so that none overwrites another.
         let [program, plan, theirs] = [memory(PROGRAM), memory(plan), theirs].map(moved_up);
         let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
@@ -158,7 +163,14 @@ impl Init {
     }
 
     pub(crate) fn code(&mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
+        let until = Instant::now() + LIMIT;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < until, "init does not end");
+            sleep(Duration::from_millis(1));
+        }
     }
 }
 

@@ -148,10 +148,12 @@ impl Creation {
     pub fn create(self) -> Result<Container, Error> {
         let draft = self.draft(Mode::Created)?;
         let (entry, lock) = self.root.reserve(&self.id)?;
-        let made = self.make(&entry, &draft, Mode::Created).and_then(|made| {
-            made.process.proceed()?;
-            Ok(made.let_go())
-        });
+        let made = self
+            .make(&entry, &draft, Mode::Created)
+            .and_then(|mut made| {
+                made.process.proceed("creating the container")?;
+                Ok(made.let_go())
+            });
         match made {
             Ok((record, child)) => {
                 drop(lock);

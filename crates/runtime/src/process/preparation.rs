@@ -14,11 +14,14 @@ use crate::protocol::Heard;
 use crate::{Error, provide};
 
 impl Process<'_> {
-    /// Lets init go on to where it waits for the word of another program.
-    pub(crate) fn proceed(&self) -> Result<(), Error> {
-        self.protocol.proceed().map_err(|source| Error::Channel {
-            doing: "let init go on",
-            source,
+    /// Lets init go on, also to where it waits for the word of another program.
+    pub(crate) fn proceed(&mut self, doing: &'static str) -> Result<(), Error> {
+        self.protocol.proceed().map_err(|source| {
+            let sent = Error::Channel {
+                doing: "let init go on",
+                source,
+            };
+            self.not_provided(sent, doing)
         })
     }
 
@@ -57,7 +60,7 @@ impl Process<'_> {
                 hooks_due = false;
                 self.net_devices = NetDevices::give(self.plan.net_devices(), self.child.pidfd())?;
                 hooks(&self.child)?;
-                self.proceed()?;
+                self.proceed(DOING)?;
             }
             let heard = match forked {
                 true => self.protocol.hear(DOING)?,
@@ -98,16 +101,18 @@ impl Process<'_> {
         }
     }
 
-    /// Why init could not be provided with what it needs. If it failed before, all that was done
-    /// for it was refused, and its own reason is the better one.
+    /// Why init could not be provided with what it needs. If it failed or was killed before, all
+    /// that was done for it was refused, and its own reason is the better one.
     fn not_provided(&mut self, error: Error, doing: &'static str) -> Error {
-        // Ended by us or by itself: only now it is certain that nothing more is to be heard.
-        let (Ok(()), Ok(status)) = (self.child.kill(), self.child.wait()) else {
+        // Who was killed before must be told from who is killed here. Only when it has ended it is
+        // certain that nothing more is to be heard.
+        let over = self.protocol.is_over(self.child.pidfd());
+        let (Ok(over), Ok(()), Ok(status)) = (over, self.child.kill(), self.child.wait()) else {
             return error;
         };
         match self.protocol.hear(doing) {
             Ok(heard @ Heard::Message(Message::Failed { .. })) => self.unexpected(heard, doing),
-            Ok(Heard::Closed) if status != ExitStatus::Signaled(SIGKILL) => {
+            Ok(Heard::Closed) if over || status != ExitStatus::Signaled(SIGKILL) => {
                 Error::InitEnded { doing, status }
             }
             _ => error,
@@ -138,5 +143,59 @@ impl Process<'_> {
                 doing,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    use super::*;
+    use crate::Sandbox;
+    use crate::launch::Surroundings;
+
+    const WORDS: &str = ": killed by signal 9 (SIGKILL)";
+
+    /// By somebody else: it has ended when this returns, and nobody has waited for it. A test beside
+    /// this one that launches something has its end of the channel too, for a moment.
+    fn kill(process: &Process<'_>) {
+        process.child.signal(SIGKILL).unwrap();
+        let ended = PollFd::from_borrowed_fd(process.pidfd(), PollFlags::IN);
+        let closed = PollFd::from_borrowed_fd(process.channel(), PollFlags::empty());
+        for fd in [ended, closed] {
+            poll(&mut [fd], None).unwrap();
+        }
+    }
+
+    #[test]
+    fn who_was_killed_before_its_first_word_is_said_to_have_been() {
+        let plan = Sandbox::new("/bin/true").plan().unwrap();
+        assert!(!plan.provisions().is_empty());
+        let mut process = Process::launch(&plan, &Surroundings::default()).unwrap();
+        kill(&process);
+        let error = process.prepare(None, &mut |_| Ok(())).unwrap_err();
+        let wanted = "init ended while preparing the container".to_owned() + WORDS;
+        assert_eq!(error.to_string(), wanted);
+    }
+
+    #[test]
+    fn who_was_killed_before_it_could_go_on_is_said_to_have_been() {
+        let plan = Sandbox::new("/bin/true").plan().unwrap();
+        let mut process = Process::create(&plan).unwrap();
+        kill(&process);
+        let error = process.proceed("creating the container").unwrap_err();
+        let wanted = "init ended while creating the container".to_owned() + WORDS;
+        assert_eq!(error.to_string(), wanted);
+    }
+
+    /// What went wrong while init was there is not its end, which comes from here.
+    #[test]
+    fn who_is_killed_here_is_not_the_reason() {
+        let plan = Sandbox::new("/bin/true").plan().unwrap();
+        let mut process = Process::create(&plan).unwrap();
+        let error = process.not_provided(Error::NoContainer, "testing");
+        assert!(matches!(error, Error::NoContainer), "{error:?}");
     }
 }

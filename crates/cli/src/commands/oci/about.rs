@@ -1,4 +1,4 @@
-//! `spec` and `features`: what there is to be configured.
+//! `spec` and `features`: what there is to be configured; `completion`: how shells complete it.
 
 use std::fs::OpenOptions;
 use std::io::{Write, stdout};
@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 use crabcan_runtime::{Features, Host};
+
+use crate::Shell;
 
 /// Write a configuration that runs sh, to begin with
 #[derive(Parser)]
@@ -26,6 +28,23 @@ pub(super) struct Spec {
 #[derive(Parser)]
 pub(super) struct FeaturesArgs {}
 
+/// Print a script that completes command lines of crabcan's
+#[derive(Parser)]
+#[command(override_usage = "crabcan completion SHELL")]
+pub(super) struct Completion {
+    /// The shell that reads it
+    #[arg(value_name = "SHELL", required_unless_present = "as_option")]
+    shell: Option<Shell>,
+    /// The same, as youki has it
+    #[arg(
+        short = 's',
+        long = "shell",
+        value_name = "SHELL",
+        conflicts_with = "shell"
+    )]
+    as_option: Option<Shell>,
+}
+
 /// An existing file is left as it is.
 pub(super) fn spec(args: &Spec) -> anyhow::Result<u8> {
     let text = match args.rootless {
@@ -42,5 +61,11 @@ pub(super) fn spec(args: &Spec) -> anyhow::Result<u8> {
 pub(super) fn features(_: &FeaturesArgs) -> anyhow::Result<u8> {
     let text = Features::of(&Host::current()?).to_json() + "\n";
     stdout().write_all(text.as_bytes())?;
+    Ok(0)
+}
+
+pub(super) fn completion(args: &Completion) -> anyhow::Result<u8> {
+    let shell = args.shell.or(args.as_option).context("no shell is named")?;
+    stdout().write_all(crate::completion(shell).as_bytes())?;
     Ok(0)
 }

@@ -6,6 +6,7 @@ mod checkpoint;
 mod container;
 mod events;
 mod exec;
+mod info;
 mod limits;
 mod listing;
 mod quick;
@@ -39,6 +40,8 @@ pub(super) const NAMES: &[&str] = &[
     "events",
     "spec",
     "features",
+    "info",
+    "completion",
     "checkpoint",
     "restore",
 ];
@@ -90,6 +93,8 @@ fn dispatch(name: &str, global: &Global, own: Vec<OsString>) -> anyhow::Result<u
         "update" => line.act(limits::update),
         "spec" => line.act(|_, args| about::spec(args)),
         "features" => line.act(|_, args| about::features(args)),
+        "info" => line.act(info::info),
+        "completion" => line.act(|_, args| about::completion(args)),
         "checkpoint" => line.act(checkpoint::checkpoint),
         "restore" => line.restore(),
         "gc" => line.act(listing::gc),
@@ -152,6 +157,8 @@ pub(super) fn definitions() -> Vec<clap::Command> {
         of::<events::Events>("events"),
         of::<about::Spec>("spec"),
         of::<about::FeaturesArgs>("features"),
+        of::<info::Info>("info"),
+        of::<about::Completion>("completion"),
         of::<checkpoint::Checkpoint>("checkpoint"),
         of::<checkpoint::Restore>("restore"),
     ]
@@ -197,6 +204,8 @@ mod tests {
             flags::<limits::Update>("update"),
             flags::<about::Spec>("spec"),
             flags::<about::FeaturesArgs>("features"),
+            flags::<info::Info>("info"),
+            flags::<about::Completion>("completion"),
             flags::<checkpoint::Checkpoint>("checkpoint"),
             flags::<checkpoint::Restore>("restore"),
         ];

@@ -6,7 +6,7 @@ use crabcan_init::format::Instructions;
 use crabcan_seccomp::json::{Listener, UnknownKind};
 use crabcan_seccomp::{Action, Architecture, Flags, Profile};
 
-use super::Composer;
+use super::{Composer, check_absolute};
 use crate::Error;
 use crate::spec::Spec;
 
@@ -62,7 +62,11 @@ impl Filter {
                         unknown.word
                     );
                 }
-                (resolved.profile, resolved.listener)
+                let listener = match resolved.listener {
+                    None => receiver(spec)?,
+                    named => named,
+                };
+                (resolved.profile, listener)
             }
         };
         Self::compile(spec, native, &profile, listener).map(Some)
@@ -127,6 +131,19 @@ impl Filter {
     pub(super) fn is_early(&self, spec: &Spec) -> bool {
         self.asks && !spec.extension.reaper
     }
+}
+
+/// Who listens, by crun's annotation.
+fn receiver(spec: &Spec) -> Result<Option<Listener>, Error> {
+    const NAME: &str = "run.oci.seccomp.receiver";
+    let Some(path) = spec.annotations.get(NAME) else {
+        return Ok(None);
+    };
+    check_absolute(&format!("annotations[\"{NAME}\"]"), path.as_ref())?;
+    Ok(Some(Listener {
+        path: path.into(),
+        metadata: None,
+    }))
 }
 
 impl Composer<'_> {

@@ -159,6 +159,11 @@ impl Composer<'_> {
     }
 
     pub(super) fn set_ids(&mut self, user: &User) -> Result<(), Error> {
+        let keeps = self.keeps_groups()?;
+        let additional = match keeps {
+            true => &[][..],
+            false => &user.additional_gids,
+        };
         // With a map that was written without privilege, setgroups(2) is denied for ever; a new
         // user namespace inherits that.
         let denied = match &self.id_maps {
@@ -171,7 +176,7 @@ impl Composer<'_> {
             }
             _ => !self.host.setgroups || !self.host.has(&[Capability::Setgid]),
         };
-        if denied && !user.additional_gids.is_empty() {
+        if denied && !additional.is_empty() {
             return Err(Error::invalid(
                 "process.user.additionalGids",
                 "an ordinary user can't set groups",
@@ -182,18 +187,32 @@ impl Composer<'_> {
             && !self.host.privileged
             && self.spec.linux.separates(Namespace::User)
             && !self.spec.linux.makes(Namespace::User);
-        let leaves = unknown && user.additional_gids.is_empty();
+        let leaves = unknown && !keeps && additional.is_empty();
         if leaves {
             self.push(&Step::LeaveGroups {})?;
         }
-        let gids = user.additional_gids.iter();
+        let gids = additional.iter();
         let groups: Vec<u8> = gids.flat_map(|gid| gid.to_ne_bytes()).collect();
         self.push(&Step::SetIds {
             uid: user.uid,
             gid: user.gid,
-            set_groups: !denied && !leaves,
+            set_groups: !denied && !leaves && !keeps,
             groups: Groups::new(&groups).ok_or(Error::PlanTooLong)?,
         })
+    }
+
+    /// Whether the program has the caller's groups, and no others, which is crun's way to let an
+    /// ordinary user reach what a group of theirs may.
+    fn keeps_groups(&self) -> Result<bool, Error> {
+        const NAME: &str = "run.oci.keep_original_groups";
+        match self.spec.annotations.get(NAME).map(String::as_str) {
+            None | Some("0") => Ok(false),
+            Some("1") => Ok(true),
+            Some(other) => Err(Error::invalid(
+                format!("annotations[\"{NAME}\"]"),
+                format!("\"{}\" is neither 0 nor 1", other.escape_debug()),
+            )),
+        }
     }
 
     /// With which label the program is executed.

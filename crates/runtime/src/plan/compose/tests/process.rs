@@ -30,6 +30,29 @@ fn a_score_for_the_oom_killer_is_written_while_that_is_possible() {
     }
 }
 
+/// By crun's annotation: others are not asked for.
+#[test]
+fn the_groups_of_the_caller_stay_if_that_is_wanted() {
+    const NAME: &str = "run.oci.keep_original_groups";
+    let mut spec = rootful();
+    spec.process.user.additional_gids = vec![10];
+    spec.annotations = [(NAME, "1".to_owned())].into_iter().collect();
+    let kept = find(&spec, true, |step| match *step {
+        Step::SetIds {
+            set_groups, groups, ..
+        } => Some(!set_groups && groups == Groups::new(&[]).unwrap()),
+        _ => None,
+    });
+    assert_eq!(kept, [true]);
+    let mut denied = host(true);
+    denied.setgroups = false;
+    assert!(compose(&spec, &denied).is_ok());
+    spec.annotations = [(NAME, "yes".to_owned())].into_iter().collect();
+    let error = compose(&spec, &denied).unwrap_err().to_string();
+    let wanted = "annotations[\"run.oci.keep_original_groups\"]: \"yes\" is neither 0 nor 1";
+    assert_eq!(error, wanted);
+}
+
 #[test]
 fn groups_are_set_in_the_hosts_user_namespace_only_with_the_right_to() {
     let mut spec = rootful();
