@@ -185,13 +185,23 @@ impl<'plan> Process<'plan> {
     /// [`Error::Execute`] when it can't be executed (ENOENT, EACCES, ENOEXEC, …); the container has
     /// ended then. [`Error::StartedBefore`] when that was tried before.
     pub fn start(&mut self) -> Result<(), Error> {
+        self.start_observed(&mut |_| ())
+    }
+
+    /// The same for a sandbox of [`Sandbox::observed`](crate::Sandbox::observed): the supervisor is
+    /// handed the listener, and must answer from another thread, or process, at once: what init still
+    /// calls until the program is there is asked as well.
+    ///
+    /// # Errors
+    /// As [`Process::start`] has.
+    pub fn start_observed(&mut self, supervisor: &mut dyn FnMut(OwnedFd)) -> Result<(), Error> {
         if std::mem::replace(&mut self.start_tried, true) {
             return Err(Error::StartedBefore);
         }
         if let Some((timings, _)) = &mut self.timings {
             timings.skip();
         }
-        let started = self.execute();
+        let started = self.execute(supervisor);
         ended(&mut self.timings, "let init execute the program");
         if started.is_ok() {
             self.net_devices.keep();
@@ -203,12 +213,13 @@ impl<'plan> Process<'plan> {
         started
     }
 
-    fn execute(&mut self) -> Result<(), Error> {
+    fn execute(&mut self, supervisor: &mut dyn FnMut(OwnedFd)) -> Result<(), Error> {
         const DOING: &str = "starting the program";
         let sent = self.protocol.proceed();
         loop {
             match self.protocol.hear(DOING)? {
                 Heard::Message(Message::Started) => return Ok(()),
+                Heard::Listener(fd) if self.plan.is_observed() => supervisor(fd),
                 Heard::Listener(fd) if self.listener.is_none() => self.listener = Some(fd),
                 // Without a reaper the channel closes as the program is executed.
                 Heard::Closed if sent.is_ok() && !self.plan.has_reaper() => {

@@ -108,6 +108,14 @@ impl Sandbox {
         self
     }
 
+    /// Has every system call of the command wait for its supervisor, see
+    /// [`Process::start_observed`](crate::Process::start_observed). The filter of
+    /// [`Sandbox::seccomp`] stays on: what that refuses is refused without asking. Linux 5.9.
+    pub fn observed(mut self, yes: bool) -> Self {
+        self.observed = yes;
+        self
+    }
+
     /// Starts with no variable in the environment.
     pub fn clear_environment(mut self) -> Self {
         self.environment = vec![Change::Clear];
