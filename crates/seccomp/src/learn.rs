@@ -153,3 +153,111 @@ fn rule(name: &str, parts: &[Part]) -> Rule {
         rule.argument(*index, Comparison::MaskedEq { mask, value })
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn call(architecture: Architecture, name: &str, arguments: [u64; 6]) -> Call {
+        Call {
+            id: 1,
+            thread: 1,
+            audit: architecture.audit(),
+            number: syscalls::number(architecture, name).unwrap(),
+            arguments,
+        }
+    }
+
+    /// A profile that looks at two arguments of one call, and at all of another's bits.
+    fn before() -> Profile {
+        let bits = |mask| Comparison::MaskedEq { mask, value: mask };
+        let refused = Action::Errno(1);
+        Profile::new(Action::Allow)
+            .architectures([Architecture::X86_64, Architecture::X86])
+            .rule(
+                Rule::new(refused, ["openat"])
+                    .argument(2, bits(0x40))
+                    .argument(3, bits(0o4000)),
+            )
+            .rule(Rule::new(refused, ["openat"]).argument(3, bits(0o2000)))
+            .rule(Rule::new(refused, ["kill"]).argument(1, Comparison::Gt(9)))
+    }
+
+    fn words(profile: &Profile, name: &str) -> Vec<Vec<(u32, Comparison)>> {
+        let rules = profile.rules.iter();
+        let rules = rules.filter(|rule| rule.names.iter().any(|one| one == name));
+        rules.map(|rule| rule.arguments.clone()).collect()
+    }
+
+    #[test]
+    fn arguments_count_in_the_bits_that_the_profile_looks_at() {
+        let mut learner = Learner::new(Some(before()));
+        let x86_64 = Architecture::X86_64;
+        for arguments in [
+            [5, 6, 0x8_0000, 0o600, 0, 0],
+            [7, 8, 0x8_0040, 0o644, 0, 0],
+            // In the bits that count, the same again.
+            [9, 9, 0x8_0001, 0o777, 9, 9],
+        ] {
+            assert_eq!(
+                learner.see(&call(x86_64, "openat", arguments)),
+                Some("openat")
+            );
+        }
+        learner.see(&call(x86_64, "kill", [1, 9, 0, 0, 0, 0]));
+        learner.see(&call(x86_64, "read", [1, 2, 3, 0, 0, 0]));
+        let profile = learner.profile();
+        let is = |mask, value| Comparison::MaskedEq { mask, value };
+        assert_eq!(
+            words(&profile, "openat"),
+            [
+                [(2, is(0x40, 0)), (3, is(0o6000, 0))],
+                [(2, is(0x40, 0x40)), (3, is(0o6000, 0))]
+            ]
+        );
+        assert_eq!(words(&profile, "kill"), [[(1, is(u64::MAX, 9))]]);
+        assert_eq!(words(&profile, "read"), [[]]);
+        assert_eq!(profile.default, Action::Errno(libc::ENOSYS as u16));
+        assert!(profile.compile().is_ok());
+    }
+
+    #[test]
+    fn each_architecture_has_its_own_numbers() {
+        let mut learner = Learner::new(None);
+        learner.see(&call(Architecture::X86, "socketcall", [0; 6]));
+        learner.see(&call(Architecture::X32, "execve", [0; 6]));
+        let profile = learner.profile();
+        let both = [Architecture::X86, Architecture::X32];
+        assert_eq!(profile.architectures, both);
+        assert_eq!(words(&profile, "socketcall").len(), 1);
+        // One that only 32-bit programs have.
+        assert_eq!(words(&profile, "sigreturn").len(), 1);
+        let mut learner = Learner::new(None);
+        learner.see(&call(Architecture::X86_64, "execve", [0; 6]));
+        assert_eq!(words(&learner.profile(), "sigreturn").len(), 0);
+    }
+
+    #[test]
+    fn what_has_no_name_is_told() {
+        let mut learner = Learner::new(None);
+        let mut strange = call(Architecture::X86_64, "read", [0; 6]);
+        strange.number = 5000;
+        assert_eq!(learner.see(&strange), None);
+        strange.audit = 1;
+        assert_eq!(learner.see(&strange), None);
+        assert_eq!(learner.unnamed().collect::<Vec<_>>(), [5000]);
+    }
+
+    #[test]
+    fn what_signals_call_is_not_added_where_it_was_refused() {
+        let refusing = Profile::new(Action::Allow)
+            .architecture(Architecture::X86_64)
+            .rule(Rule::new(Action::Errno(1), ["restart_syscall"]));
+        let mut learner = Learner::new(Some(refusing));
+        learner.see(&call(Architecture::X86_64, "read", [0; 6]));
+        let profile = learner.profile();
+        assert_eq!(words(&profile, "restart_syscall").len(), 0);
+        assert_eq!(words(&profile, "rt_sigreturn").len(), 1);
+    }
+}

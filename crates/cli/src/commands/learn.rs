@@ -82,11 +82,14 @@ struct Place {
 
 impl Place {
     fn write(mut self, text: &[u8]) -> anyhow::Result<()> {
-        let written = self
-            .file
-            .set_len(0)
-            .and_then(|()| self.file.write_all(text));
-        written.context(self.name)
+        let mut write = || {
+            // A pipe or a terminal has no length.
+            if self.file.metadata()?.is_file() {
+                self.file.set_len(0)?;
+            }
+            self.file.write_all(text)
+        };
+        write().context(self.name)
     }
 }
 
