@@ -16,8 +16,6 @@ use crate::pieces::WORDS;
 /// The options of the sandbox and the OCI commands that take a value as the next argument. Anything
 /// that does not begin with a dash behind one of them is that value, and no command.
 const WITH_VALUE: &[&str] = &[
-    "--output",
-    "--files",
     "--net",
     "--publish",
     "--profile",
