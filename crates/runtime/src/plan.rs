@@ -85,6 +85,8 @@ pub(crate) struct IdMaps {
 pub(crate) enum Provision {
     /// The id maps are written, and init is told so.
     IdMaps(IdMaps),
+    /// The same, but the caller writes them.
+    IdMapsOfCaller,
     /// Nothing before init goes on in a child: what follows is for that one.
     Fork,
     /// The files of a cgroup of v1 that init writes itself into.

@@ -2,6 +2,7 @@
 
 mod preparation;
 
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,20 @@ impl<'plan> Process<'plan> {
     /// from a mount that the parent makes, [`Error::Limits`] from the cgroup, [`Error::InitEnded`] when
     /// somebody kills init. Nothing of the container is left then.
     pub fn create(plan: &'plan Plan) -> Result<Self, Error> {
+        Self::create_mapped(plan, &mut |_| Ok(()))
+    }
+
+    /// The same for a sandbox of [`Sandbox::mapped_by_caller`](crate::Sandbox::mapped_by_caller):
+    /// `map` is called when its user namespace is there, with its first process, and writes the ids
+    /// or waits until somebody has.
+    ///
+    /// # Errors
+    /// As [`Process::create`] has; [`Error::Wait`] with what `map` says, and [`Error::Step`] (EINVAL)
+    /// when the command's own ids were not mapped.
+    pub fn create_mapped(
+        plan: &'plan Plan,
+        map: &mut dyn FnMut(Pid) -> io::Result<()>,
+    ) -> Result<Self, Error> {
         log::debug!("Linux release: {}", plan.host().release);
         let timings = plan.is_timed().then(|| Notes::for_steps(plan.steps()));
         let mut timings = timings
@@ -79,7 +94,12 @@ impl<'plan> Process<'plan> {
         let mut container = Self::launch(plan, &surroundings)?;
         ended(&mut timings, "clone, and execute init");
         container.unenforced = [plan.unenforced(), &unenforced.unwrap_or_default()].concat();
-        container.prepare(cgroup.as_ref(), &mut |_| Ok(()))?;
+        container.prepare(cgroup.as_ref(), &mut |child| {
+            map(child.pid()).map_err(|source| Error::Wait {
+                doing: "wait until the caller has mapped the ids",
+                source,
+            })
+        })?;
         ended(
             &mut timings,
             "hand over to init, and wait until it is ready",

@@ -73,7 +73,7 @@ pub(super) fn foreground(
     words: &[OsString],
     around: &mut Around,
 ) -> anyhow::Result<ExitStatus> {
-    let mut container = Process::create(plan)?;
+    let mut container = Process::create_mapped(plan, &mut |pid| around.descriptors.map_ids(pid))?;
     // Ended behind the container, which is dropped first.
     let _helper = around.start_network(container.pid().as_raw())?;
     around.descriptors.created(&container)?;
