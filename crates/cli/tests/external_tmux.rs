@@ -179,6 +179,9 @@ fn an_editor_has_the_whole_screen() {
     screen.tmux(&["send-keys", "-l", "iwritten in a sandbox"]);
     screen.keys(&["Escape"]);
     screen.shows("written in a sandbox");
+    // It waits whether the escape begins the code of another key.
+    screen.shows_times("-- INSERT --", 0);
+    thread::sleep(Duration::from_millis(500));
     screen.keys(&["C-z"]);
     thread::sleep(Duration::from_millis(500));
     screen.line("jobs >/tmp/jobs; clear; echo stopped-$(grep -c Stopped /tmp/jobs)");
