@@ -183,7 +183,8 @@ fn an_editor_has_the_whole_screen() {
     screen.shows_times("-- INSERT --", 0);
     thread::sleep(Duration::from_millis(500));
     screen.keys(&["C-z"]);
-    thread::sleep(Duration::from_millis(500));
+    // What is typed before it has given the terminal back is thrown away.
+    screen.shows("in:");
     screen.line("jobs >/tmp/jobs; clear; echo stopped-$(grep -c Stopped /tmp/jobs)");
     screen.shows("stopped-1");
     screen.line("fg");
@@ -195,6 +196,7 @@ fn an_editor_has_the_whole_screen() {
     screen.keys(&["C-c"]);
     screen.tmux(&["send-keys", "-l", ":wq"]);
     screen.keys(&["Enter"]);
+    screen.shows("in:");
     screen.line("clear; tr a-z A-Z </tmp/note; exit 3");
     screen.shows("WRITTEN IN A SANDBOX");
     screen.shows("ended 3");
