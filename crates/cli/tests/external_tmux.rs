@@ -192,8 +192,9 @@ fn an_editor_has_the_whole_screen() {
     screen.shows_times("~", 22);
     screen.tmux(&["resize-window", "-x", "90", "-y", "30"]);
     screen.shows_times("~", 28);
-    // An interrupt is a key like others to it.
+    // An interrupt is a key like others to it, by which it forgets what was typed.
     screen.keys(&["C-c"]);
+    thread::sleep(Duration::from_millis(500));
     screen.tmux(&["send-keys", "-l", ":wq"]);
     screen.keys(&["Enter"]);
     screen.shows("in:");
