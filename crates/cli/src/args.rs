@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use clap::{Parser, ValueEnum};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use crabcan_runtime::{ExitStatus, Sandbox, Timings};
 use log::LevelFilter;
 
@@ -27,6 +27,7 @@ use crate::{presets, profiles};
 #[command(override_usage = "crabcan [OPTIONS] -- CMD [ARG]...\n       \
     crabcan [OPTIONS] --command 'CMD [ARG]...'\n       \
     crabcan explain [OPTIONS] -- CMD [ARG]...\n       \
+    crabcan learn [OPTIONS] -- CMD [ARG]...\n       \
     crabcan doctor\n       \
     crabcan seccomp explain|compile PROFILE\n       \
     crabcan [GLOBAL OPTIONS] COMMAND [OPTIONS] [ID]")]
@@ -175,8 +176,22 @@ enum UserNamespace {
 impl Args {
     /// Reads the options of a sandbox.
     pub(crate) fn read(arguments: &[OsString]) -> anyhow::Result<Self> {
+        Self::from(&Self::matches(Self::command(), arguments)?)
+    }
+
+    /// What the options are by a definition that has these, and perhaps more.
+    pub(crate) fn matches(
+        definition: clap::Command,
+        arguments: &[OsString],
+    ) -> anyhow::Result<ArgMatches> {
         let expanded = expand(arguments)?;
-        let mut args = Self::try_parse_from(expanded.as_deref().unwrap_or(arguments))?;
+        let arguments = expanded.as_deref().unwrap_or(arguments);
+        Ok(definition.try_get_matches_from(arguments)?)
+    }
+
+    /// Reads them.
+    pub(crate) fn from(matches: &ArgMatches) -> anyhow::Result<Self> {
+        let mut args = Self::from_arg_matches(matches)?;
         args.mount_dir = args
             .mount_dir
             .filter(|path| !path.as_os_str().is_empty() || path.is_absolute());

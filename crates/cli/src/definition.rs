@@ -253,7 +253,7 @@ mod tests {
             let name = command.get_name();
             let help = command.get_after_help().map(ToString::to_string);
             let mut examples = examples(name) + &help.unwrap_or_default();
-            if name == "crabcan" || name == "explain" {
+            if ["crabcan", "explain", "learn"].contains(&name) {
                 examples += &run;
                 examples += crate::args::AFTER_HELP;
                 examples += &super::examples("crabcan");

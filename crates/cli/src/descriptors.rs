@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use anyhow::{Context, bail};
 use crabcan_runtime::{ExitStatus, Process};
+use nix::unistd::Pid;
 use serde_json::{Map, Value, json};
 
 /// The namespaces whose numbers are told, and by which key.
@@ -27,6 +28,9 @@ pub(crate) struct Descriptors {
     block: Option<File>,
     info: Option<File>,
     status: Option<File>,
+    /// Until this says something, the caller maps ids.
+    mapped: Option<File>,
+    told: bool,
 }
 
 impl Descriptors {
@@ -37,22 +41,41 @@ impl Descriptors {
             "block-fd" => self.block = Some(open()?),
             "info-fd" => self.info = Some(open()?),
             "json-status-fd" => self.status = Some(open()?),
+            "userns-block-fd" => self.mapped = Some(open()?),
             "sync-fd" => drop(open()?),
             _ => return Ok(false),
         }
         Ok(true)
     }
 
+    /// The first process is there, and has no ids. Told of it, the caller maps some.
+    pub(crate) fn map_ids(&mut self, process: Pid) -> io::Result<()> {
+        let Some(mut mapped) = self.mapped.take() else {
+            return Ok(());
+        };
+        self.tell_of(process)
+            .map_err(|error| io::Error::other(format!("{error:#}")))?;
+        wait(&mut mapped)
+    }
+
+    /// Says which process it is, once.
+    fn tell_of(&mut self, process: Pid) -> anyhow::Result<()> {
+        let wanted = self.info.is_some() || self.status.is_some();
+        if self.told || !wanted {
+            return Ok(());
+        }
+        self.told = true;
+        let facts = facts(process.as_raw())?;
+        if let Some(mut info) = self.info.take() {
+            let text = serde_json::to_string_pretty(&facts)?;
+            writeln!(info, "{text}").context("write to --info-fd")?;
+        }
+        self.tell(&facts)
+    }
+
     /// The container is there, and its program is not yet.
     pub(crate) fn created(&mut self, container: &Process<'_>) -> anyhow::Result<()> {
-        if self.info.is_some() || self.status.is_some() {
-            let facts = facts(container.pid().as_raw())?;
-            if let Some(mut info) = self.info.take() {
-                let text = serde_json::to_string_pretty(&facts)?;
-                writeln!(info, "{text}").context("write to --info-fd")?;
-            }
-            self.tell(&facts)?;
-        }
+        self.tell_of(container.pid())?;
         if let Some(mut block) = self.block.take() {
             wait(&mut block).context("wait for --block-fd")?;
         }

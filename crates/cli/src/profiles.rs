@@ -41,16 +41,21 @@ pub(crate) fn target(
     architecture: Option<Architecture>,
     capabilities: Vec<String>,
 ) -> anyhow::Result<Target> {
-    let release = crabcan_runtime::Host::current()?.release;
-    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit());
-    let mut number = || numbers.next().and_then(|text| text.parse().ok());
+    let kernel = kernel(&crabcan_runtime::Host::current()?.release);
     Ok(Target {
         architecture: architecture
             .or_else(Architecture::native)
             .context("no filter is known for this machine")?,
         capabilities,
-        kernel: number().zip(number()).unwrap_or_default(),
+        kernel,
     })
+}
+
+/// The first two numbers of a kernel's release; zeros where it has none.
+pub(crate) fn kernel(release: &str) -> (u32, u32) {
+    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit());
+    let mut number = || numbers.next().and_then(|text| text.parse().ok());
+    number().zip(number()).unwrap_or_default()
 }
 
 /// Reads a file in either format. Everything in it has to make sense, for whatever container.

@@ -11,7 +11,7 @@ mod support;
 
 use std::process::Command;
 
-use support::{Leaks, Outcome, crabcan, program, run};
+use support::{Leaks, Outcome, TempDir, crabcan, program, run};
 
 /// The doctor on a host that a script has changed, with the rights of root over namespaces alone.
 fn doctor_after(change: &str) -> Outcome {
@@ -99,6 +99,82 @@ fn a_file_that_can_not_be_read_is_named() {
         "{outcome:?}"
     );
     assert_eq!(advice, Some("as root: chmod 644 /etc/subuid"));
+}
+
+/// Each of the other findings on a host that was made to give cause for it, with something to do.
+#[test]
+fn every_other_finding_was_provoked() {
+    let _leaks = Leaks::watch();
+    let actions = "/proc/sys/kernel/seccomp/actions_avail";
+    let user = "exec unshare --user --map-user=1000 env PATH=/no \"$0\" doctor";
+    for (change, subject, found, advice) in [
+        (
+            "mount --bind /bin/false /bin/true".to_owned(),
+            "a sandbox",
+            "missing  a sandbox: \"true\" exited with code 1",
+            "--debug",
+        ),
+        (
+            format!("mount -t tmpfs none /mnt; echo allow >/mnt/x; mount --bind /mnt/x {actions}"),
+            "filters of",
+            "limited  filters of system calls: this kernel has no listeners",
+            "Linux 5.0",
+        ),
+        (
+            "mount -t tmpfs none /proc/sys/kernel/seccomp".to_owned(),
+            "filters of",
+            "actions_avail: No such file or directory (ENOENT)",
+            "CONFIG_SECCOMP_FILTER",
+        ),
+        (
+            format!("mount -t tmpfs none /etc; {user}"),
+            "subordinate gids",
+            "limited  subordinate gids: none for 1000 in /etc/subgid",
+            "usermod --add-subgids 100000-165535 1000",
+        ),
+        (
+            format!("mount -t tmpfs none /etc; echo 1000:100000:65536 >/etc/subuid; {user}"),
+            "subordinate uids",
+            "1000:100000:65536, but there is no newuidmap",
+            "uidmap",
+        ),
+        (
+            "exec setarch --uname-2.6 \"$0\" doctor".to_owned(),
+            "kernel",
+            "is too old: crabcan needs 5.10 or newer",
+            "a newer kernel",
+        ),
+        (
+            "for place in $(cut -d ' ' -f 2 /proc/mounts | grep ^/sys/fs/cgroup); do
+                mount -o remount,bind,ro $place; done"
+                .to_owned(),
+            "limits of memory",
+            "limited  limits of memory: ",
+            "cgroup",
+        ),
+    ] {
+        let outcome = doctor_after(&change);
+        let (line, told) = about(&outcome, subject);
+        assert!(line.contains(found), "{change}: {outcome:?}");
+        let told = told.unwrap_or_else(|| panic!("{change}: {outcome:?}"));
+        assert!(told.contains(advice), "{change}: {told}");
+    }
+}
+
+/// Inside a filter that answers as a kernel without it does.
+#[test]
+fn a_kernel_without_landlock_is_told() {
+    let _leaks = Leaks::watch();
+    let place = TempDir::new("doctor");
+    let text = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"errnoRet": 38,
+        "names": ["landlock_create_ruleset"], "action": "SCMP_ACT_ERRNO"}]}"#;
+    let profile = place.file("profile.json", text.as_bytes(), 0o644);
+    let mut outer = crabcan(["--ro-bind", "/", "/", "--seccomp"]);
+    let outcome = run(outer.arg(profile).arg("--").arg(program()).arg("doctor"));
+    let (line, advice) = about(&outcome, "Landlock");
+    assert!(line.starts_with("limited  Landlock: "), "{outcome:?}");
+    let advice = advice.expect("an advice");
+    assert!(advice.contains("Linux 5.19 or later"), "{advice}");
 }
 
 #[test]

@@ -93,6 +93,8 @@ fn it_does_what_bubblewrap_does() {
         ("--ro-bind / / --perms 700 --proc /proc", "true"),
         ("--ro-bind / / --share-net", "true"),
         ("--ro-bind / / --seccomp 77", "true"),
+        ("--ro-bind / / --userns-block-fd 0 --info-fd 1", "true"),
+        ("--ro-bind / / --unshare-user --userns-block-fd 0", "true"),
         (
             "--ro-bind / / --unshare-user --disable-userns",
             "unshare -U true 2>/dev/null",
@@ -146,6 +148,87 @@ fn its_callers_are_told_the_same() {
     assert_eq!(ours, theirs);
 }
 
+/// What both say when a script of the shell's runs them as `"$@"`.
+fn by_script(script: &str) -> [String; 2] {
+    both().map(|command| {
+        let place = TempDir::new("bwrap-script");
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", script, "sh"]).arg(command.get_program());
+        shell.args(command.get_args()).current_dir(place.path());
+        run(&mut shell).success()
+    })
+}
+
+/// Somebody else maps the ids, told by `--info-fd` of which process; until then it waits.
+#[test]
+#[ignore = "needs packages: bubblewrap"]
+fn ids_are_mapped_by_the_caller() {
+    let _leaks = Leaks::watch();
+    let said = by_script(
+        r#"mkfifo block
+        "$@" --ro-bind / / --unshare-user --uid 0 --gid 0 --info-fd 5 --json-status-fd 7 \
+            --userns-block-fd 6 \
+            sh -c 'cat /proc/self/uid_map /proc/self/gid_map; id -u' 5>info 6<>block 7>status &
+        until grep -q '}' info 2>/dev/null; do sleep 0.05; done; pid=$(grep -o '[0-9]*' info | head -n 1)
+        sleep 0.2; cat /proc/$pid/uid_map | wc -l
+        [ "$(id -u)" = 0 ] || echo deny >/proc/$pid/setgroups
+        echo "0 $(id -u) 1" >/proc/$pid/uid_map; echo "0 $(id -g) 1" >/proc/$pid/gid_map
+        echo go >block; wait $!; echo "ended $?"; grep -c child-pid status; grep -c exit-code status"#,
+    );
+    let [theirs, ours] = said;
+    assert!(
+        ours.starts_with("0\n") && ours.ends_with("0\nended 0\n1\n1\n"),
+        "{ours}"
+    );
+    assert_eq!(ours, theirs);
+}
+
+/// The command's user namespace is one below that of its mounts.
+#[test]
+#[ignore = "needs packages: bubblewrap"]
+fn a_second_user_namespace_is_entered_at_last() {
+    let _leaks = Leaks::watch();
+    let said = by_script(
+        r#"map() {
+            [ "$(id -u)" = 0 ] || echo deny >/proc/$1/setgroups
+            echo "$2 $2 1" >/proc/$1/uid_map; echo "$3 $3 1" >/proc/$1/gid_map
+        }
+        uid=$(id -u); gid=$(id -g)
+        unshare -U sh -c 'echo $$ >first; exec sleep 60' & until [ -s first ]; do sleep 0.05; done
+        first=$(cat first); map $first $uid $gid
+        inside="nsenter -U -t $first --preserve-credentials"
+        $inside unshare -U sh -c 'echo $$ >second; exec sleep 60' &
+        until [ -s second ]; do sleep 0.05; done
+        second=$(cat second)
+        [ $uid = 0 ] || $inside sh -c "echo deny >/proc/$second/setgroups"
+        $inside sh -c "echo $uid $uid 1 >/proc/$second/uid_map; echo $gid $gid 1 >/proc/$second/gid_map"
+        "$@" --ro-bind / / --userns 7 --userns2 8 \
+            sh -c 'test "$(readlink /proc/self/ns/user)" = "$0" && echo "in it: $(id -u) $(id -g)"
+                touch /x 2>&1 | grep -o Read-only' \
+            "$(readlink /proc/$second/ns/user)" 7</proc/$first/ns/user 8</proc/$second/ns/user
+        echo "ended $?"; kill $first $second"#,
+    );
+    let [theirs, ours] = said;
+    assert!(
+        ours.starts_with("in it: ") && ours.contains("\nRead-only\n"),
+        "{ours}"
+    );
+    assert_eq!(ours, theirs);
+}
+
+/// What the caller has open is handed on by bubblewrap, and not by crabcan.
+#[test]
+#[ignore = "needs packages: bubblewrap"]
+fn descriptors_of_the_caller_stay_outside() {
+    let _leaks = Leaks::watch();
+    let [theirs, ours] = by_script(
+        r#""$@" --ro-bind / / --dev /dev --proc /proc sh -c 'test -e /proc/self/fd/7 && head -n 1 /proc/self/fd/7; ls /proc/self/fd | wc -l' 7</etc/passwd"#,
+    );
+    assert!(theirs.contains("root:"), "{theirs}");
+    // The directory that is listed is the fourth.
+    assert_eq!(ours, "4\n");
+}
+
 #[test]
 #[ignore = "needs packages: bubblewrap"]
 fn its_name_is_enough() {
@@ -194,18 +277,12 @@ fn the_system_calls_of_binds_are_linear_in_their_number() {
 #[ignore = "needs packages: cargo xtask ci --all"]
 fn a_label_is_had_or_nothing_runs() {
     let _leaks = Leaks::watch();
-    let options = [
-        "--ro-bind",
-        "/",
-        "/",
-        "--exec-label",
-        "system_u:object_r:none:s0",
-    ];
-    for outcome in outcomes(&[&options[..], &["/bin/echo", "ran"]].concat()) {
-        assert_eq!(
-            (outcome.code(), outcome.stdout.as_str()),
-            (1, ""),
-            "{outcome:?}"
-        );
+    let label = "system_u:object_r:none:s0";
+    for option in ["--exec-label", "--file-label"] {
+        let words = ["--ro-bind", "/", "/", option, label, "/bin/echo", "ran"];
+        for outcome in outcomes(&words) {
+            let said = (outcome.code(), outcome.stdout.as_str());
+            assert_eq!(said, (1, ""), "{outcome:?}");
+        }
     }
 }

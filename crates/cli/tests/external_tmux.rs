@@ -12,6 +12,7 @@ mod support;
 
 use std::fs::File;
 use std::io::{Read, Write, pipe};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -59,10 +60,22 @@ impl Screen {
     /// Waits until a line of the screen is this.
     #[track_caller]
     fn shows(&self, wanted: &str) {
+        self.waits(wanted, |times| times > 0);
+    }
+
+    /// Waits until so many lines of the screen are this.
+    #[track_caller]
+    fn shows_times(&self, wanted: &str, times: usize) {
+        self.waits(wanted, |found| found == times);
+    }
+
+    #[track_caller]
+    fn waits(&self, wanted: &str, enough: impl Fn(usize) -> bool) {
         let until = Instant::now() + Duration::from_secs(15);
         loop {
             let screen = self.tmux(&["capture-pane", "-p"]);
-            if screen.lines().any(|line| line.trim_end() == wanted) {
+            let lines = screen.lines();
+            if enough(lines.filter(|line| line.trim_end() == wanted).count()) {
                 return;
             }
             assert!(Instant::now() < until, "no line {wanted:?}:\n{screen}");
@@ -97,6 +110,8 @@ fn a_shell_in_a_terminal_works_as_without_a_sandbox() {
     screen.line("sleep 100; echo interrupted $?");
     thread::sleep(Duration::from_millis(300));
     screen.keys(&["C-c"]);
+    // What is typed before the prompt is there stands before it.
+    screen.shows("in:");
     screen.line("echo still-$((1 + 1))");
     screen.shows("still-2");
     // A job is stopped and goes on.
@@ -136,6 +151,58 @@ fn a_shell_in_a_terminal_works_as_without_a_sandbox() {
     screen.shows("echoed-by-the-terminal");
     drop(screen);
     leaks.check("a shell in a terminal");
+}
+
+/// An editor draws on the whole screen, is stopped and goes on, and follows the window's size.
+#[test]
+#[ignore = "needs packages: cargo xtask ci --all"]
+fn an_editor_has_the_whole_screen() {
+    let leaks = Leaks::watch();
+    let there = |program: &str| Path::new("/usr/bin").join(program).exists();
+    let editor = match (there("vim"), there("vi"), there("busybox")) {
+        (true, _, _) => "vim -N -u NONE",
+        (_, true, _) => "vi",
+        (_, _, true) => "busybox vi",
+        _ => return lacks("vim, vi or busybox"),
+    };
+    let inside = format!(
+        "{} --setenv PS1 in: --setenv TERM screen -- /bin/sh",
+        program().display()
+    );
+    let Some(screen) = Screen::with(&inside) else {
+        return;
+    };
+    screen.shows("in:");
+    screen.line(&format!("{editor} /tmp/note"));
+    // All lines behind the end of the text, down to the one of commands.
+    screen.shows_times("~", 22);
+    screen.tmux(&["send-keys", "-l", "iwritten in a sandbox"]);
+    screen.keys(&["Escape"]);
+    screen.shows("written in a sandbox");
+    // It waits whether the escape begins the code of another key.
+    screen.shows_times("-- INSERT --", 0);
+    thread::sleep(Duration::from_millis(500));
+    screen.keys(&["C-z"]);
+    // What is typed before it has given the terminal back is thrown away.
+    screen.shows("in:");
+    screen.line("jobs >/tmp/jobs; clear; echo stopped-$(grep -c Stopped /tmp/jobs)");
+    screen.shows("stopped-1");
+    screen.line("fg");
+    screen.shows("written in a sandbox");
+    screen.shows_times("~", 22);
+    screen.tmux(&["resize-window", "-x", "90", "-y", "30"]);
+    screen.shows_times("~", 28);
+    // An interrupt is a key like others to it, by which it forgets what was typed.
+    screen.keys(&["C-c"]);
+    thread::sleep(Duration::from_millis(500));
+    screen.tmux(&["send-keys", "-l", ":wq"]);
+    screen.keys(&["Enter"]);
+    screen.shows("in:");
+    screen.line("clear; tr a-z A-Z </tmp/note; exit 3");
+    screen.shows("WRITTEN IN A SANDBOX");
+    screen.shows("ended 3");
+    drop(screen);
+    leaks.check("an editor");
 }
 
 /// What types into a terminal that it has, types into the sandbox' own.

@@ -11,6 +11,11 @@ pub const PROCEED: u8 = 1;
 /// A detached mount, or a namespace to join, comes with this packet for the step that waits for it.
 pub const DESCRIPTOR: u8 = 2;
 
+/// Stands in the upper half of the flags of sendmsg(2), where the kernel does not look and a filter
+/// does, in the call that sends a listener: a filter that asks for every call lets this one through,
+/// since nobody can answer yet.
+pub const LISTENER_MARK: u64 = 0x6372_6162 << 32;
+
 /// How the command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {

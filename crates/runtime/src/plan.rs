@@ -20,6 +20,7 @@ use crabcan_init::message::Message;
 use crabcan_init::{PlanWriter, Step};
 use crabcan_ns::{IdMap, IdMapWriter, Namespace, Namespaces};
 use crabcan_rootfs::options::Scope;
+use crabcan_seccomp::Learner;
 use crabcan_seccomp::json::Listener;
 
 use crate::ids::IdRange;
@@ -61,6 +62,8 @@ pub struct Plan {
     /// Whether system calls are filtered, and who answers for those that ask.
     filtered: bool,
     listener: Option<Listener>,
+    /// For whoever is asked about every call.
+    learner: Option<Learner>,
     fault: Option<Fault>,
     place_of_init: InitProgram,
     /// The first process of the container that is joined.
@@ -82,6 +85,8 @@ pub(crate) struct IdMaps {
 pub(crate) enum Provision {
     /// The id maps are written, and init is told so.
     IdMaps(IdMaps),
+    /// The same, but the caller writes them.
+    IdMapsOfCaller,
     /// Nothing before init goes on in a child: what follows is for that one.
     Fork,
     /// The files of a cgroup of v1 that init writes itself into.
@@ -203,6 +208,16 @@ impl Plan {
         self.filtered
     }
 
+    /// What learns from the calls of a sandbox that is [observed](crate::Sandbox::observed).
+    #[must_use]
+    pub fn learner(&self) -> Option<Learner> {
+        self.learner.clone()
+    }
+
+    pub(crate) fn is_observed(&self) -> bool {
+        self.learner.is_some()
+    }
+
     /// Who answers for the system calls that ask: for [`listener::send`](crate::listener::send).
     #[must_use]
     pub fn listener(&self) -> Option<&Listener> {
@@ -280,6 +295,7 @@ impl Plan {
             forks: false,
             filtered: false,
             listener: None,
+            learner: None,
             resources: Resources::default(),
             intel_rdt: None,
             changed: Vec::new(),

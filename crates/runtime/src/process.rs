@@ -2,6 +2,7 @@
 
 mod preparation;
 
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,20 @@ impl<'plan> Process<'plan> {
     /// from a mount that the parent makes, [`Error::Limits`] from the cgroup, [`Error::InitEnded`] when
     /// somebody kills init. Nothing of the container is left then.
     pub fn create(plan: &'plan Plan) -> Result<Self, Error> {
+        Self::create_mapped(plan, &mut |_| Ok(()))
+    }
+
+    /// The same for a sandbox of [`Sandbox::mapped_by_caller`](crate::Sandbox::mapped_by_caller):
+    /// `map` is called when its user namespace is there, with its first process, and writes the ids
+    /// or waits until somebody has.
+    ///
+    /// # Errors
+    /// As [`Process::create`] has; [`Error::Wait`] with what `map` says, and [`Error::Step`] (EINVAL)
+    /// when the command's own ids were not mapped.
+    pub fn create_mapped(
+        plan: &'plan Plan,
+        map: &mut dyn FnMut(Pid) -> io::Result<()>,
+    ) -> Result<Self, Error> {
         log::debug!("Linux release: {}", plan.host().release);
         let timings = plan.is_timed().then(|| Notes::for_steps(plan.steps()));
         let mut timings = timings
@@ -79,7 +94,12 @@ impl<'plan> Process<'plan> {
         let mut container = Self::launch(plan, &surroundings)?;
         ended(&mut timings, "clone, and execute init");
         container.unenforced = [plan.unenforced(), &unenforced.unwrap_or_default()].concat();
-        container.prepare(cgroup.as_ref(), &mut |_| Ok(()))?;
+        container.prepare(cgroup.as_ref(), &mut |child| {
+            map(child.pid()).map_err(|source| Error::Wait {
+                doing: "wait until the caller has mapped the ids",
+                source,
+            })
+        })?;
         ended(
             &mut timings,
             "hand over to init, and wait until it is ready",
@@ -185,13 +205,23 @@ impl<'plan> Process<'plan> {
     /// [`Error::Execute`] when it can't be executed (ENOENT, EACCES, ENOEXEC, …); the container has
     /// ended then. [`Error::StartedBefore`] when that was tried before.
     pub fn start(&mut self) -> Result<(), Error> {
+        self.start_observed(&mut |_| ())
+    }
+
+    /// The same for a sandbox of [`Sandbox::observed`](crate::Sandbox::observed): the supervisor is
+    /// handed the listener, and must answer from another thread, or process, at once: what init still
+    /// calls until the program is there is asked as well.
+    ///
+    /// # Errors
+    /// As [`Process::start`] has.
+    pub fn start_observed(&mut self, supervisor: &mut dyn FnMut(OwnedFd)) -> Result<(), Error> {
         if std::mem::replace(&mut self.start_tried, true) {
             return Err(Error::StartedBefore);
         }
         if let Some((timings, _)) = &mut self.timings {
             timings.skip();
         }
-        let started = self.execute();
+        let started = self.execute(supervisor);
         ended(&mut self.timings, "let init execute the program");
         if started.is_ok() {
             self.net_devices.keep();
@@ -203,12 +233,13 @@ impl<'plan> Process<'plan> {
         started
     }
 
-    fn execute(&mut self) -> Result<(), Error> {
+    fn execute(&mut self, supervisor: &mut dyn FnMut(OwnedFd)) -> Result<(), Error> {
         const DOING: &str = "starting the program";
         let sent = self.protocol.proceed();
         loop {
             match self.protocol.hear(DOING)? {
                 Heard::Message(Message::Started) => return Ok(()),
+                Heard::Listener(fd) if self.plan.is_observed() => supervisor(fd),
                 Heard::Listener(fd) if self.listener.is_none() => self.listener = Some(fd),
                 // Without a reaper the channel closes as the program is executed.
                 Heard::Closed if sent.is_ok() && !self.plan.has_reaper() => {

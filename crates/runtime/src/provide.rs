@@ -23,8 +23,12 @@ pub(crate) fn provide(
     child: &Child,
     protocol: &Protocol,
     cgroup: Option<&Cgroup>,
+    caller: &mut dyn FnMut(&Child) -> Result<(), Error>,
 ) -> Result<(), Error> {
     for (index, provision) in (first..).zip(provisions) {
+        if matches!(provision, Provision::IdMapsOfCaller) {
+            caller(child)?;
+        }
         one(plan, provision, child, protocol, cgroup)
             .map_err(|error| named(plan.provided_for(index), error))?;
     }
@@ -68,7 +72,7 @@ fn one(
         }
         // Waited for by who has the process.
         Provision::Fork => {}
-        Provision::Moved => protocol.proceed().map_err(sent)?,
+        Provision::IdMapsOfCaller | Provision::Moved => protocol.proceed().map_err(sent)?,
         Provision::Namespace { kind, path } => {
             let namespace = NamespaceFd::open_path(path, *kind)
                 .map_err(failed("open a namespace to be joined"))?;

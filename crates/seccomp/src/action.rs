@@ -51,6 +51,20 @@ impl Action {
         }
     }
 
+    /// Its errno, or the message for a tracer.
+    #[must_use]
+    pub fn errno(self) -> Option<u32> {
+        match self {
+            Self::Errno(errno) | Self::Trace(errno) => Some(errno.into()),
+            _ => None,
+        }
+    }
+
+    /// Whether the call is made without anybody being asked.
+    pub(crate) fn lets_through(self) -> bool {
+        matches!(self, Self::Allow | Self::Log)
+    }
+
     /// What a filter returns to the kernel for it.
     #[must_use]
     pub fn to_return(self) -> u32 {

@@ -101,6 +101,18 @@ impl Architecture {
         })
     }
 
+    /// The one that a call is of, by what the kernel tells of it: `AUDIT_ARCH_*` and the number.
+    #[must_use]
+    pub fn of_call(audit: u32, number: u32) -> Option<Self> {
+        let by_x32 = number & X32_BIT != 0 && number != u32::MAX;
+        let mut all = Self::ALL.iter().filter(|(_, one, _)| *one == audit);
+        let found = all.find(|(one, _, _)| {
+            let is_x86 = matches!(one, Self::X86_64 | Self::X32);
+            !is_x86 || (*one == Self::X32) == by_x32
+        });
+        found.map(|(one, _, _)| *one)
+    }
+
     /// The word of the specification without what all of them begin with: `x86_64`.
     pub(crate) fn short(self) -> String {
         let word = Self::ALL[self as usize].2;

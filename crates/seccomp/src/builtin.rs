@@ -107,6 +107,21 @@ pub fn sandbox() -> Profile {
         .rule(Rule::new(Action::Allow, names(TIME)))
 }
 
+/// Asks a listener about every call but one: sendmsg(2) with this mark in the upper half of its flags,
+/// where the kernel does not look. By that one the listener itself can be sent to who answers.
+pub fn asking(mark: u64) -> Profile {
+    let marked = Comparison::MaskedEq {
+        mask: !INT,
+        value: mark,
+    };
+    let x32 = (Architecture::native() == Some(Architecture::X86_64)).then_some(Architecture::X32);
+    Profile::new(Action::Notify)
+        .enosys_for_newer(false)
+        .architectures(architectures())
+        .architectures(x32)
+        .rule(Rule::new(Action::Allow, ["sendmsg"]).argument(2, marked))
+}
+
 /// What step 13 of the tutorial refuses, as it was meant: everything else is allowed.
 ///
 /// Its own filter compared under masks that were the values themselves. So `TIOCSTI` also hit 31

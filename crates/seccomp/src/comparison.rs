@@ -109,6 +109,20 @@ impl Operator {
             },
         }
     }
+
+    /// The operator of a comparison, with `value` and `valueTwo`.
+    #[must_use]
+    pub fn of(comparison: Comparison) -> (Self, u64, u64) {
+        match comparison {
+            Comparison::Ne(value) => (Self::Ne, value, 0),
+            Comparison::Lt(value) => (Self::Lt, value, 0),
+            Comparison::Le(value) => (Self::Le, value, 0),
+            Comparison::Eq(value) => (Self::Eq, value, 0),
+            Comparison::Ge(value) => (Self::Ge, value, 0),
+            Comparison::Gt(value) => (Self::Gt, value, 0),
+            Comparison::MaskedEq { mask, value } => (Self::MaskedEq, mask, value),
+        }
+    }
 }
 
 impl FromStr for Operator {

@@ -72,6 +72,14 @@ pub enum Error {
         /// The thread's number.
         thread: i64,
     },
+    /// A listener could not be asked or answered.
+    #[error("{doing} the listener of a filter")]
+    Listener {
+        /// What was to be done.
+        doing: &'static str,
+        /// What the kernel says.
+        source: io::Error,
+    },
     /// The no_new_privs bit could not be set.
     #[error("set no_new_privs")]
     NoNewPrivileges {

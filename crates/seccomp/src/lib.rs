@@ -84,6 +84,8 @@ mod flags;
 mod install;
 #[cfg(feature = "json")]
 pub mod json;
+mod learn;
+mod listener;
 mod multiplexer;
 mod outcome;
 mod policy;
@@ -100,4 +102,6 @@ pub use explain::{Case, Decision, Route};
 pub use filter::{Filter, Instruction, UnknownName};
 pub use flags::Flags;
 pub use install::no_new_privileges;
+pub use learn::Learner;
+pub use listener::{Call, Listener};
 pub use profile::{Profile, Rule};

@@ -2,9 +2,9 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use crate::Instruction;
+use crate::{Call, Instruction};
 
 /// `struct sock_fprog`.
 #[repr(C)]
@@ -55,5 +55,67 @@ pub(crate) fn no_new_privileges() -> io::Result<()> {
         Ok(())
     } else {
         Err(io::Error::last_os_error())
+    }
+}
+
+/// Waits until a call asks; false when none ever will, since nobody has the filter.
+pub(crate) fn has_calls(listener: &OwnedFd) -> io::Result<bool> {
+    let mut one = libc::pollfd {
+        fd: listener.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    loop {
+        // SAFETY: the kernel reads and writes this one structure.
+        let answer = unsafe { libc::poll(&raw mut one, 1, -1) };
+        match answer {
+            0.. => return Ok(one.revents & libc::POLLIN != 0),
+            _ => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+/// ioctl(2) with `SECCOMP_IOCTL_NOTIF_RECV`.
+pub(crate) fn next_call(listener: &OwnedFd) -> io::Result<Call> {
+    // SAFETY: zero is a value of this structure of plain numbers, and what the kernel demands.
+    let mut asked: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    request(listener, libc::SECCOMP_IOCTL_NOTIF_RECV, &mut asked)?;
+    Ok(Call {
+        id: asked.id,
+        thread: asked.pid,
+        audit: asked.data.arch,
+        number: asked.data.nr.cast_unsigned(),
+        arguments: asked.data.args,
+    })
+}
+
+/// ioctl(2) with `SECCOMP_IOCTL_NOTIF_ID_VALID`.
+pub(crate) fn is_waiting(listener: &OwnedFd, mut id: u64) -> io::Result<()> {
+    request(listener, libc::SECCOMP_IOCTL_NOTIF_ID_VALID, &mut id)
+}
+
+/// ioctl(2) with `SECCOMP_IOCTL_NOTIF_SEND` and `SECCOMP_USER_NOTIF_FLAG_CONTINUE`.
+pub(crate) fn let_through(listener: &OwnedFd, id: u64) -> io::Result<()> {
+    let mut reply = libc::seccomp_notif_resp {
+        id,
+        val: 0,
+        error: 0,
+        flags: libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
+    };
+    request(listener, libc::SECCOMP_IOCTL_NOTIF_SEND, &mut reply)
+}
+
+/// A request of a listener's, whose number says how long the structure is.
+fn request<T>(listener: &OwnedFd, number: libc::Ioctl, structure: &mut T) -> io::Result<()> {
+    let pointer = std::ptr::from_mut(structure);
+    // SAFETY: the kernel reads and writes no more than the structure, whose size is in the number.
+    match unsafe { libc::ioctl(listener.as_raw_fd(), number, pointer) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }

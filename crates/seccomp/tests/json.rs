@@ -365,3 +365,24 @@ fn each_bad_field_of_the_engines_is_named() {
         }
     }
 }
+
+/// A profile that is written is read as the same one.
+#[test]
+fn what_is_written_is_read_again() {
+    let profile = Profile::new(Action::Errno(38))
+        .architectures([Architecture::X86_64, Architecture::X86])
+        .rule(Rule::new(Action::Allow, ["read", "write"]))
+        .rule(Rule::new(Action::Trace(7), ["ptrace"]).argument(0, Comparison::Ge(2)))
+        .rule(
+            Rule::new(Action::Allow, ["clone"])
+                .argument(0, Comparison::MaskedEq { mask: 6, value: 4 })
+                .argument(1, Comparison::Ne(u64::MAX)),
+        );
+    let written = serde_json::to_vec(&Seccomp::from(&profile)).unwrap();
+    let read = Seccomp::from_json(&written).unwrap();
+    let resolved = read.resolve(Architecture::X86_64).unwrap();
+    assert_eq!((&resolved.profile, resolved.unknown.len()), (&profile, 0));
+    // An engine's file of the same form.
+    let engine = EngineProfile::from_json(&written).unwrap();
+    assert_eq!(engine.resolve(&target()).unwrap().profile, profile);
+}

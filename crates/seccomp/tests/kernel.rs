@@ -35,6 +35,7 @@ const ACTIONS: &[Check] = &[
     ("kill_process", actions::kill_process, killed),
     ("kill_thread", actions::kill_thread, succeeded),
     ("notify", actions::notify, succeeded),
+    ("listen", actions::listen, succeeded),
 ];
 
 const CHECKS: &[Check] = &[

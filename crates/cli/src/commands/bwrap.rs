@@ -4,6 +4,8 @@
 //! the environment is kept, and what is not unshared is the host's. Where crabcan is stricter,
 //! `docs/sandbox.md` says so.
 
+mod check;
+
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io::{Write, stderr, stdout};
@@ -94,6 +96,9 @@ struct Line {
     disables_user_namespaces: bool,
     asserts_disabled: bool,
     new_session: bool,
+    second_user: Option<PathBuf>,
+    maps_elsewhere: bool,
+    tells: bool,
     dies_with_parent: bool,
     as_pid_1: bool,
     descriptors: Descriptors,
@@ -208,6 +213,19 @@ impl Line {
             "lock-file" => self.lock_files.push(value.into()),
             "userns" => self.join(Namespace::User, &value),
             "pidns" => self.join(Namespace::Pid, &value),
+            "userns2" => self.second_user = Some(own_descriptor(&value)),
+            "file-label" => bail!(
+                "--file-label {}: crabcan gives no labels to what it mounts in a sandbox",
+                value.display()
+            ),
+            "userns-block-fd" => {
+                self.maps_elsewhere = true;
+                self.descriptors.take(name, &value)?;
+            }
+            "info-fd" => {
+                self.tells = true;
+                self.descriptors.take(name, &value)?;
+            }
             "cap-add" | "cap-drop" => self.capability(name, &value)?,
             "seccomp" | "add-seccomp-fd" => {
                 let repeated = name == "seccomp" && !self.filters.is_empty();
@@ -218,15 +236,13 @@ impl Line {
                 self.filters.push(bytes_of(&format!("--{name}"), &value)?);
             }
             _ if self.descriptors.take(name, &value)? => {}
-            _ => bail!("--{name} is an option of bubblewrap that crabcan does not have"),
+            _ => bail!("Unknown option --{name}"),
         }
         Ok(())
     }
 
-    /// The descriptor keeps its number in this process, so it can be opened by it.
     fn join(&mut self, kind: Namespace, number: &OsStr) {
-        let path = Path::new("/proc/self/fd").join(number);
-        self.joined.push((kind, path));
+        self.joined.push((kind, own_descriptor(number)));
     }
 
     fn capability(&mut self, name: &str, value: &OsStr) -> anyhow::Result<()> {
@@ -270,6 +286,7 @@ impl Line {
             .as_pid_1(self.as_pid_1)
             .die_with_parent(self.dies_with_parent)
             .disable_user_namespaces(self.disables_user_namespaces)
+            .mapped_by_caller(self.maps_elsewhere)
             .capabilities(self.capabilities.unwrap_or_else(|| unasked(&host)));
         for kind in KINDS {
             let wanted = match kind {
@@ -282,6 +299,9 @@ impl Line {
         }
         for (kind, path) in &self.joined {
             sandbox = sandbox.join(*kind, path);
+        }
+        if let Some(path) = &self.second_user {
+            sandbox = sandbox.enter_user_namespace(path);
         }
         if let Some(uid) = self.uid {
             sandbox = sandbox.uid(uid).gid(self.gid.unwrap_or(host.gid));
@@ -307,46 +327,6 @@ impl Line {
             sandbox = sandbox.operation(operation.clone());
         }
         Ok(self.terminal(self.environment(sandbox)))
-    }
-
-    /// What bubblewrap refuses together, in its words.
-    fn check(&self, user: bool, uts: bool, pid: bool) -> anyhow::Result<()> {
-        let asked = self.unshared.contains(&Namespace::User);
-        let joins = self.joined.iter().any(|(kind, _)| *kind == Namespace::User);
-        let own = asked || joins;
-        ensure!(
-            self.uid.is_none() || own || user,
-            "Specifying --uid requires --unshare-user or --userns"
-        );
-        ensure!(
-            self.gid.is_none() || own || user,
-            "Specifying --gid requires --unshare-user or --userns"
-        );
-        ensure!(
-            self.hostname.is_none() || uts,
-            "Specifying --hostname requires --unshare-uts"
-        );
-        ensure!(
-            !self.as_pid_1 || pid,
-            "Specifying --as-pid-1 requires --unshare-pid"
-        );
-        ensure!(
-            !self.as_pid_1 || self.lock_files.is_empty(),
-            "Specifying --as-pid-1 and --lock-file is not permitted"
-        );
-        ensure!(
-            !(joins && asked),
-            "--userns not compatible with --unshare-user"
-        );
-        ensure!(
-            !self.disables_user_namespaces || asked,
-            "--disable-userns requires --unshare-user"
-        );
-        ensure!(
-            !self.asserts_disabled || self.disables_user_namespaces,
-            "creation of new user namespaces was not disabled as requested"
-        );
-        Ok(())
     }
 
     fn environment(&self, mut sandbox: Sandbox) -> Sandbox {
@@ -375,7 +355,7 @@ impl Line {
     }
 }
 
-/// The options with one value. The last ones are only known.
+/// The options with one value.
 const WITH_VALUE: [&str; 22] = [
     "args",
     "uid",
@@ -424,6 +404,11 @@ fn id(name: &str, value: &OsStr) -> anyhow::Result<u32> {
     id.with_context(|| format!("Invalid {name}: {text}"))
 }
 
+/// A descriptor keeps its number in this process, so it can be opened by it.
+fn own_descriptor(number: &OsStr) -> PathBuf {
+    Path::new("/proc/self/fd").join(number)
+}
+
 fn help() -> String {
     let mut text = String::from(
         "usage: bwrap [OPTIONS...] [--] COMMAND [ARGS...]\n\n\
@@ -437,7 +422,7 @@ fn help() -> String {
 
 const OTHERS: &str = "\
     --unshare-all --unshare-user[-try] --unshare-ipc --unshare-pid --unshare-net --unshare-uts
-    --unshare-cgroup[-try] --share-net --userns FD --pidns FD --disable-userns
+    --unshare-cgroup[-try] --share-net --userns FD --userns2 FD --userns-block-fd FD --pidns FD --disable-userns
     --assert-userns-disabled --uid UID --gid GID --hostname NAME --chdir DIR --argv0 NAME
     --clearenv --setenv VAR VALUE --unsetenv VAR --lock-file DEST --sync-fd FD --block-fd FD
     --info-fd FD --json-status-fd FD --new-session --die-with-parent --as-pid-1 --cap-add CAP

@@ -93,7 +93,7 @@ pub(super) fn definition() -> clap::Command {
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     let args = Args::try_parse_from(arguments)?;
     let host = Host::current()?;
-    let mut findings = vec![kernel(&host)?, sandbox(), landlock(), listeners()];
+    let mut findings = vec![kernel(&host), sandbox(), landlock(), listeners()];
     findings.extend([subordinate("uid", host.uid), subordinate("gid", host.uid)]);
     findings.extend(helpers(&host));
     findings.extend(cgroups());
@@ -152,12 +152,13 @@ fn helpers(host: &Host) -> Vec<Finding> {
     each.into()
 }
 
-fn kernel(host: &Host) -> anyhow::Result<Finding> {
+fn kernel(host: &Host) -> Finding {
     const ABOUT: &str = "kernel";
+    const NEWER: &str = "a newer kernel; docs/kernel-features.md";
     if let Err(error) = host.check_kernel() {
-        return Ok(Finding::new(Verdict::Missing, ABOUT, error.to_string()));
+        return Finding::new(Verdict::Missing, ABOUT, error.to_string()).advise(NEWER);
     }
-    let version = profiles::target(None, Vec::new())?.kernel;
+    let version = profiles::kernel(&host.release);
     let release = &host.release;
     let lacking = [
         ((5, 12), "attributes of mounts, which every sandbox needs"),
@@ -165,7 +166,7 @@ fn kernel(host: &Host) -> anyhow::Result<Finding> {
         ((5, 19), "id-mapped layers of overlays"),
     ];
     let lacking = lacking.iter().find(|(since, _)| version < *since);
-    Ok(match lacking {
+    match lacking {
         None => Finding::new(Verdict::Ok, ABOUT, release),
         Some(((major, minor), what)) => {
             let verdict = match (major, minor) {
@@ -173,9 +174,9 @@ fn kernel(host: &Host) -> anyhow::Result<Finding> {
                 _ => Verdict::Limited,
             };
             let found = format!("{release} lacks {what} (Linux {major}.{minor})");
-            Finding::new(verdict, ABOUT, found).advise("a newer kernel; docs/kernel-features.md")
+            Finding::new(verdict, ABOUT, found).advise(NEWER)
         }
-    })
+    }
 }
 
 /// Starts one: that needs user namespaces, programs in memory, mounts, a filter of system calls.
@@ -190,7 +191,8 @@ fn sandbox() -> Finding {
     };
     match Sandbox::new("true").status() {
         Ok(status) if status.shell_code() == 0 => Finding::new(Verdict::Ok, ABOUT, "starts"),
-        Ok(status) => Finding::new(Verdict::Missing, ABOUT, format!("\"true\" {status}")),
+        Ok(status) => Finding::new(Verdict::Missing, ABOUT, format!("\"true\" {status}"))
+            .advise("look which \"true\" that is, and what `crabcan --debug -- true` says"),
         Err(error) => failed(error.into()),
     }
 }
@@ -203,7 +205,8 @@ fn listeners() -> Finding {
         Ok(actions) if actions.split_whitespace().any(|word| word == "user_notif") => {
             Finding::new(Verdict::Ok, ABOUT, "with listeners")
         }
-        Ok(_) => Finding::new(Verdict::Limited, ABOUT, "this kernel has no listeners"),
+        Ok(_) => Finding::new(Verdict::Limited, ABOUT, "this kernel has no listeners")
+            .advise("Linux 5.0 or later, for profiles that ask an agent and for `crabcan learn`"),
         Err(error) => {
             let found = format!("{PATH}: {}", hints::chain(&error.into()));
             Finding::new(Verdict::Limited, ABOUT, found)
@@ -292,4 +295,30 @@ fn cgroups() -> Vec<Finding> {
         }
     });
     each.collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    /// Kernels that no test boots.
+    #[test]
+    fn what_an_older_kernel_lacks_is_named() {
+        for (release, verdict, lacks) in [
+            ("5.9.16", Verdict::Missing, "needs 5.10 or newer"),
+            ("5.10.0-28-amd64", Verdict::Missing, "attributes of mounts"),
+            ("5.13.19", Verdict::Limited, "cgroup.kill"),
+            ("5.15.0-91-generic", Verdict::Limited, "id-mapped layers"),
+            ("6.1.0", Verdict::Ok, "6.1.0"),
+            ("10.0", Verdict::Ok, "10.0"),
+        ] {
+            let mut host = Host::current().unwrap();
+            host.release = release.to_owned();
+            let finding = kernel(&host);
+            assert!(finding.verdict == verdict, "{release}: {finding}");
+            assert!(finding.found.contains(lacks), "{finding}");
+            assert_eq!(finding.advice.is_some(), verdict != Verdict::Ok);
+        }
+    }
 }

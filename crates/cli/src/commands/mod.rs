@@ -4,6 +4,7 @@
 mod bwrap;
 mod doctor;
 mod explain;
+mod learn;
 mod oci;
 mod sandbox;
 mod seccomp;
@@ -22,6 +23,7 @@ use crate::global::{asks_version, command_position};
 pub(crate) fn definitions() -> Vec<clap::Command> {
     let own = [
         explain::definition(),
+        learn::definition(),
         doctor::definition(),
         seccomp::definition(),
     ];
@@ -45,6 +47,7 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> anyhow::Result<u8> {
         Some("bwrap") => Ok(bwrap::run(arguments.get(position..).unwrap_or_default())),
         Some("doctor") => doctor::run(&arguments),
         Some("explain") => explain::run(&arguments),
+        Some("learn") => learn::run(&arguments),
         Some("seccomp") => seccomp::run(&arguments),
         Some(name) if oci::NAMES.contains(&name) => {
             let own = arguments.split_off(position);

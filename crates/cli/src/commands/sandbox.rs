@@ -6,6 +6,7 @@ use crabcan_runtime::console::{self, Relay};
 use crabcan_runtime::signals::Signals;
 use crabcan_runtime::{ExitStatus, Plan, Process, Timings};
 
+use super::learn::Lesson;
 use crate::args::Args;
 use crate::descriptors::Descriptors;
 use crate::timings::Watch;
@@ -14,7 +15,11 @@ use crate::{limits, logging, network};
 #[inline(never)]
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     let begin = Timings::from_now();
-    let args = Args::read(arguments)?;
+    run_in(&Args::read(arguments)?, begin, None)
+}
+
+/// The same with options that were read already; with a lesson, something is learnt from it.
+pub(super) fn run_in(args: &Args, begin: Timings, lesson: Option<Lesson>) -> anyhow::Result<u8> {
     // What is wrong with the words is said alone, without a log before it.
     let words = args.words()?;
     logging::start(args.level());
@@ -23,9 +28,11 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
         descriptors: args.descriptors()?,
         network: args.network()?,
         watch: args.watch(begin),
+        lesson,
     };
     around.ended("read the options");
-    let mut plan = args.sandbox()?.terminal(console::wanted()).plan()?;
+    let sandbox = args.sandbox()?.terminal(console::wanted());
+    let mut plan = sandbox.observed(around.lesson.is_some()).plan()?;
     plan.init_program(super::init_program()?);
     if let Some((step, errno)) = super::fault()? {
         plan.fail_at(step, errno);
@@ -36,6 +43,9 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     let status = foreground(&plan, &signals, &words, &mut around)?;
     if let Some(watch) = around.watch {
         watch.tell()?;
+    }
+    if let Some(lesson) = around.lesson {
+        lesson.end()?;
     }
     if status == ExitStatus::Signaled(SIGSYS) && plan.is_filtered() {
         log::warn!(
@@ -63,7 +73,7 @@ pub(super) fn foreground(
     words: &[OsString],
     around: &mut Around,
 ) -> anyhow::Result<ExitStatus> {
-    let mut container = Process::create(plan)?;
+    let mut container = Process::create_mapped(plan, &mut |pid| around.descriptors.map_ids(pid))?;
     // Ended behind the container, which is dropped first.
     let _helper = around.start_network(container.pid().as_raw())?;
     around.descriptors.created(&container)?;
@@ -74,7 +84,12 @@ pub(super) fn foreground(
         "Starting container with command {} and args {words:?}",
         program.display()
     );
-    container.start()?;
+    match around.lesson.as_mut().zip(plan.learner()) {
+        None => container.start()?,
+        Some((lesson, learner)) => {
+            container.start_observed(&mut |listener| lesson.begin(learner.clone(), listener))?
+        }
+    }
     if let Some(watch) = &mut around.watch {
         watch.started(&container)?;
     }
@@ -101,6 +116,8 @@ pub(super) struct Around {
     pub(super) network: Option<network::Plan>,
     /// Who looks how long it takes.
     pub(super) watch: Option<Watch>,
+    /// What is learnt of it.
+    pub(super) lesson: Option<Lesson>,
 }
 
 impl Around {

@@ -29,11 +29,8 @@ impl Context {
         }
         let listener = Fd(sys::set_filter(program, flags | NEW_LISTENER)? as i32);
         self.by_write = true;
-        let sent = sys::send(
-            self.channel,
-            &Message::Listener.to_bytes(),
-            Some(listener.0),
-        );
+        let message = Message::Listener.to_bytes();
+        let sent = sys::send_listener(self.channel, &message, listener.0);
         // The kernel made it close-on-exec: closing it here would be one more filtered call.
         mem::forget(listener);
         sent

@@ -2,6 +2,7 @@
 
 use super::{Fd, O_CLOEXEC, address, address_mut, call, fd, new_fd, nr};
 use crate::errno::Errno;
+use crate::message::LISTENER_MARK;
 
 /// An ioctl(2) whose argument is a number.
 pub(crate) fn ioctl(number: i32, request: usize, argument: usize) -> Result<usize, Errno> {
@@ -66,9 +67,25 @@ fn message(iov: &IoVec, control: Option<&mut Control>) -> MsgHdr {
     }
 }
 
+const MSG_NOSIGNAL: usize = 0x4000;
+
 /// Sends one packet, with a descriptor when one is given.
 pub(crate) fn send(socket: i32, bytes: &[u8], descriptor: Option<i32>) -> Result<(), Errno> {
-    const MSG_NOSIGNAL: usize = 0x4000;
+    send_with(socket, bytes, descriptor, MSG_NOSIGNAL)
+}
+
+/// Sends the listener of a filter that may ask for every other call.
+pub(crate) fn send_listener(socket: i32, bytes: &[u8], listener: i32) -> Result<(), Errno> {
+    let flags = MSG_NOSIGNAL | LISTENER_MARK as usize;
+    send_with(socket, bytes, Some(listener), flags)
+}
+
+fn send_with(
+    socket: i32,
+    bytes: &[u8],
+    descriptor: Option<i32>,
+    flags: usize,
+) -> Result<(), Errno> {
     let iov = IoVec {
         base: bytes.as_ptr() as usize,
         length: bytes.len(),
@@ -87,7 +104,7 @@ pub(crate) fn send(socket: i32, bytes: &[u8], descriptor: Option<i32>) -> Result
         None => message(&iov, None),
     };
     loop {
-        match call(nr::SENDMSG, [fd(socket), address(&header), MSG_NOSIGNAL]) {
+        match call(nr::SENDMSG, [fd(socket), address(&header), flags]) {
             Err(Errno::EINTR) => {}
             other => return other.map(drop),
         }

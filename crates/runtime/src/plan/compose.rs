@@ -32,6 +32,7 @@ use crabcan_init::{PlanWriter, Step, TooLong};
 use crabcan_ns::{Namespace, Namespaces};
 use crabcan_rootfs::options::Scope;
 use crabcan_rootfs::{MountAttributes, Propagation, Root, mask, pivot};
+use crabcan_seccomp::Learner;
 
 pub(super) use self::exec::exec;
 use self::filter::Filter;
@@ -171,6 +172,8 @@ impl<'a> Composer<'a> {
             properties: self.properties,
             timed: spec.extension.timings,
             filtered: self.filter.is_some(),
+            learner: (spec.extension.observed)
+                .then(|| Learner::new(spec.extension.seccomp.clone())),
             listener: self.filter.and_then(|filter| filter.listener),
             fault: None,
             place_of_init: InitProgram::default(),

@@ -78,6 +78,10 @@ impl Provision {
                 ];
                 return (lines, "ids in the container are others outside");
             }
+            Self::IdMapsOfCaller => (
+                "have the caller map user and group ids".into(),
+                "ids in the container are others outside",
+            ),
             Self::Fork => return (Vec::new(), ""),
             Self::TaskFiles => (
                 "send the files of the cgroups that init enters".into(),

@@ -26,7 +26,7 @@ impl Process<'_> {
     }
 
     /// Writes the id maps, lets init go on, sends what it waits for, gives network devices and runs
-    /// the hooks when it asks for that, and hears that it is ready. `cgroup` is the one that it
+    /// the hooks when it asks for that (or has the caller map the ids), and hears that it is ready. `cgroup` is the one that it
     /// enters.
     pub(crate) fn prepare(
         &mut self,
@@ -47,7 +47,15 @@ impl Process<'_> {
                 self.await_fork(DOING)?;
             }
             let (plan, child) = (self.plan, &self.child);
-            let provided = provide::provide(plan, first, provisions, child, &self.protocol, cgroup);
+            let provided = provide::provide(
+                plan,
+                first,
+                provisions,
+                child,
+                &self.protocol,
+                cgroup,
+                hooks,
+            );
             first += provisions.len() + 1;
             if let Err(error) = provided {
                 return Err(self.not_provided(error, DOING));

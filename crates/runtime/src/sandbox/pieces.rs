@@ -101,10 +101,33 @@ impl Sandbox {
         self
     }
 
+    /// Leaves the ids of the sandbox' user namespace to the caller, who maps them when
+    /// [`Process::create_mapped`](crate::Process::create_mapped) asks for it: those that the command
+    /// has must be among them.
+    pub fn mapped_by_caller(mut self, yes: bool) -> Self {
+        self.mapped_by_caller = yes;
+        self
+    }
+
+    /// Has the command enter one more user namespace when its root is there: one below that of its
+    /// mounts, over which it then has no rights.
+    pub fn enter_user_namespace(mut self, path: impl Into<PathBuf>) -> Self {
+        self.late_user_namespace = Some(path.into());
+        self
+    }
+
     /// Installs one more filter of system calls as the kernel takes it, an array of
     /// `struct sock_filter`, before the one of [`Sandbox::seccomp`].
     pub fn raw_filter(mut self, program: impl Into<Vec<u8>>) -> Self {
         self.raw_filters.push(program.into());
+        self
+    }
+
+    /// Has every system call of the command wait for its supervisor, see
+    /// [`Process::start_observed`](crate::Process::start_observed). The filter of
+    /// [`Sandbox::seccomp`] stays on: what that refuses is refused without asking. Linux 5.9.
+    pub fn observed(mut self, yes: bool) -> Self {
+        self.observed = yes;
         self
     }
 

@@ -132,6 +132,12 @@ pub struct Extension {
     /// Filters of system calls as the kernel takes them (`struct sock_filter`), installed in this
     /// order before any other.
     pub raw_filters: Vec<Vec<u8>>,
+    /// The caller maps the ids of the container's user namespace, and not crabcan.
+    pub mapped_by_caller: bool,
+    /// A user namespace that is entered when the root is there: the program's, not that of its mounts.
+    pub late_user_namespace: Option<PathBuf>,
+    /// Every call of the program waits until the listener's owner lets it through.
+    pub observed: bool,
     /// The program gets an empty session keyring instead of the caller's, with its keys.
     pub session_keyring: bool,
     /// Init waits for the word of another program, in the FIFO that it is handed as descriptor 5.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Resolved, Unknown, UnknownKind, action, at, from_json, in_order, listener, rule};
-use crate::{Architecture, Error, Flags, Profile};
+use crate::{Architecture, Error, Flags, Operator, Profile, Rule};
 
 /// `linux.seccomp`: what an OCI runtime is given. Fields that the specification does not have are
 /// ignored, as it demands.
@@ -69,6 +69,41 @@ pub struct Arg {
     /// How it is compared. Required.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub op: Option<String>,
+}
+
+/// A profile as a runtime reads it. The other way round as [`Seccomp::resolve`], and the same profile
+/// again where no call has both a rule with conditions and one without.
+impl From<&Profile> for Seccomp {
+    fn from(profile: &Profile) -> Self {
+        let words = profile.architectures.iter().map(ToString::to_string);
+        Self {
+            default_action: Some(profile.default.to_string()),
+            default_errno_ret: profile.default.errno(),
+            architectures: Some(words.collect()),
+            syscalls: Some(profile.rules.iter().map(Syscall::from).collect()),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<&Rule> for Syscall {
+    fn from(rule: &Rule) -> Self {
+        let args = rule.arguments.iter().map(|(index, comparison)| {
+            let (operator, value, value_two) = Operator::of(*comparison);
+            Arg {
+                index: Some(*index),
+                value: Some(value),
+                value_two: (operator == Operator::MaskedEq).then_some(value_two),
+                op: Some(operator.to_string()),
+            }
+        });
+        Self {
+            names: Some(rule.names.clone()),
+            action: Some(rule.action.to_string()),
+            errno_ret: rule.action.errno(),
+            args: (!rule.arguments.is_empty()).then(|| args.collect()),
+        }
+    }
 }
 
 impl Seccomp {

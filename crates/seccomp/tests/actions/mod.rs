@@ -5,12 +5,12 @@
     reason = "a test program that makes system calls by number"
 )]
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::{fs, io, thread, time};
 
 use crabcan_seccomp::{
-    Action, Architecture, Error, Flags, Profile, Rule, no_new_privileges, syscalls,
+    Action, Architecture, Error, Flags, Listener, Profile, Rule, no_new_privileges, syscalls,
 };
 
 /// Whether the looked-at call is made as 32-bit programs make it.
@@ -327,4 +327,34 @@ pub(crate) fn notify() {
     let answer = unsafe { libc::ioctl(listener.as_raw_fd(), 0xc018_2101, &raw mut reply) };
     assert_eq!(answer, 0, "{}", io::Error::last_os_error());
     assert_eq!(asks.join().unwrap(), Ok(4711));
+}
+
+/// A listener that lets each call through, and is told of the end.
+pub(crate) fn listen() {
+    no_new_privileges().unwrap();
+    let filter = profile(Action::Notify).compile().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let asks = thread::spawn(move || {
+        // SAFETY: the call has no pointers.
+        let thread = unsafe { libc::gettid() };
+        let listener = filter.install_with_listener().unwrap();
+        sender.send((thread, listener)).unwrap();
+        getpgid()
+    });
+    let (thread, listener) = receiver.recv().unwrap();
+    let listener = Listener::from(listener);
+    let call = listener.receive().unwrap().unwrap();
+    assert_eq!(call.thread, thread.cast_unsigned());
+    assert_eq!(call.number, number());
+    assert_eq!(call.architecture(), Some(architecture()));
+    assert!(listener.is_waiting(&call));
+    listener.proceed(&call).unwrap();
+    assert!(asks.join().unwrap().is_ok_and(|group| group > 0));
+    // Answered already, by nobody who waits.
+    assert!(!listener.is_waiting(&call));
+    listener.proceed(&call).unwrap();
+    assert_eq!(listener.receive().unwrap(), None);
+    let other = std::fs::File::open("/dev/null").unwrap();
+    let error = Listener::from(OwnedFd::from(other)).receive().unwrap_err();
+    assert!(matches!(error, Error::Listener { .. }), "{error:?}");
 }

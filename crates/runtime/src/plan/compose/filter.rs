@@ -3,11 +3,13 @@
 use crabcan_caps::{Capabilities, Capability};
 use crabcan_init::Step;
 use crabcan_init::format::Instructions;
+use crabcan_init::message::LISTENER_MARK;
 use crabcan_seccomp::json::{Listener, UnknownKind};
-use crabcan_seccomp::{Action, Architecture, Flags, Profile};
+use crabcan_seccomp::{Action, Architecture, Flags, Profile, builtin};
 
 use super::{Composer, check_absolute};
 use crate::Error;
+use crate::host::kernel_version;
 use crate::spec::Spec;
 
 /// What init still calls behind a filter that comes last: its listener is sent, the program is
@@ -147,6 +149,26 @@ fn receiver(spec: &Spec) -> Result<Option<Listener>, Error> {
 }
 
 impl Composer<'_> {
+    /// Appends the filter that asks about every call, if there is to be one. It comes before those
+    /// that refuse some: what init calls behind it is answered as well.
+    pub(super) fn observer(&mut self) -> Result<(), Error> {
+        if !self.spec.extension.observed {
+            return Ok(());
+        }
+        let mut profile = builtin::asking(LISTENER_MARK);
+        if kernel_version(&self.host.release).is_some_and(|version| version >= (5, 19)) {
+            // Without it, each signal that comes meanwhile begins the call anew.
+            profile = profile.flags(Flags::WAIT_KILLABLE_RECV);
+        }
+        let filter = profile.compile().map_err(of_profile)?;
+        let program = filter.to_bytes();
+        self.push(&Step::Seccomp {
+            program: Instructions::new(&program).ok_or(Error::PlanTooLong)?,
+            flags: filter.flags().bits(),
+            listener: true,
+        })
+    }
+
     /// Appends the filter, where it is the time for it.
     pub(super) fn push_filter(&mut self, now: bool) -> Result<(), Error> {
         if now {

@@ -165,8 +165,12 @@ impl Composer<'_> {
             }
             self.about("linux.uidMappings, linux.gidMappings");
             self.push(&Step::AwaitIdMaps {})?;
+            let maps = self.id_maps.clone().map(Provision::IdMaps);
             self.provisions
-                .extend(self.id_maps.clone().map(Provision::IdMaps));
+                .extend(match self.spec.extension.mapped_by_caller {
+                    true => Some(Provision::IdMapsOfCaller),
+                    false => maps,
+                });
         }
         self.about("linux.namespaces");
         self.check_user()?;

@@ -5,9 +5,10 @@ use crabcan_init::Step;
 use crabcan_init::format::{Bits, Groups};
 use crabcan_ns::{IdMapWriter, Namespace};
 
-use super::{Composer, filter, schedule};
+use super::namespaces::flag;
+use super::{Composer, check_absolute, filter, schedule};
 use crate::Error;
-use crate::plan::c_string;
+use crate::plan::{Provision, c_string};
 use crate::spec::{self, User};
 
 impl Composer<'_> {
@@ -98,7 +99,7 @@ impl Composer<'_> {
         self.rlimits()?;
         self.schedule()?;
         self.about("process.user");
-        self.set_ids(&self.spec.process.user)?;
+        self.set_ids_of_program()?;
         self.about("");
         if self.spec.extension.session_keyring {
             // After the ids, so that the container's own user owns it.
@@ -156,6 +157,30 @@ impl Composer<'_> {
             self.push(&Step::Personality { persona })?;
         }
         Ok(())
+    }
+
+    /// In the user namespace that is entered late, if there is one. Only the kernel knows whether
+    /// that denies setgroups(2).
+    fn set_ids_of_program(&mut self) -> Result<(), Error> {
+        let user = &self.spec.process.user;
+        let Some(path) = &self.spec.extension.late_user_namespace else {
+            return self.set_ids(user);
+        };
+        check_absolute("--userns2", path)?;
+        self.push(&Step::Join {
+            flags: flag(Namespace::User),
+        })?;
+        self.provisions.push(Provision::Namespace {
+            kind: Namespace::User,
+            path: path.clone(),
+        });
+        self.push(&Step::LeaveGroups {})?;
+        self.push(&Step::SetIds {
+            uid: user.uid,
+            gid: user.gid,
+            set_groups: false,
+            groups: Groups::new(&[]).ok_or(Error::PlanTooLong)?,
+        })
     }
 
     pub(super) fn set_ids(&mut self, user: &User) -> Result<(), Error> {

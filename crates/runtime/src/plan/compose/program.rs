@@ -76,6 +76,7 @@ impl Composer<'_> {
             })?;
         }
         self.close_the_wall()?;
+        self.observer()?;
         self.raw_filters()?;
         self.push_filter(filter)?;
         let args = self.arguments()?;
