@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn records_are_read_by_their_length() {
         let mut said = Records::default();
-        let records = b"32 SCHILY.xattr.user.a=x\ny=1 z\0\n\n20 mtime=-1.5000000\n12 path=a/b\n";
+        let records = b"33 SCHILY.xattr.user.a=x\ny=1 z\0\n\n20 mtime=-1.5000000\n12 path=a/b\n";
         assert_eq!(said.read(records), Some(()));
         let xattr = (b"user.a".to_vec(), b"x\ny=1 z\0\n"[..].to_vec());
         assert_eq!(said.xattrs, [xattr]);

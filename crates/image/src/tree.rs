@@ -55,7 +55,7 @@ impl Tree {
             };
         };
         let for_others = |part: &&[u8]| part.starts_with(OTHERS) && **part != *OPAQUE;
-        if parts.iter().any(|part| for_others(part)) {
+        if parts.iter().any(for_others) {
             return Ok(());
         }
         if above.iter().any(|part| part.starts_with(WHITEOUT)) {
