@@ -15,7 +15,7 @@ use crate::{Digest, Error, Image, Layer, layer};
 
 /// Where layers stand that are whole.
 const LAYERS: &str = "layers";
-/// Where one is written, by whoever holds the lock.
+/// Where they are written, by whoever holds the lock.
 const NEW: &str = "new";
 
 /// To whom the files of a layer belong.
@@ -118,15 +118,11 @@ impl Cache {
         image: &Image,
         told: &mut dyn FnMut(Progress),
     ) -> Result<Vec<PathBuf>, Error> {
-        let mut missing = Vec::new();
-        for layer in image.layers() {
-            if !self.has(layer)? && !missing.contains(&layer) {
-                missing.push(layer);
-            }
-        }
-        if !missing.is_empty() {
+        if !self.missing(image)?.is_empty() {
             let _lock = self.lock()?;
             self.clear()?;
+            // Somebody else may have been at work until the lock was given.
+            let missing = self.missing(image)?;
             let done = self.unpack_missing(image, &missing, told);
             // The first error is the one that counts.
             let cleared = self.clear();
@@ -135,6 +131,20 @@ impl Cache {
         self.lowers(image)
     }
 
+    /// The layers that are not here, each once.
+    fn missing<'a>(&self, image: &'a Image) -> Result<Vec<&'a Layer>, Error> {
+        let mut missing: Vec<&Layer> = Vec::new();
+        for layer in image.layers() {
+            let diff_id = layer.diff_id();
+            let is_new = missing.iter().all(|other| other.diff_id() != diff_id);
+            if is_new && self.open_layer(diff_id)?.is_none() {
+                missing.push(layer);
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Unpacks layers beside those that are whole, and moves them among them.
     fn unpack_missing(
         &self,
         image: &Image,
@@ -145,22 +155,25 @@ impl Cache {
         for layer in missing {
             progress.total += image.blob(layer)?.len();
         }
+        let new = self.make_directory(NEW)?;
         for layer in missing {
-            // Somebody else may have been at work until the lock was given.
-            if self.has(layer)? {
-                progress.done += image.blob(layer)?.len();
-                continue;
-            }
             self.one(image, layer, &mut progress, told)
                 .map_err(|source| Error::Layer {
                     digest: layer.diff_id().to_string(),
                     source: Box::new(source),
                 })?;
         }
+        // A layer that is there after the machine has lost its power must be whole, too.
+        let doing = || format!("keep the layers in {}", self.path.display());
+        fs::syncfs(&new).map_err(Error::errno(doing()))?;
+        for layer in missing {
+            let (from, to) = (new_place(layer.diff_id()), place(layer.diff_id()));
+            fs::renameat(&self.directory, from, &self.directory, to)
+                .map_err(Error::errno(doing()))?;
+        }
         Ok(())
     }
 
-    /// Unpacks a layer beside those that are whole, and moves it among them.
     fn one(
         &self,
         image: &Image,
@@ -168,35 +181,28 @@ impl Cache {
         progress: &mut Progress,
         told: &mut dyn FnMut(Progress),
     ) -> Result<(), Error> {
-        let doing = || format!("make a directory in {}", self.path.display());
-        let mode = Mode::from_raw_mode(0o755);
-        fs::mkdirat(&self.directory, NEW, mode).map_err(Error::errno(doing()))?;
-        let root = fs::openat(&self.directory, NEW, DIRECTORY, Mode::empty())
-            .map_err(Error::errno(doing()))?;
-        let copy = root.try_clone().map_err(Error::io(doing()))?;
+        let root = self.make_directory(&new_place(layer.diff_id()))?;
         let file = Told {
             inner: image.blob(layer)?,
             progress,
             told,
         };
         log::debug!("unpack {} of the image", layer.name());
-        let mut tree = Tree::new(copy, self.owners);
+        let mut tree = Tree::new(root, self.owners);
         layer::unpack(
             file,
             layer.digest(),
             layer.diff_id(),
             self.limits,
             &mut tree,
-        )?;
-        // A layer that is there after the machine has lost its power must be whole, too.
-        let doing = || format!("keep the layer in {}", self.path.display());
-        fs::syncfs(&root).map_err(Error::errno(doing()))?;
-        let name = place(layer.diff_id());
-        fs::renameat(&self.directory, NEW, &self.directory, &name).map_err(Error::errno(doing()))
+        )
     }
 
-    fn has(&self, layer: &Layer) -> Result<bool, Error> {
-        self.open_layer(layer.diff_id()).map(|open| open.is_some())
+    fn make_directory(&self, name: &str) -> Result<OwnedFd, Error> {
+        let doing = || format!("make {}/{name}", self.path.display());
+        let mode = Mode::from_raw_mode(0o755);
+        fs::mkdirat(&self.directory, name, mode).map_err(Error::errno(doing()))?;
+        fs::openat(&self.directory, name, DIRECTORY, Mode::empty()).map_err(Error::errno(doing()))
     }
 
     fn open_layer(&self, digest: Digest) -> Result<Option<OwnedFd>, Error> {
@@ -268,6 +274,11 @@ const DIRECTORY: OFlags = OFlags::RDONLY
 
 fn place(digest: Digest) -> String {
     format!("{LAYERS}/{}", digest.hex())
+}
+
+/// Where it is until it is whole.
+fn new_place(digest: Digest) -> String {
+    format!("{NEW}/{}", digest.hex())
 }
 
 /// Tells of what is read.

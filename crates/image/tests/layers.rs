@@ -430,7 +430,12 @@ fn what_grows_without_end_is_bounded() {
         Limits::default(),
         "a record of a tar archive",
     );
-    refused("a size", &claims, Limits::default(), "write x: unexpected end");
+    refused(
+        "a size",
+        &claims,
+        Limits::default(),
+        "write x: unexpected end",
+    );
 }
 
 #[test]
