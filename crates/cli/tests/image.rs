@@ -218,7 +218,7 @@ fn what_is_wrong_is_told_in_a_line() {
 
 /// A layer of many files, which takes a while.
 fn large() -> Vec<u8> {
-    let data: Vec<u8> = (0..10_000u32).flat_map(u32::to_le_bytes).collect();
+    let data: Vec<u8> = (0..5_000u32).flat_map(u32::to_le_bytes).collect();
     let names = (0..200).map(|number| format!("d{}/f{number}", number % 7));
     names
         .fold(Tar::new(), |tar, name| tar.file(&name, &data))
@@ -250,14 +250,14 @@ fn killed_in_the_midst_nothing_is_half_there() {
     };
     let all = sums(&whole);
     let (mut killed, mut half) = (0, 0);
-    for round in 0..16 {
+    for round in 0..12 {
         let mut child = image.command(&words);
         let mut child = child
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(time * round / 16);
+        std::thread::sleep(time * round / 12);
         child.kill().unwrap();
         killed += u32::from(child.wait().unwrap().code().is_none());
         half += u32::from(image.temp.path().join("cache/crabcan/new").exists());
@@ -307,7 +307,7 @@ fn several_at_once_unpack_it_once() {
 #[test]
 fn a_line_on_a_terminal_says_how_far_it_is() {
     let _leaks = Leaks::watch();
-    let zeros = vec![0; 48 << 20];
+    let zeros = vec![0; 16 << 20];
     let layer = Tar::new().file("zeros", &zeros).finish();
     let image = Image::new("image-line", &[layer], "null");
     let mut terminal = Terminal::new();
@@ -321,7 +321,7 @@ fn a_line_on_a_terminal_says_how_far_it_is() {
         eprintln!("not tested: it was too quick for a line");
     } else {
         assert!(
-            text.contains(&line) && text.contains(" of 48 MiB"),
+            text.contains(&line) && text.contains(" of 16 MiB"),
             "{text:?}"
         );
     }
