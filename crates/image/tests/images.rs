@@ -1,6 +1,7 @@
 //! Images: each form, and what is wrong with one.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "a test fails by panicking"
 )]

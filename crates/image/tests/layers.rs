@@ -1,6 +1,7 @@
 //! Layers: what of them is kept, and what none of them can do.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "a test fails by panicking"
 )]
