@@ -21,7 +21,8 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// Unpacks what the cache has not yet.
+    /// Unpacks what the cache has not yet. A frame of its own: most starts have no image.
+    #[inline(never)]
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let name = format!("--image {}", path.display());
         let unpack = || -> anyhow::Result<Self> {
@@ -50,6 +51,7 @@ impl Root {
     }
 
     /// Says to a sandbox what the image says, before any option does.
+    #[inline(never)]
     pub(crate) fn apply(&self, sandbox: Sandbox, uid: Option<u32>) -> anyhow::Result<Sandbox> {
         let who = uid.map_or_else(|| self.config.user().to_owned(), |uid| uid.to_string());
         let user = user(&self.layers, &who).with_context(|| self.name.clone())?;

@@ -148,6 +148,20 @@ fn layers_lie_over_one_another_and_are_never_changed() {
     assert_eq!(listing(&cache), before);
 }
 
+/// What no member speaks of is made open to all, as for any user of an image.
+#[test]
+fn the_callers_umask_is_not_the_images() {
+    let _leaks = Leaks::watch();
+    let layer = Tar::new().file("a/b/file", b"").finish();
+    let image = Image::new("image-umask", &[layer], "null");
+    let mut masked = Command::new("/bin/sh");
+    masked.args(["-c", "umask 077; exec \"$0\" \"$@\""]);
+    let command = image.command(&["--", "stat", "-c", "%a", "/", "/a", "/a/b", "/a/b/file"]);
+    masked.arg(command.get_program()).args(command.get_args());
+    masked.env("XDG_CACHE_HOME", image.temp.path().join("cache"));
+    assert_eq!(run(&mut masked).success(), "755\n755\n755\n644\n");
+}
+
 /// Root's image keeps its owners, which nothing on the host has: in the sandbox they are as the
 /// image says. For an ordinary user all files are its own.
 #[test]

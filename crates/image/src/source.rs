@@ -57,7 +57,10 @@ impl Read for Blob {
 impl Source {
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let doing = || format!("open the image {}", path.display());
-        let file = File::open(path).map_err(Error::io(doing()))?;
+        // Nobody waits for the other end of a named pipe.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::open(path, flags, Mode::empty()).map_err(Error::errno(doing()))?;
+        let file = File::from(file);
         let metadata = file.metadata().map_err(Error::io(doing()))?;
         if metadata.is_dir() {
             return Ok(Self::Directory(file.into()));

@@ -295,8 +295,12 @@ fn open_directory(parent: BorrowedFd<'_>, name: &CString) -> Result<OwnedFd, Err
 }
 
 fn make_directory(parent: BorrowedFd<'_>, name: &CString) -> Result<OwnedFd, Errno> {
-    fs::mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
-    open_directory(parent, name)
+    let mode = Mode::from_raw_mode(0o755);
+    fs::mkdirat(parent, name, mode)?;
+    let directory = open_directory(parent, name)?;
+    // The caller's umask is about its own files.
+    fs::fchmod(&directory, mode)?;
+    Ok(directory)
 }
 
 /// What stood there has hidden the lower layers' directory of this name: so must the new one.
