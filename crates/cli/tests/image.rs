@@ -68,7 +68,8 @@ impl Image {
     fn bare(&self) -> Command {
         let mut command = crabcan(["--image", &self.path]);
         command.env("XDG_CACHE_HOME", self.temp.path().join("cache"));
-        command.env("SECRET", "x").env_remove("TERM");
+        command.env("SECRET", "x").env("LANG", "x");
+        command.env_remove("TERM");
         command
     }
 
@@ -100,7 +101,7 @@ fn the_image_says_what_runs_and_how() {
     let docker = image.temp.path().join("docker.tar");
     fs::write(&docker, docker_archive(&[base()], CONFIG)).unwrap();
     let mut command = crabcan(["--image", docker.to_str().unwrap()]);
-    command.args(programs()).env_remove("TERM");
+    command.args(programs()).env_remove("TERM").env("LANG", "x");
     command.env("XDG_CACHE_HOME", image.temp.path().join("cache"));
     assert_eq!(run(&mut command).success(), expected);
     assert_eq!(image.cached().len(), 1, "the same layer in another archive");
