@@ -20,29 +20,14 @@ mod tty;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use make::{Layout, Tar, docker_archive};
-use support::roots::{libraries, listing};
+use support::roots::{host_programs, listing};
 use support::{Leaks, TempDir, crabcan, is_root, run};
 use tar::EntryType;
 use terminal::Terminal;
-
-/// The host's programs, over the image: an image of a test's own has none.
-fn programs() -> Vec<String> {
-    let mut options = Vec::new();
-    for directory in ["/usr", "/bin"].into_iter().chain(libraries()) {
-        let target = Path::new(directory).canonicalize().unwrap();
-        let text = target.to_str().unwrap();
-        match target == Path::new(directory) {
-            true => options.extend(["--ro-bind", directory, directory].map(String::from)),
-            false => options.extend(["--symlink", text, directory].map(String::from)),
-        }
-    }
-    options
-}
 
 /// An image with the layers, as an OCI image layout.
 struct Image {
@@ -61,7 +46,7 @@ impl Image {
     /// A sandbox of it, with the host's programs and a cache of the test's own.
     fn command<S: AsRef<OsStr>>(&self, words: &[S]) -> Command {
         let mut command = self.bare();
-        command.args(programs()).args(words);
+        command.args(host_programs()).args(words);
         command
     }
 
@@ -101,7 +86,10 @@ fn the_image_says_what_runs_and_how() {
     let docker = image.temp.path().join("docker.tar");
     fs::write(&docker, docker_archive(&[base()], CONFIG)).unwrap();
     let mut command = crabcan(["--image", docker.to_str().unwrap()]);
-    command.args(programs()).env_remove("TERM").env("LANG", "x");
+    command
+        .args(host_programs())
+        .env_remove("TERM")
+        .env("LANG", "x");
     command.env("XDG_CACHE_HOME", image.temp.path().join("cache"));
     assert_eq!(run(&mut command).success(), expected);
     assert_eq!(image.cached().len(), 1, "the same layer in another archive");

@@ -252,7 +252,7 @@ fn collect(
             let (file, bytes) = source.by_digest(one.digest)?;
             let below = documents::read(&file, &bytes)?;
             collect(source, below, name.as_deref(), depth, found)?;
-        } else if found.iter().all(|other| other.digest != one.digest) {
+        } else {
             one.annotations = Some(documents::Annotations { name });
             found.push(one);
         }
@@ -273,6 +273,9 @@ fn choose(mut found: Vec<Descriptor>) -> Result<Descriptor, Error> {
         Some(platform) => platform.os == "linux" && platform.architecture == architecture(),
         None => true,
     });
+    // Several names of one image are no choice.
+    found.sort_by_key(|one| one.digest);
+    found.dedup_by_key(|one| one.digest);
     match found.len() {
         1 => Ok(found.swap_remove(0)),
         0 => {
