@@ -34,6 +34,7 @@ pub(crate) const SUITES: &[Prerequisite] = &[
     program("slirp4netns", "slirp4netns", any_program),
     program("pasta", "passt", any_program),
     program("tmux", "tmux", any_program),
+    program("podman", "podman", any_program),
     program("libseccomp.so.2", "libseccomp2", any_program),
     program(
         "containers/seccomp.json",

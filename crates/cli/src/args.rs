@@ -13,6 +13,7 @@ use log::LevelFilter;
 use crate::VERSION;
 use crate::descriptors::{Descriptors, words_of};
 use crate::global::values_behind;
+use crate::image;
 use crate::limits::Limits;
 use crate::network::{self, Network};
 use crate::options::{Calling, Environment, Options};
@@ -45,6 +46,11 @@ pub(crate) struct Args {
     /// The directory that becomes the root [default: the host's own root, read-only, homes hidden]
     #[arg(short, long = "mount", value_name = "DIR")]
     mount_dir: Option<PathBuf>,
+    /// A container image on disk as the root: an OCI image layout, a tar archive of one, or one of
+    /// docker save. Its command, environment, user and working directory count where no option says
+    /// another
+    #[arg(long, value_name = "PATH", conflicts_with = "mount_dir")]
+    image: Option<PathBuf>,
     /// Show a file or directory of the host in the sandbox, writable; may be given again
     #[arg(short, long, value_name = "SRC:DST")]
     add: Vec<OsString>,
@@ -104,6 +110,9 @@ impl fmt::Debug for Args {
         if let Some(directory) = &self.mount_dir {
             args.field("mount_dir", directory);
         }
+        if let Some(path) = &self.image {
+            args.field("image", path);
+        }
         if !self.add.is_empty() {
             args.field("add", &self.add);
         }
@@ -149,6 +158,7 @@ The command's own exit code is crabcan's; 128 + N when signal N ended it; 127 wh
 Examples:
   crabcan -- ls /                             the host's programs, in a sandbox
   crabcan --mount ./rootfs --uid 0 -- /bin/sh a root file system of your own
+  crabcan --image alpine.tar                  what podman save or docker save has written
   crabcan --add ./out:/tmp/out -- make        with a directory that can be written
   crabcan --bind ~/src ~/src --chdir ~/src -- make
                                               the same in its own place
@@ -207,13 +217,14 @@ impl Args {
         }
     }
 
-    /// The command's words.
+    /// The command's words; none if they are the image's.
     pub(crate) fn words(&self) -> anyhow::Result<Vec<OsString>> {
         let words = match &self.command {
             Some(command) => split(command)?,
             None => self.words.clone(),
         };
         match words.first() {
+            None if self.command.is_none() && self.image.is_some() => Ok(words),
             None if self.command.is_none() => {
                 bail!("no command given: crabcan [OPTIONS] -- CMD [ARG]...")
             }
@@ -225,11 +236,20 @@ impl Args {
 
     /// The sandbox that was asked for.
     pub(crate) fn sandbox(&self) -> anyhow::Result<Sandbox> {
-        let mut words = self.words()?.into_iter();
+        let image = self.image.as_deref().map(image::Root::open).transpose()?;
+        let words = self.words()?;
+        let mut words = match &image {
+            Some(image) if words.is_empty() => image.command()?,
+            _ => words,
+        }
+        .into_iter();
         let mut sandbox = Sandbox::new(words.next().unwrap_or_default())
             .args(words)
             .as_pid_1(self.as_pid_1)
             .host_users(self.userns == UserNamespace::Host);
+        if let Some(image) = &image {
+            sandbox = image.apply(sandbox, self.uid)?;
+        }
         if let Some(uid) = self.uid {
             sandbox = sandbox.uid(uid);
         }

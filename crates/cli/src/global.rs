@@ -24,6 +24,7 @@ const WITH_VALUE: &[&str] = &[
     "--command",
     "--uid",
     "--mount",
+    "--image",
     "--add",
     "--hostname",
     "--memory",

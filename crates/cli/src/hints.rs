@@ -105,6 +105,9 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
     if error.is::<clap::Error>() {
         return Some("crabcan --help lists the options; a command goes behind \"--\"".into());
     }
+    if error.is::<crabcan_image::Error>() {
+        return image_hint(error).map(Into::into);
+    }
     let Some(runtime) = error.downcast_ref::<Error>() else {
         return error
             .to_string()
@@ -198,6 +201,26 @@ fn namespaces_hint(doing: &str, errno: Errno) -> Option<String> {
         _ => return None,
     };
     Some(text.into())
+}
+
+/// What is behind the usual failures to unpack an image.
+fn image_hint(error: &anyhow::Error) -> Option<&'static str> {
+    let is_damaged = |cause: &(dyn StdError + 'static)| {
+        let image = cause.downcast_ref::<crabcan_image::Error>();
+        matches!(image, Some(crabcan_image::Error::Digest { .. }))
+    };
+    if error.chain().any(is_damaged) {
+        return Some("the image is damaged, or was changed: save it again");
+    }
+    let kernel = error.chain().find_map(|cause| cause.downcast_ref());
+    let number = kernel.and_then(io::Error::raw_os_error)?;
+    match Errno::from_raw(number) {
+        Errno::ENOSPC | Errno::EDQUOT | Errno::EOPNOTSUPP | Errno::EROFS => Some(
+            "XDG_CACHE_HOME says where layers are unpacked: a file system with room, and with \
+             attributes of users (user_xattr)",
+        ),
+        _ => None,
+    }
 }
 
 /// What is behind the usual failures of a step.

@@ -28,6 +28,7 @@ mod descriptors;
 mod driver;
 mod global;
 mod hints;
+mod image;
 mod limits;
 mod logging;
 mod network;

@@ -15,21 +15,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use support::roots::libraries;
+use support::roots::{host_programs, libraries};
 use support::{Leaks, TempDir, crabcan, is_root, program, run, shell};
 
 /// An empty root with the host's programs in it.
 fn small() -> Vec<String> {
-    let mut options: Vec<String> = vec!["--tmpfs".into(), "/".into()];
-    for directory in ["/usr", "/bin"].into_iter().chain(libraries()) {
-        let target = Path::new(directory).canonicalize().unwrap();
-        let text = target.to_str().unwrap();
-        match target == Path::new(directory) {
-            true => options.extend(["--ro-bind", directory, directory].map(String::from)),
-            false => options.extend(["--symlink", text, directory].map(String::from)),
-        }
-    }
-    options
+    let root = ["--tmpfs", "/"].map(String::from);
+    root.into_iter().chain(host_programs()).collect()
 }
 
 /// Runs a script in such a root with more options.

@@ -9,6 +9,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ipc", &[]),
     ("ns", &[]),
     ("init", &[]),
+    ("image", &[]),
     ("rootfs", &["init"]),
     ("cgroups", &["init"]),
     ("caps", &["init"]),
@@ -17,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "ipc", "ns", "init", "rootfs", "cgroups", "caps", "seccomp", "runtime",
+            "ipc", "ns", "init", "image", "rootfs", "cgroups", "caps", "seccomp", "runtime",
         ],
     ),
 ];

@@ -18,6 +18,20 @@ pub(crate) fn libraries() -> Vec<&'static str> {
         .collect()
 }
 
+/// The options that show the host's programs and their libraries in a root that has none.
+pub(crate) fn host_programs() -> Vec<String> {
+    let mut options = Vec::new();
+    for directory in ["/usr", "/bin"].into_iter().chain(libraries()) {
+        let target = Path::new(directory).canonicalize().expect("it is there");
+        let text = target.to_str().expect("a plain name");
+        match target == Path::new(directory) {
+            true => options.extend(["--ro-bind", directory, directory].map(String::from)),
+            false => options.extend(["--symlink", text, directory].map(String::from)),
+        }
+    }
+    options
+}
+
 /// The tutorial's root: a directory with `bash` in it, and the options that make its libraries
 /// reachable.
 pub(crate) struct BashRoot {
