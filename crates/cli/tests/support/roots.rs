@@ -133,3 +133,17 @@ pub(crate) fn listing(directory: &Path) -> BTreeMap<PathBuf, String> {
     }
     found
 }
+
+/// An empty root with the host's programs in it.
+pub(crate) fn small() -> Vec<String> {
+    let mut options: Vec<String> = vec!["--tmpfs".into(), "/".into()];
+    for directory in ["/usr", "/bin"].into_iter().chain(libraries()) {
+        let target = Path::new(directory).canonicalize().expect("a directory");
+        let text = target.to_str().expect("UTF-8");
+        match target == Path::new(directory) {
+            true => options.extend(["--ro-bind", directory, directory].map(String::from)),
+            false => options.extend(["--symlink", text, directory].map(String::from)),
+        }
+    }
+    options
+}
