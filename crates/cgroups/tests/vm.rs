@@ -256,20 +256,17 @@ fn files_of_v2_are_set_by_their_names() {
     let below = Below::new("unified");
     let (major, minor) = disk();
     let lines = format!("{major}:{minor} rbps=1048576\n{major}:{minor} wiops=100");
-    let cgroup = limited(
-        &below,
-        &unified(&[
-            ("cgroup.max.depth", "1"),
-            ("cpu.weight", "77"),
-            ("cpuset.cpus", "1"),
-            ("io.max", &lines),
-            ("memory.high", "33554432"),
-            ("memory.max", "16777216"),
-            ("memory.oom.group", "1"),
-            ("memory.swap.max", "0"),
-            ("pids.max", "9"),
-        ]),
-    );
+    let cgroup = below.limited(&unified(&[
+        ("cgroup.max.depth", "1"),
+        ("cpu.weight", "77"),
+        ("cpuset.cpus", "1"),
+        ("io.max", &lines),
+        ("memory.high", "33554432"),
+        ("memory.max", "16777216"),
+        ("memory.oom.group", "1"),
+        ("memory.swap.max", "0"),
+        ("pids.max", "9"),
+    ]));
     let directory = below.directory(&cgroup);
     let io = format!("{major}:{minor} rbps=1048576 wbps=max riops=max wiops=100");
     for (name, value) in [

@@ -177,7 +177,7 @@ fn the_cgroups_of_a_maker_that_was_killed_are_gone() {
         container.bundle.run(clean).success();
         container.is_gone();
     }
-    assert!(left >= 3, "it was killed {left} times with some made");
+    assert!(left > 0, "it was never killed with some made");
     attack::figure(left, "makers killed with some of their cgroups made");
     drop(reaper);
 }
