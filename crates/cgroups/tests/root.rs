@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use below::{Below, Shell, lacks, resources};
 use crabcan_cgroups::{
     Cgroup, CgroupPath, Controller, Controllers, DeviceAccess, DeviceKind, DeviceRule, Error,
-    Hierarchy, Limit, Place,
+    Hierarchy, Limit,
 };
 
 const SHORT: Duration = Duration::from_secs(5);
@@ -283,37 +283,6 @@ fn who_is_in_a_cgroup_below_is_killed_too() {
         assert!(!shell.wait().success());
     }
     cgroup.remove(SHORT).unwrap();
-}
-
-/// It is said before anything is made, as text: another process removes it by that.
-#[test]
-#[ignore = "needs root: cargo xtask test-root"]
-fn what_is_missing_above_a_cgroup_is_made_and_removed_with_it() {
-    let below = Below::new("above");
-    let hierarchy = below.hierarchy();
-    let outer = format!("crabcan-test-above-{}", std::process::id());
-    let pids = [Controller::Pids].into_iter().collect();
-    let path = CgroupPath::new(format!("{outer}/one/two")).unwrap();
-    let place = hierarchy.place(&path).unwrap().only_for(pids);
-    let missing = hierarchy.missing_above(&place).unwrap().to_string();
-    assert_eq!(missing.lines().count(), place.to_string().lines().count());
-    assert!(
-        missing.lines().all(|line| line.ends_with(&outer)),
-        "{missing}"
-    );
-    let missing = Place::parse(missing.as_bytes()).unwrap();
-    Cgroup::create(hierarchy, &place, pids).unwrap().keep();
-    let still = hierarchy.missing_above(&place).unwrap();
-    assert_eq!(still.to_string(), "");
-    // It is not empty yet.
-    hierarchy.remove_above(&place, &missing).unwrap();
-    let cgroup = Cgroup::open(hierarchy, &place).unwrap().unwrap();
-    cgroup.remove(SHORT).unwrap();
-    assert!(!below.is_gone());
-    for _ in 0..2 {
-        hierarchy.remove_above(&place, &missing).unwrap();
-        assert!(below.is_gone());
-    }
 }
 
 /// What was made on the way to a cgroup that can't be made is removed again.

@@ -40,7 +40,7 @@ pub(crate) struct Record {
     /// Whether that was made. Before, whatever is there may be somebody else's.
     pub(crate) cgroup_made: bool,
     /// The outermost of those that are missing above it and made with it, in each tree that has some.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cgroup_above: Option<String>,
     /// The scope of systemd's that its cgroup is.
     pub(crate) scope: Option<ScopeRecord>,
