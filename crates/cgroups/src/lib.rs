@@ -63,6 +63,7 @@
 //! [`Error`] names the object, its source is the kernel's answer, and [`Error::hint`] says what can
 //! be done.
 
+mod above;
 mod cgroup;
 mod controller;
 mod delegate;

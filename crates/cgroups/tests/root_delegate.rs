@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use below::{Below, lacks};
+use below::{Below, lacks, lacks_v1};
 use crabcan_cgroups::{Hierarchy, Resources};
 
 const USER: u32 = 61234;
@@ -74,8 +74,7 @@ fn a_cgroup_is_given_with_the_files_that_are_safe() {
 fn nothing_is_given_where_v1_is_in_use() {
     let below = Below::new("v1");
     if below.hierarchy().legacy().is_empty() {
-        println!("not run: this host has no tree of cgroup v1");
-        return;
+        return lacks_v1("tree of cgroup v1");
     }
     let all = below.hierarchy().controllers().unwrap();
     let cgroup = below.with_controllers(all).unwrap();

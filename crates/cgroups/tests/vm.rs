@@ -11,38 +11,16 @@
 #[allow(dead_code, reason = "each test program uses its own part of this")]
 mod below;
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use below::{Below, Shell, elsewhere, is_elsewhere, resources};
+use below::{Below, Shell, elsewhere, file, is_elsewhere, resources};
 use crabcan_cgroups::{
     Cgroup, Controller, DeviceWeight, Error, Hierarchy, HugepageLimit, Limit, Resources, Throttle,
 };
 
 const SHORT: Duration = Duration::from_secs(10);
 const MIB: u64 = 1 << 20;
-
-/// The one directory of a cgroup of v2.
-fn directory(below: &Below, cgroup: &Cgroup) -> PathBuf {
-    below.directories(cgroup).remove(0)
-}
-
-#[track_caller]
-fn file(directory: &Path, name: &str) -> String {
-    let path = directory.join(name);
-    let text = std::fs::read_to_string(&path);
-    let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    text.trim_end().to_owned()
-}
-
-/// A cgroup with limits, which this machine must be able to keep.
-#[track_caller]
-fn limited(below: &Below, limits: &Resources) -> Cgroup {
-    let cgroup = below.cgroup_in(below.hierarchy(), limits).unwrap();
-    cgroup.apply(limits).unwrap();
-    cgroup
-}
 
 /// The numbers of the machine's disk.
 fn disk() -> (u32, u32) {
@@ -77,7 +55,7 @@ fn one_tree_has_every_controller() {
     }
     let cgroup = below.with_controllers(all).unwrap();
     // Enabled on the way down, for the cgroup itself and not for children that it has none of.
-    let directory = directory(&below, &cgroup);
+    let directory = below.directory(&cgroup);
     assert_eq!(file(&directory, "cgroup.controllers"), {
         let above = directory.parent().unwrap();
         file(above, "cgroup.subtree_control")
@@ -97,7 +75,7 @@ fn reads_and_writes_of_a_disk_are_slowed_down() {
         "exec dd if=/dev/zero of={} oflag=direct conv=notrunc bs=4k count=40",
         path.display()
     );
-    let none = limited(&below, &resources(|all| all.io.read_bps = throttle(0)));
+    let none = below.limited(&resources(|all| all.io.read_bps = throttle(0)));
     // Before it is measured: the file has its blocks.
     time(&none, &write);
     let (free_read, free_write) = (time(&none, read), time(&none, &write));
@@ -107,8 +85,8 @@ fn reads_and_writes_of_a_disk_are_slowed_down() {
         all.io.read_bps = throttle(2 * MIB);
         all.io.write_iops = throttle(20);
     });
-    let cgroup = limited(&below, &limits);
-    let directory = directory(&below, &cgroup);
+    let cgroup = below.limited(&limits);
+    let directory = below.directory(&cgroup);
     let (major, minor) = disk();
     let expected = format!("{major}:{minor} rbps=2097152 wbps=max riops=max wiops=20");
     assert_eq!(file(&directory, "io.max"), expected);
@@ -179,8 +157,8 @@ impl Drop for Scheduler {
 fn weights_are_those_of_the_scheduler_in_force() {
     let below = Below::new("weight");
     let weight = |weight| resources(|all| all.io.weight = Some(weight));
-    let cgroup = limited(&below, &weight(500));
-    let of_cost = directory(&below, &cgroup);
+    let cgroup = below.limited(&weight(500));
+    let of_cost = below.directory(&cgroup);
     assert!(
         !of_cost.join("io.bfq.weight").exists(),
         "BFQ is loaded already"
@@ -206,8 +184,8 @@ fn weights_are_those_of_the_scheduler_in_force() {
         weight: Some(200),
         leaf_weight: None,
     }];
-    let cgroup = limited(&below, &limits);
-    let of_bfq = file(&directory(&below, &cgroup), "io.bfq.weight");
+    let cgroup = below.limited(&limits);
+    let of_bfq = file(&below.directory(&cgroup), "io.bfq.weight");
     let lines: Vec<&str> = of_bfq.lines().collect();
     assert_eq!(lines, ["default 500", &format!("{major}:{minor} 200")]);
     cgroup.remove(SHORT).unwrap();
@@ -231,8 +209,8 @@ fn huge_pages_are_limited_by_use_and_by_reservation() {
             max_bytes: 4 * MIB,
         }];
     });
-    let cgroup = limited(&below, &limits);
-    let directory = directory(&below, &cgroup);
+    let cgroup = below.limited(&limits);
+    let directory = below.directory(&cgroup);
     let allocates = |bytes: &str| {
         let script = format!("fallocate -l {bytes} /mnt/file");
         let done = Shell::joined(&cgroup, &script).wait().success();
@@ -278,21 +256,18 @@ fn files_of_v2_are_set_by_their_names() {
     let below = Below::new("unified");
     let (major, minor) = disk();
     let lines = format!("{major}:{minor} rbps=1048576\n{major}:{minor} wiops=100");
-    let cgroup = limited(
-        &below,
-        &unified(&[
-            ("cgroup.max.depth", "1"),
-            ("cpu.weight", "77"),
-            ("cpuset.cpus", "1"),
-            ("io.max", &lines),
-            ("memory.high", "33554432"),
-            ("memory.max", "16777216"),
-            ("memory.oom.group", "1"),
-            ("memory.swap.max", "0"),
-            ("pids.max", "9"),
-        ]),
-    );
-    let directory = directory(&below, &cgroup);
+    let cgroup = below.limited(&unified(&[
+        ("cgroup.max.depth", "1"),
+        ("cpu.weight", "77"),
+        ("cpuset.cpus", "1"),
+        ("io.max", &lines),
+        ("memory.high", "33554432"),
+        ("memory.max", "16777216"),
+        ("memory.oom.group", "1"),
+        ("memory.swap.max", "0"),
+        ("pids.max", "9"),
+    ]));
+    let directory = below.directory(&cgroup);
     let io = format!("{major}:{minor} rbps=1048576 wbps=max riops=max wiops=100");
     for (name, value) in [
         ("cgroup.max.depth", "1"),
@@ -350,8 +325,8 @@ fn memory_in_the_words_of_v2() {
     let mut limits = resources(|all| all.memory.max_bytes = Some(Limit::Of(32 * MIB)));
     limits.memory.max_with_swap_bytes = Some(Limit::Of(48 * MIB));
     limits.memory.reservation_bytes = Some(Limit::Of(8 * MIB));
-    let cgroup = limited(&below, &limits);
-    let directory = directory(&below, &cgroup);
+    let cgroup = below.limited(&limits);
+    let directory = below.directory(&cgroup);
     assert_eq!(file(&directory, "memory.max"), "33554432");
     assert_eq!(file(&directory, "memory.swap.max"), "16777216");
     assert_eq!(file(&directory, "memory.low"), "8388608");
@@ -395,7 +370,7 @@ fn statistics_are_those_of_the_kernels_files() {
     }
     // Nothing in it changes now.
     cgroup.freeze(SHORT).unwrap();
-    let directory = directory(&below, &cgroup);
+    let directory = below.directory(&cgroup);
     let found = cgroup.statistics().unwrap();
     let number = |name: &str| file(&directory, name).parse::<u64>().ok();
     let line = |name: &str, key: &str| {

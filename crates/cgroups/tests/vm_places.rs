@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use below::{Below, Shell, elsewhere, is_elsewhere, resources};
+use below::{Below, Shell, elsewhere, file, is_elsewhere, resources};
 use crabcan_cgroups::{
     Cgroup, CgroupPath, Controller, DeviceRule, Error, Hierarchy, Limit, Resources,
 };
@@ -66,11 +66,10 @@ fn limits() -> Resources {
 #[track_caller]
 fn limits_act() -> PathBuf {
     let below = Below::new("act");
-    let cgroup = below.cgroup_in(below.hierarchy(), &limits()).unwrap();
-    cgroup.apply(&limits()).unwrap();
-    let directory = below.directories(&cgroup).remove(0);
-    assert_eq!(text(&directory.join("memory.max")), "16777216");
-    assert_eq!(text(&directory.join("pids.max")), "8");
+    let cgroup = below.limited(&limits());
+    let directory = below.directory(&cgroup);
+    assert_eq!(file(&directory, "memory.max"), "16777216");
+    assert_eq!(file(&directory, "pids.max"), "8");
     let status = Shell::joined(&cgroup, "head -c 100000000 /dev/zero | tail").wait();
     assert!(!status.success(), "{status:?}");
     assert!(cgroup.events().unwrap().oom_kill >= 1);
@@ -80,14 +79,8 @@ fn limits_act() -> PathBuf {
     directory
 }
 
-fn text(path: &Path) -> String {
-    let text = std::fs::read_to_string(path);
-    let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    text.trim_end().to_owned()
-}
-
 fn own_cgroup() -> String {
-    let text = text(Path::new("/proc/self/cgroup"));
+    let text = file(Path::new("/proc/self"), "cgroup");
     text.strip_prefix("0::").unwrap().to_owned()
 }
 
@@ -182,8 +175,7 @@ fn a_controller_that_is_not_handed_on_is_named() {
     // What is handed on can be had.
     let below = Below::new("pids");
     let pids = resources(|all| all.pids_max = Some(Limit::Of(8)));
-    let cgroup = below.cgroup_in(below.hierarchy(), &pids).unwrap();
-    cgroup.apply(&pids).unwrap();
+    let cgroup = below.limited(&pids);
     cgroup.remove(SHORT).unwrap();
 }
 

@@ -9,11 +9,16 @@
 
 mod support;
 
+use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::bundle::Bundle;
+use support::cgroup::tree_of_pids;
+#[cfg(target_arch = "x86_64")]
+use support::tracer::{Call, Fault, follow};
 use support::{Leaks, Reaper, attack};
 
 /// A container in a cgroup that no other test has.
@@ -38,6 +43,13 @@ impl Container {
             "pids": {"limit": 16},
         });
         container
+    }
+
+    /// In a cgroup for which two more must be made.
+    fn nested(mut self) -> Self {
+        let inner = format!("/{}/above/inner", self.cgroup);
+        self.bundle.config["linux"]["cgroupsPath"] = json!(inner);
+        self
     }
 
     /// In how many places its cgroups are there, in all trees.
@@ -77,11 +89,12 @@ fn the_cgroup_of_a_container_that_ends_is_gone() {
     container.is_gone();
 }
 
+/// And what was made above it, by whoever deletes it.
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]
 fn the_cgroup_of_a_container_that_is_killed_is_gone() {
     let _leaks = Leaks::watch();
-    let container = Container::new("killed", "sleep 600 & exec sleep 600");
+    let container = Container::new("killed", "sleep 600 & exec sleep 600").nested();
     let start = || {
         assert_eq!(container.bundle.leave("run -d one").code(), 0);
         assert!(container.cgroups() > 0);
@@ -139,15 +152,67 @@ fn the_cgroup_of_a_run_that_was_killed_is_gone() {
     drop(reaper);
 }
 
+/// Between two cgroups that it makes: some are there, and no record says that they were made.
+#[cfg(target_arch = "x86_64")]
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn the_cgroups_of_a_maker_that_was_killed_are_gone() {
+    let _leaks = Leaks::watch();
+    let reaper = Reaper::start();
+    let container = Container::new("half", "exec sleep 600").nested();
+    let create = |fault| follow(&container.bundle.command(["create", "one"]), fault);
+    let calls = create(None).calls;
+    container.bundle.run("delete --force one").success();
+    let own: Vec<Call> = calls.into_iter().filter(|call| call.process == 0).collect();
+    let is_made = |call: &Call| call.name() == "mkdirat";
+    let mut left = 0;
+    for (index, both) in own.windows(2).filter(|it| is_made(&it[0])).enumerate() {
+        let killed = create(Some((both[1], Fault::Kill)));
+        left += u32::from(killed.struck && container.cgroups() > 0);
+        let clean = match killed.struck && index % 2 == 0 {
+            true => "gc",
+            // It may have made another call there, and lives.
+            false => "delete --force one",
+        };
+        container.bundle.run(clean).success();
+        container.is_gone();
+    }
+    assert!(left > 0, "it was never killed with some made");
+    attack::figure(left, "makers killed with some of their cgroups made");
+    drop(reaper);
+}
+
+/// What was there before stays, and what somebody else has put there since.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn what_others_have_made_above_a_cgroup_stays() {
+    let _leaks = Leaks::watch();
+    let container = Container::new("shared", "exec sleep 600").nested();
+    let start = || assert_eq!(container.bundle.leave("run -d one").code(), 0);
+    let outer = Path::new(tree_of_pids()).join(&container.cgroup);
+    let above = outer.join("above");
+    let neighbour = above.join("neighbour");
+    fs::create_dir(&outer).unwrap();
+    start();
+    fs::create_dir(&neighbour).unwrap();
+    container.bundle.run("delete --force one").success();
+    assert!(neighbour.exists() && !above.join("inner").exists());
+    fs::remove_dir(&neighbour).unwrap();
+    fs::remove_dir(&above).unwrap();
+    start();
+    container.bundle.run("delete --force one").success();
+    assert!(outer.exists() && !above.exists());
+    fs::remove_dir(&outer).unwrap();
+    container.is_gone();
+}
+
 /// What was made on the way to their cgroup goes too. On an emulated processor there are as many as
 /// fit in half a minute.
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]
 fn two_hundred_containers_leave_the_tree_as_it_was() {
     let _leaks = Leaks::watch();
-    let mut container = Container::limited("many", "exit 0", 64 << 20);
-    let inner = format!("/{}/above/inner", container.cgroup);
-    container.bundle.config["linux"]["cgroupsPath"] = json!(inner);
+    let container = Container::limited("many", "exit 0", 64 << 20).nested();
     let mut command = container.bundle.command(["run", "one"]);
     let limit = Instant::now() + Duration::from_secs(30);
     let in_time = |count: &u32| *count < 20 || Instant::now() < limit;

@@ -228,8 +228,7 @@ fn a_range_and_a_delegated_cgroup() {
         return;
     }
     if !Path::new("/sys/fs/cgroup/unified").is_dir() {
-        eprintln!("not run: it delegates a cgroup of a hybrid hierarchy, and this is none");
-        return;
+        return support::lacks_v1("hybrid hierarchy to delegate a cgroup of");
     }
     life(true);
 }

@@ -13,7 +13,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::json;
 use support::bundle::Bundle;
@@ -129,35 +129,10 @@ fn bundle(name: &str, script: &str) -> Bundle {
     bundle
 }
 
-/// A command of a bundle, by the user; its output goes to a file, since the container may keep it.
+/// A command of a bundle, by the user, behind `before`.
 #[track_caller]
 fn crabcan(user: &User, before: &[&str], bundle: &Bundle, words: &str) -> Outcome {
-    // Writes the configuration.
-    drop(bundle.command(["state"]));
-    let program = support::program();
-    let words = before
-        .iter()
-        .copied()
-        .chain([program.to_str().unwrap()])
-        .chain(bundle.before.iter().map(String::as_str))
-        .chain(words.split(' '));
-    let path = |name: &str| bundle.directory.path().join(name);
-    let file = |name: &str| fs::File::create(path(name)).unwrap();
-    let status = user
-        .command(words)
-        .current_dir(bundle.directory.path())
-        .stdin(Stdio::null())
-        .stdout(file("stdout"))
-        .stderr(file("stderr"))
-        .status()
-        .unwrap();
-    let read = |name: &str| fs::read_to_string(path(name)).unwrap();
-    Outcome {
-        status,
-        stdout: read("stdout"),
-        stderr: read("stderr"),
-        bytes: Vec::new(),
-    }
+    bundle.leave_by(user.command(before.iter().copied()), words)
 }
 
 const DIVIDE: &str = "cd /sys/fs/cgroup && mkdir web && echo 0 >web/cgroup.procs && \

@@ -13,7 +13,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -66,41 +66,28 @@ impl User {
         }
     }
 
-    fn program(&self, words: &[&str]) -> Command {
+    /// What becomes the user and executes what follows.
+    fn shell(&self) -> Command {
         let mut command = Command::new("sh");
-        command
-            .args(["-c", AS_THE_USER, "sh"])
-            .arg(support::program())
-            .args(words)
-            .current_dir(self.bundle.directory.path())
-            .env("B", &self.cgroup);
+        command.args(["-c", AS_THE_USER, "sh"]);
+        command.env("B", &self.cgroup);
         command
     }
 
-    /// A command of the state directory, by the user; its output goes to files, which a container
-    /// that outlives it may keep.
+    /// A sandbox of the user's.
+    fn sandbox(&self, words: &[&str]) -> Command {
+        let mut command = self.shell();
+        command
+            .arg(support::program())
+            .args(words)
+            .current_dir(self.bundle.directory.path());
+        command
+    }
+
+    /// A command of the state directory, by the user.
     #[track_caller]
     fn run(&self, words: &str) -> Outcome {
-        // Writes the configuration.
-        drop(self.bundle.command(["state"]));
-        let before = self.bundle.before.iter().map(String::as_str);
-        let words: Vec<&str> = before.chain(words.split(' ')).collect();
-        let path = |name: &str| self.bundle.directory.path().join(name);
-        let file = |name: &str| fs::File::create(path(name)).unwrap();
-        let status = self
-            .program(&words)
-            .stdin(Stdio::null())
-            .stdout(file("stdout"))
-            .stderr(file("stderr"))
-            .status()
-            .unwrap();
-        let read = |name: &str| fs::read_to_string(path(name)).unwrap();
-        Outcome {
-            status,
-            stdout: read("stdout"),
-            stderr: read("stderr"),
-            bytes: Vec::new(),
-        }
+        self.bundle.leave_by(self.shell(), words)
     }
 
     /// What is in its cgroup, without the processes that were moved aside.
@@ -185,7 +172,7 @@ fn a_users_sandbox_is_limited_in_what_is_delegated() {
     let user = User::new("sandbox", "");
     user.delegate();
     let words = ["--memory", "24M", "--pids", "9", "--", "tail", "/dev/zero"];
-    let outcome = run(&mut user.program(&words));
+    let outcome = run(&mut user.sandbox(&words));
     assert_eq!(outcome.code(), 137, "{outcome:?}");
     let told = "the memory limit of 25165824 bytes was reached: 1 process was killed";
     assert!(outcome.stderr.contains(told), "{outcome:?}");
@@ -204,14 +191,14 @@ fn limits_that_nobody_has_delegated_say_how_to_get_them() {
         assert!(outcome.stderr.contains(words), "{outcome:?}");
     }
     assert_eq!(user.bundle.entries(), [""; 0]);
-    let outcome = run(&mut user.program(&["--memory", "24M", "--", "true"]));
+    let outcome = run(&mut user.sandbox(&["--memory", "24M", "--", "true"]));
     assert_eq!(outcome.code(), 125, "{outcome:?}");
     for words in ["memory", "hint: ", "Delegate=yes"] {
         assert!(outcome.stderr.contains(words), "{outcome:?}");
     }
     // The tutorial's form goes on without, and says so.
     let best = ["--memory", "24M", "--limits", "best-effort", "--", "true"];
-    let outcome = run(&mut user.program(&best));
+    let outcome = run(&mut user.sandbox(&best));
     assert_eq!(outcome.code(), 0, "{outcome:?}");
     assert!(outcome.stderr.contains("WARN"), "{outcome:?}");
     assert!(outcome.stderr.contains("memory"), "{outcome:?}");

@@ -16,20 +16,11 @@ use std::os::unix::process::CommandExt;
 use crabcan_init::format::Fault;
 use crabcan_init::message::{End, Message};
 use crabcan_init::{PROGRAM, Step};
-use launch::{Init, exec, plan, plan_with, shell};
+use launch::{Init, exec, failed, plan, plan_with, shell};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
 const NO_STEP: u32 = u32::MAX;
-
-fn failed(step: u32, errno: Errno, detail: u32) -> Option<Message> {
-    let errno = errno as i32;
-    Some(Message::Failed {
-        step,
-        errno,
-        detail,
-    })
-}
 
 /// A plan that runs a shell's script after `steps`.
 fn script(steps: &[Step<'_>], script: &str) -> Vec<u8> {

@@ -17,6 +17,14 @@ pub(crate) fn lacks(what: &str) {
     println!("not tested: there is no {what}");
 }
 
+/// As [`lacks`], of cgroup v1: the virtual machine has none on purpose, and others run what needs it.
+pub(crate) fn lacks_v1(what: &str) {
+    match Path::new("/run/crabcan-vm").exists() {
+        true => println!("not tested in the virtual machine: there is no {what}"),
+        false => lacks(what),
+    }
+}
+
 /// No limits but these.
 pub(crate) fn resources(change: impl FnOnce(&mut Resources)) -> Resources {
     let mut resources = Resources::default();
@@ -79,6 +87,14 @@ impl Below {
         }
     }
 
+    /// The same, which this machine must be able to keep.
+    #[track_caller]
+    pub(crate) fn limited(&self, limits: &Resources) -> Cgroup {
+        let cgroup = self.cgroup_in(&self.hierarchy, limits).unwrap();
+        cgroup.apply(limits).unwrap();
+        cgroup
+    }
+
     pub(crate) fn cgroup_in(
         &self,
         hierarchy: &Hierarchy,
@@ -98,10 +114,24 @@ impl Below {
         self.directories.iter().all(|directory| !directory.exists())
     }
 
+    /// The one directory of a cgroup of v2 alone.
+    pub(crate) fn directory(&self, cgroup: &Cgroup) -> PathBuf {
+        self.directories(cgroup).remove(0)
+    }
+
     /// Where a cgroup is, as paths of the host.
     pub(crate) fn directories(&self, cgroup: &Cgroup) -> Vec<PathBuf> {
         self.hierarchy.directories(cgroup.place()).unwrap()
     }
+}
+
+/// A file of a cgroup's, without its last line break.
+#[track_caller]
+pub(crate) fn file(directory: &Path, name: &str) -> String {
+    let path = directory.join(name);
+    let text = std::fs::read_to_string(&path);
+    let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.trim_end().to_owned()
 }
 
 /// The look for leaks: what the library made is gone. What it was made in is removed here, where a

@@ -164,11 +164,24 @@ impl Bundle {
         command
     }
 
-    /// Runs a command whose container outlives it, and keeps what the command was given: its output
-    /// goes to files.
+    /// Runs a command whose container outlives it.
     #[track_caller]
     pub(crate) fn leave(&self, words: &str) -> Outcome {
-        let mut command = self.command(words.split(' '));
+        self.leave_behind(&mut self.command(words.split(' ')))
+    }
+
+    /// Runs a command of this state directory, behind the words of a program that becomes somebody
+    /// else; a container may outlive it.
+    #[track_caller]
+    pub(crate) fn leave_by(&self, mut other: Command, words: &str) -> Outcome {
+        let command = self.command(words.split(' '));
+        other.arg(command.get_program()).args(command.get_args());
+        self.leave_behind(other.current_dir(self.directory.path()))
+    }
+
+    /// A container keeps what its command was given: the output goes to files.
+    #[track_caller]
+    fn leave_behind(&self, command: &mut Command) -> Outcome {
         let path = |name: &str| self.directory.path().join(name);
         let file = |name: &str| fs::File::create(path(name)).expect("make a file");
         let status = command

@@ -147,3 +147,9 @@ pub(crate) fn listing(directory: &Path) -> BTreeMap<PathBuf, String> {
     }
     found
 }
+
+/// An empty root with the host's programs in it.
+pub(crate) fn small() -> Vec<String> {
+    let root = ["--tmpfs", "/"].map(String::from);
+    root.into_iter().chain(host_programs()).collect()
+}

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crabcan_init::format::{Fault, Strings};
 use crabcan_init::message::{DESCRIPTOR, Message, PROCEED};
 use crabcan_init::{PROGRAM, PlanWriter, Step};
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
@@ -252,4 +253,21 @@ pub(crate) fn exec<'a>(candidates: &'a [u8], args: &'a [u8]) -> Step<'a> {
 /// A shell's script, as the last step.
 pub(crate) fn shell(script: &str) -> Vec<u8> {
     format!("sh\0-c\0{script}\0").into_bytes()
+}
+
+/// What init says of a step that has failed.
+pub(crate) fn failed(step: u32, errno: Errno, detail: u32) -> Option<Message> {
+    let errno = errno as i32;
+    Some(Message::Failed {
+        step,
+        errno,
+        detail,
+    })
+}
+
+/// A pipe with this text in it.
+pub(crate) fn file(text: &str) -> OwnedFd {
+    let (read, write) = nix::unistd::pipe().unwrap();
+    File::from(write).write_all(text.as_bytes()).unwrap();
+    read
 }

@@ -149,7 +149,8 @@ impl Container {
             let removed = cgroup.remove(cgroup::PATIENCE);
             removed.map_err(cgroup::failed("remove the container's cgroup"))?;
         }
-        cgroup::remove_half_made(&self.record)
+        cgroup::remove_half_made(&self.record)?;
+        cgroup::remove_above(&self.record)
     }
 
     /// Those of the configuration, which goes with the entry.

@@ -39,6 +39,9 @@ pub(crate) struct Record {
     pub(crate) cgroup: Option<String>,
     /// Whether that was made. Before, whatever is there may be somebody else's.
     pub(crate) cgroup_made: bool,
+    /// The outermost of those that are missing above it and made with it, in each tree that has some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cgroup_above: Option<String>,
     /// The scope of systemd's that its cgroup is.
     pub(crate) scope: Option<ScopeRecord>,
     /// The groups of caches and memory bandwidth that were made for it, outermost first.
@@ -139,17 +142,17 @@ mod tests {
         assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00.000000005Z");
     }
 
-    /// A fuzz target: a record is what was written, or is refused with a reason.
-    #[test]
-    fn fuzz_record() {
-        let whole =
-            br#"{"version":1,"id":"one","oci_version":"1.2.0","bundle":"/b","rootfs":"/b/r",
+    const WHOLE: &[u8] = br#"{"version":1,"id":"one","oci_version":"1.2.0","bundle":"/b","rootfs":"/b/r",
             "annotations":{"a":"b"},"created":"2026-01-01T00:00:00.000000000Z","owner":0,
             "complete":true,"init":{"pid":7,"start_time":9,"pidfd_inode":null},"cgroup":"0::/one","cgroup_made":true,
             "scope":null,"resctrl":[],"manager":null,"new_keyring":true,"own_pid_namespace":true,
             "poststart_hooks":false,"poststop_hooks":false,"late":{"steps":{},"candidates":[],
             "program":"","hooks":false}}"#;
-        parse(whole).unwrap();
+
+    /// A fuzz target: a record is what was written, or is refused with a reason.
+    #[test]
+    fn fuzz_record() {
+        parse(WHOLE).unwrap();
         let words = [
             "\"version\":",
             "null",
@@ -162,7 +165,7 @@ mod tests {
         ];
         crate::driver::fuzz(
             "record",
-            &[whole, b"{\"version\": 2}"],
+            &[WHOLE, b"{\"version\": 2}"],
             &words,
             |input| match parse(input) {
                 Ok(record) => {
@@ -177,6 +180,23 @@ mod tests {
                 }
             },
         );
+    }
+
+    /// Of a crabcan that did not know of it yet, or that had nothing to say.
+    #[test]
+    fn a_record_may_say_nothing_of_what_is_above() {
+        let text = std::str::from_utf8(WHOLE).unwrap();
+        let mut record = parse(WHOLE).unwrap();
+        assert_eq!(record.cgroup_above, None);
+        assert!(!text.contains("cgroup_above"));
+        assert!(
+            !serde_json::to_string(&record)
+                .unwrap()
+                .contains("cgroup_above")
+        );
+        record.cgroup_above = Some("0::/one\n".to_owned());
+        let again = serde_json::to_vec(&record).unwrap();
+        assert_eq!(parse(&again), Ok(record));
     }
 
     #[test]
