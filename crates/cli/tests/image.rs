@@ -181,6 +181,19 @@ fn what_is_wrong_is_told_in_a_line() {
         "{text}"
     );
     assert!(image.cached().is_empty());
+    let saved = br#"[{"Config":"\u001b]0;title\u0007","Layers":[]}]"#;
+    let archive = image.temp.path().join("escapes.tar");
+    fs::write(&archive, Tar::new().file("manifest.json", saved).finish()).unwrap();
+    let text = failure(&mut crabcan([
+        "--image",
+        archive.to_str().unwrap(),
+        "--",
+        "true",
+    ]));
+    assert!(
+        text.ends_with("\\u{1b}]0;title\\u{7}: is not there"),
+        "{text}"
+    );
     let absent = failure(&mut crabcan(["--image", "/no/such", "--", "true"]));
     assert!(absent.contains("/no/such: No such file"), "{absent}");
     let both = failure(&mut crabcan([
