@@ -212,7 +212,9 @@ fn namespaces_hint(doing: &str, errno: Errno) -> Option<String> {
 /// What is behind the usual failures to unpack an image.
 fn image_hint(error: &anyhow::Error) -> Option<&'static str> {
     let is_damaged = |cause: &(dyn StdError + 'static)| {
-        let image = cause.downcast_ref::<crabcan_image::Error>();
+        // A layer's own reason stands in a box.
+        let boxed = cause.downcast_ref::<Box<crabcan_image::Error>>();
+        let image = boxed.map(Box::as_ref).or_else(|| cause.downcast_ref());
         matches!(image, Some(crabcan_image::Error::Digest { .. }))
     };
     if error.chain().any(is_damaged) {

@@ -194,6 +194,21 @@ fn what_is_wrong_is_told_in_a_line() {
         text.ends_with("\\u{1b}]0;title\\u{7}: is not there"),
         "{text}"
     );
+    let damaged = Image::new("image-damaged", &[base()], "null");
+    let blob = Layout(damaged.path.clone().into()).blob_path(crabcan_image::Digest::of(&base()));
+    fs::write(blob, [base(), vec![0]].concat()).unwrap();
+    let outcome = run(&mut damaged.bare());
+    assert!(
+        outcome
+            .failure(125)
+            .contains("its contents: has the digest"),
+        "{outcome:?}"
+    );
+    assert!(
+        outcome
+            .stderr
+            .ends_with("hint: the image is damaged, or was changed: save it again\n")
+    );
     let absent = failure(&mut crabcan(["--image", "/no/such", "--", "true"]));
     assert!(absent.contains("/no/such: No such file"), "{absent}");
     let both = failure(&mut crabcan([
