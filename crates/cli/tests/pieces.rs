@@ -12,10 +12,9 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
 
-use support::roots::{host_programs, libraries};
+use support::roots::{has_lower_layers, host_programs, libraries};
 use support::{Leaks, TempDir, crabcan, is_root, program, run, shell};
 
 /// An empty root with the host's programs in it.
@@ -117,13 +116,6 @@ fn layers(name: &str) -> TempDir {
     temp.file("low/b", b"low b\n", 0o666);
     temp.file("high/b", b"high b\n", 0o666);
     temp
-}
-
-/// Whether several lower layers can be named, one by one.
-fn has_lower_layers() -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split('.').map(|part| part.parse::<u32>().unwrap());
-    (numbers.next().unwrap(), numbers.next().unwrap()) >= (6, 5)
 }
 
 #[test]
