@@ -69,13 +69,19 @@ fn for_engines(text: &str, is_of_program: bool) -> String {
     }
 }
 
-/// The causes from the outermost to the innermost, each once, on one line.
+/// The causes from the outermost to the innermost, each once, on one line. What a terminal would obey
+/// is escaped: names in them are an image's or a container's.
 pub(crate) fn chain(error: &anyhow::Error) -> String {
     if let Some(usage) = error.downcast_ref::<clap::Error>() {
         return usage_in_one_line(usage);
     }
     let causes: Vec<String> = error.chain().map(words).collect();
-    causes.join(": ").replace('\n', " ")
+    let line = causes.join(": ").replace('\n', " ");
+    let shown = |letter: char| match letter.is_control() {
+        true => letter.escape_default().to_string(),
+        false => letter.to_string(),
+    };
+    line.chars().map(shown).collect()
 }
 
 /// One cause; the kernel's answers by their names.
@@ -206,7 +212,9 @@ fn namespaces_hint(doing: &str, errno: Errno) -> Option<String> {
 /// What is behind the usual failures to unpack an image.
 fn image_hint(error: &anyhow::Error) -> Option<&'static str> {
     let is_damaged = |cause: &(dyn StdError + 'static)| {
-        let image = cause.downcast_ref::<crabcan_image::Error>();
+        // A layer's own reason stands in a box.
+        let boxed = cause.downcast_ref::<Box<crabcan_image::Error>>();
+        let image = boxed.map(Box::as_ref).or_else(|| cause.downcast_ref());
         matches!(image, Some(crabcan_image::Error::Digest { .. }))
     };
     if error.chain().any(is_damaged) {

@@ -14,7 +14,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use support::roots::{libraries, small};
+use support::roots::{has_lower_layers, libraries, small};
 use support::{Leaks, TempDir, crabcan, is_root, run, shell};
 
 /// Runs a script in such a root with more options.
@@ -101,13 +101,6 @@ fn layers(name: &str) -> TempDir {
     temp.file("low/b", b"low b\n", 0o666);
     temp.file("high/b", b"high b\n", 0o666);
     temp
-}
-
-/// Whether several lower layers can be named, one by one.
-fn has_lower_layers() -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split('.').map(|part| part.parse::<u32>().unwrap());
-    (numbers.next().unwrap(), numbers.next().unwrap()) >= (6, 5)
 }
 
 #[test]

@@ -32,6 +32,19 @@ pub(crate) fn host_programs() -> Vec<String> {
     options
 }
 
+/// Whether several lower layers can be named, one by one.
+pub(crate) fn has_lower_layers() -> bool {
+    let release =
+        fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel says its release");
+    let mut numbers = release
+        .split('.')
+        .map(|part| part.parse::<u32>().expect("the kernel says its release"));
+    (
+        numbers.next().expect("the kernel says its release"),
+        numbers.next().expect("the kernel says its release"),
+    ) >= (6, 5)
+}
+
 /// The tutorial's root: a directory with `bash` in it, and the options that make its libraries
 /// reachable.
 pub(crate) struct BashRoot {
