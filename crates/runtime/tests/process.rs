@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use alone::{alone, children, descriptors, is_running, long_time, until};
 use crabcan_runtime::{Error, ExitStatus, Process, Sandbox};
-use crabcan_seccomp::{Action, Architecture, Listener};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{Signal, kill, killpg};
@@ -103,55 +102,6 @@ fn a_missing_program_is_not_found_and_leaves_nothing() {
                 assert_eq!(error.exit_code(), 126);
             });
         }
-    });
-}
-
-/// Who wants to be asked about every call has to answer.
-#[test]
-fn without_a_supervisor_nothing_runs() {
-    alone("without_a_supervisor_nothing_runs", || {
-        leaves_nothing(|| {
-            for as_pid_1 in [false, true] {
-                let sandbox = shell("exit 0").observed(true).as_pid_1(as_pid_1);
-                let error = start_fails(&sandbox);
-                let is_told = matches!(error, Error::Step { .. } | Error::InitEnded { .. });
-                assert!(is_told, "{error:?}");
-            }
-        });
-    });
-}
-
-/// From the first call behind its filter to the last of the command.
-#[test]
-fn a_supervisor_is_asked_about_every_call() {
-    alone("a_supervisor_is_asked_about_every_call", || {
-        let plan = shell("exit 5").observed(true).plan().unwrap();
-        let mut container = Process::create(&plan).unwrap();
-        let mut learner = plan.learner().unwrap();
-        let mut supervisor = None;
-        let begun = container.start_observed(&mut |listener| {
-            let listener = Listener::from(listener);
-            let mut learner = learner.clone();
-            supervisor = Some(thread::spawn(move || {
-                while let Some(call) = listener.receive().unwrap() {
-                    learner.see(&call);
-                    listener.proceed(&call).unwrap();
-                }
-                learner
-            }));
-        });
-        begun.unwrap();
-        assert_eq!(container.wait().unwrap(), ExitStatus::Exited(5));
-        learner = supervisor.unwrap().join().unwrap();
-        let profile = learner.profile();
-        let native = Architecture::native().unwrap();
-        let is_seen = |name| {
-            let decisions = profile.explain(native, name);
-            decisions.iter().any(|it| it.otherwise == Action::Allow)
-        };
-        // Init installs the sandbox' own filter behind this one.
-        assert!(is_seen("seccomp") && is_seen("execve") && is_seen("exit_group"));
-        assert!(!is_seen("mkdir") && !is_seen("sendmsg"));
     });
 }
 
