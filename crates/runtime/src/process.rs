@@ -205,6 +205,11 @@ impl<'plan> Process<'plan> {
     /// [`Error::Execute`] when it can't be executed (ENOENT, EACCES, ENOEXEC, …); the container has
     /// ended then. [`Error::StartedBefore`] when that was tried before.
     pub fn start(&mut self) -> Result<(), Error> {
+        if self.plan.is_observed() {
+            // Nobody would answer: not even the end of the process could be asked for.
+            let reason = "every call asks, and nobody answers: see Process::start_observed";
+            return Err(Error::invalid("Sandbox::observed", reason));
+        }
         self.start_observed(&mut |_| ())
     }
 

@@ -297,12 +297,6 @@ impl Line {
                 sandbox = sandbox.unshare(kind);
             }
         }
-        for (kind, path) in &self.joined {
-            sandbox = sandbox.join(*kind, path);
-        }
-        if let Some(path) = &self.second_user {
-            sandbox = sandbox.enter_user_namespace(path);
-        }
         if let Some(uid) = self.uid {
             sandbox = sandbox.uid(uid).gid(self.gid.unwrap_or(host.gid));
         } else if let Some(gid) = self.gid {
@@ -326,7 +320,17 @@ impl Line {
         for operation in &self.operations {
             sandbox = sandbox.operation(operation.clone());
         }
-        Ok(self.terminal(self.environment(sandbox)))
+        Ok(self.terminal(self.environment(self.joining(sandbox))))
+    }
+
+    fn joining(&self, mut sandbox: Sandbox) -> Sandbox {
+        for (kind, path) in &self.joined {
+            sandbox = sandbox.join(*kind, path);
+        }
+        match &self.second_user {
+            None => sandbox,
+            Some(path) => sandbox.enter_user_namespace(path),
+        }
     }
 
     fn environment(&self, mut sandbox: Sandbox) -> Sandbox {
