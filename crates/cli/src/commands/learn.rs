@@ -17,6 +17,8 @@ use clap::{Args as _, CommandFactory, FromArgMatches};
 use crabcan_runtime::Timings;
 use crabcan_seccomp::json::Seccomp;
 use crabcan_seccomp::{Call, Learner, Listener};
+use nix::unistd::Pid;
+use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use self::files::Files;
 use super::sandbox;
@@ -60,6 +62,7 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
         // Before anything runs: where there is no place for what is learnt, nothing is to be.
         output: own.output.map(|path| open("--output", path)).transpose()?,
         files: own.files.map(|path| open("--files", path)).transpose()?,
+        container: None,
         teacher: None,
     };
     sandbox::run_in(&Args::from(&matches)?, begin, Some(lesson))
@@ -98,15 +101,34 @@ impl Place {
 pub(super) struct Lesson {
     output: Option<Place>,
     files: Option<Place>,
+    container: Option<OwnedFd>,
     teacher: Option<JoinHandle<anyhow::Result<(Learner, Files)>>>,
 }
 
 impl Lesson {
+    /// Who is ended when nobody can answer any more: a container that was not reaped yet.
+    pub(super) fn may_end(&mut self, container: Pid) -> anyhow::Result<()> {
+        let pid = rustix::process::Pid::from_raw(container.as_raw());
+        let pid = pid.context("learn: the container has no pid")?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty());
+        self.container = Some(pidfd.context("learn: hold the container by a pidfd")?);
+        Ok(())
+    }
+
     /// Answers for the command from now on, in a thread of its own.
     pub(super) fn begin(&mut self, learner: Learner, listener: OwnedFd) {
         let files = Files::new(self.files.is_some());
         let listener = Listener::from(listener);
-        self.teacher = Some(thread::spawn(move || watch(&listener, learner, files)));
+        let container = self.container.take();
+        self.teacher = Some(thread::spawn(move || {
+            let watched = watch(&listener, learner, files);
+            if let (Err(_), Some(container)) = (&watched, container) {
+                // Without answers each of its calls fails, the one that ends it too. That it has
+                // ended by itself meanwhile is as good.
+                let _ = pidfd_send_signal(container, Signal::KILL);
+            }
+            watched
+        }));
     }
 
     /// Writes what was learnt, when nobody is left to learn from.

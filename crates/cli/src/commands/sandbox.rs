@@ -87,6 +87,7 @@ pub(super) fn foreground(
     match around.lesson.as_mut().zip(plan.learner()) {
         None => container.start()?,
         Some((lesson, learner)) => {
+            lesson.may_end(container.pid())?;
             container.start_observed(&mut |listener| lesson.begin(learner.clone(), listener))?
         }
     }
