@@ -183,8 +183,9 @@ pub(crate) const ERRORS: [Errno; 7] = [
     Errno::EAGAIN,
 ];
 
-/// Calls that can't fail, or that must not be kept from doing what a process can't go on without.
-pub(crate) const NEVER_FAIL: [&str; 12] = [
+/// Calls that can't fail, or that must not be kept from doing what a process can't go on without. Of
+/// the last three the standard library, or rustix, knows that they can't, and panics.
+pub(crate) const NEVER_FAIL: [&str; 14] = [
     "exit",
     "exit_group",
     "rt_sigreturn",
@@ -197,6 +198,8 @@ pub(crate) const NEVER_FAIL: [&str; 12] = [
     "getegid",
     "gettid",
     "uname",
+    "getrandom",
+    "clock_nanosleep",
 ];
 
 /// Without these what has been made can't be undone: then it is left to `delete --force`.
