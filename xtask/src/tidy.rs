@@ -5,6 +5,7 @@
 mod code;
 mod docs;
 mod evidence;
+mod fuzz;
 mod layers;
 mod source;
 mod tree;
@@ -65,6 +66,7 @@ const RULES: &[(&str, Rule)] = &[
     ("properties in docs/oci.md", evidence::properties),
     ("evidence in tables", evidence::tests),
     ("tests of what was tried", evidence::tried),
+    ("fuzz targets", fuzz::targets),
 ];
 
 pub(crate) fn tidy() -> Result<()> {

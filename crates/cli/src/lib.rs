@@ -77,3 +77,16 @@ pub fn main() -> ExitCode {
         }
     }
 }
+
+/// The fuzz targets of what is private, for `fuzz/`: see docs/CONTRIBUTING.md.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod targets {
+    pub fn user(bytes: &[u8]) {
+        crate::commands::user_target(bytes);
+    }
+
+    pub fn bwrap(bytes: &[u8]) {
+        crate::commands::bwrap_target(bytes);
+    }
+}

@@ -16,7 +16,7 @@ mod support;
 use support::Reaper;
 use support::attack::figure;
 use support::ground::{
-    CREATE, Case, DROPPED_IN_VAIN, ERRORS, EXEC, Ground, NEVER_FAIL, OTHERS, RUN, UNDOING, chosen,
+    CREATE, Case, DROPPED_IN_VAIN, ERRORS, EXEC, Ground, NEVER_FAIL, OTHERS, RUN, UNDOING,
     is_of_no_consequence,
 };
 use support::tracer::{Fault, Followed};
@@ -26,40 +26,32 @@ use support::tracer::{Fault, Followed};
 fn failed(name: &str, cases: &[Case]) {
     let ground = Ground::new(name);
     let _reaper = Reaper::start();
-    let (mut struck, mut all, mut mattered) = (0, 0, 0);
+    let (mut struck, mut mattered) = (0, 0);
     let mut tolerated = Vec::new();
-    for &case in cases {
-        ground.prepare(case);
-        let followed = ground.follow(case, None);
-        assert_eq!(followed.code, 0, "{}: {}", case.words, ground.said());
-        ground.way_back(false, case.words);
-        all += followed.calls.len();
-        let chosen = chosen(&followed.calls, case);
-        let chosen = chosen
-            .iter()
-            .filter(|call| !NEVER_FAIL.contains(&call.name()));
-        for (index, call) in chosen.enumerate() {
-            let errno = ERRORS[index % ERRORS.len()];
-            let after = format!("{}: {errno:?} from {call}", case.words);
-            ground.prepare(case);
-            let followed = ground.follow(case, Some((*call, Fault::Error(errno))));
-            struck += u32::from(followed.struck);
-            if followed.code != 0 {
-                mattered += 1;
-                ground.explained(&followed, &after);
-            } else if call.process > 0 && followed.struck && ground.goes_on(case) {
-                assert!(is_of_no_consequence(call, errno), "init went on: {after}");
-                tolerated.push(call.name());
-            }
-            if [CREATE.words, RUN.words].contains(&case.words) && followed.code == 1 {
-                let can_undo = call.process > 0 || !UNDOING.contains(&call.name());
-                if can_undo {
-                    ground.is_clean(&after);
-                }
-            }
-            ground.way_back(false, &after);
+    let all = ground.at_each_call(cases, |case, index, call| {
+        if NEVER_FAIL.contains(&call.name()) {
+            return;
         }
-    }
+        let errno = ERRORS[index % ERRORS.len()];
+        let after = format!("{}: {errno:?} from {call}", case.words);
+        ground.prepare(case);
+        let followed = ground.follow(case, Some((call, Fault::Error(errno))));
+        struck += u32::from(followed.struck);
+        if followed.code != 0 {
+            mattered += 1;
+            ground.explained(&followed, &after);
+        } else if call.process > 0 && followed.struck && ground.goes_on(case) {
+            assert!(is_of_no_consequence(&call, errno), "init went on: {after}");
+            tolerated.push(call.name());
+        }
+        if [CREATE.words, RUN.words].contains(&case.words) && followed.code == 1 {
+            let can_undo = call.process > 0 || !UNDOING.contains(&call.name());
+            if can_undo {
+                ground.is_clean(&after);
+            }
+        }
+        ground.way_back(false, &after);
+    });
     let in_vain = tolerated.iter().filter(|name| **name == "prctl").count();
     assert!(in_vain <= DROPPED_IN_VAIN * cases.len(), "{in_vain}");
     figure(struck, "system calls failed");

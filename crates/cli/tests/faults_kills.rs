@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use support::attack::figure;
 use support::bundle::Bundle;
-use support::ground::{CREATE, Case, EXEC, Ground, OTHERS, RUN, chosen};
+use support::ground::{CREATE, Case, EXEC, Ground, OTHERS, RUN};
 use support::tracer::{Fault, follow};
 use support::{Leaks, Reaper};
 
@@ -26,25 +26,18 @@ use support::{Leaks, Reaper};
 fn killed(name: &str, cases: &[Case]) {
     let ground = Ground::new(name);
     let _reaper = Reaper::start();
-    let (mut struck, mut all) = (0, 0);
-    for &case in cases {
+    let mut struck = 0;
+    let all = ground.at_each_call(cases, |case, index, call| {
+        let after = format!("{} killed at {call}", case.words);
         ground.prepare(case);
-        let followed = ground.follow(case, None);
-        assert_eq!(followed.code, 0, "{}: {}", case.words, ground.said());
-        ground.way_back(false, case.words);
-        all += followed.calls.len();
-        for (index, call) in chosen(&followed.calls, case).into_iter().enumerate() {
-            let after = format!("{} killed at {call}", case.words);
-            ground.prepare(case);
-            let followed = ground.follow(case, Some((call, Fault::Kill)));
-            struck += u32::from(followed.struck);
-            assert!(
-                case.words != CREATE.words || !ground.ran().exists(),
-                "{after}"
-            );
-            ground.way_back(index % 2 == 0, &after);
-        }
-    }
+        let followed = ground.follow(case, Some((call, Fault::Kill)));
+        struck += u32::from(followed.struck);
+        assert!(
+            case.words != CREATE.words || !ground.ran().exists(),
+            "{after}"
+        );
+        ground.way_back(index % 2 == 0, &after);
+    });
     figure(struck, "processes killed at a system call");
     figure(all, "system calls there are to be killed at");
 }

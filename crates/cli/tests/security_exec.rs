@@ -11,7 +11,9 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -138,4 +140,74 @@ fn nothing_of_the_runtime_can_be_had_while_it_executes() {
     let found = fs::read_to_string(out.join("found"));
     assert!(found.is_err(), "{found:?}");
     assert!(glimpses > 10, "the hunter was too slow: {glimpses}");
+}
+
+/// Takes hold of whatever is executed from the runtime's program, and writes to it when it has ended.
+fn overwrite() {
+    let (mut held, mut written) = (0, 0);
+    fs::write("/out/ready", "").unwrap();
+    while !Path::new("/out/stop").exists() {
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let exe = entry.path().join("exe");
+            let is_runtime = |link: PathBuf| link.to_string_lossy().contains("crabcan");
+            if !fs::read_link(&exe).is_ok_and(is_runtime) {
+                continue;
+            }
+            let Ok(file) = fs::File::open(&exe) else {
+                continue;
+            };
+            held += 1;
+            fs::write("/out/held", held.to_string()).unwrap();
+            while entry.path().exists() {}
+            let again = format!("/proc/self/fd/{}", file.as_raw_fd());
+            let again = fs::OpenOptions::new().write(true).open(again);
+            written += u32::from(again.is_ok_and(|mut file| file.write(b"x").is_ok()));
+        }
+    }
+    fs::write("/out/written", written.to_string()).unwrap();
+}
+
+/// CVE-2019-5736: the image's program is a script whose interpreter is the runtime itself. What comes
+/// up is the container's own and can be had: but not changed, nor is it a file of the host's.
+#[test]
+#[ignore = "needs root: cargo xtask test-security"]
+fn an_interpreter_that_is_the_runtime_overwrites_nothing() {
+    if is_attacker() {
+        return overwrite();
+    }
+    let _leaks = Leaks::watch();
+    let program = support::program();
+    let before = fs::read(&program).unwrap();
+    let mut bundle = Bundle::new("self-exe", "");
+    attack_with(
+        &mut bundle,
+        "an_interpreter_that_is_the_runtime_overwrites_nothing",
+    );
+    let out = bundle.directory.directory("out");
+    bundle
+        .mount(json!({"destination": "/out", "type": "bind", "source": out, "options": ["bind"]}));
+    bundle
+        .directory
+        .file("rootfs/evil", b"#!/proc/self/exe\n", 0o755);
+    assert_eq!(bundle.leave("run -d one").code(), 0);
+    while !out.join("ready").exists() {
+        assert_eq!(bundle.status("one"), "running", "the attacker has ended");
+    }
+    let mut rounds = 0;
+    while rounds < 20 || !out.join("held").exists() {
+        assert!(rounds < 1000, "the attacker was too slow");
+        assert_ne!(bundle.run("exec one /evil").code(), 0);
+        rounds += 1;
+    }
+    fs::write(out.join("stop"), "").unwrap();
+    while bundle.status("one") != "stopped" {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let count = |name: &str| fs::read_to_string(out.join(name)).unwrap();
+    figure(count("held"), "programs of the runtime's had from within");
+    assert_eq!(count("written"), "0");
+    bundle.run("delete --force one").success();
+    bundle.config["process"]["args"] = json!(["/evil"]);
+    assert_ne!(bundle.leave("run one").code(), 0);
+    assert!(fs::read(&program).unwrap() == before, "it has changed");
 }

@@ -246,38 +246,6 @@ fn a_sysctl_is_one_key_and_one_value() {
     }
 }
 
-/// CVE-2019-5736: the image's program is a script whose interpreter is the runtime itself.
-#[test]
-#[ignore = "needs root: cargo xtask test-security"]
-fn an_interpreter_that_is_the_runtime_overwrites_nothing() {
-    let _leaks = Leaks::watch();
-    let program = support::program();
-    let before = fs::read(&program).unwrap();
-    let mut bundle = Bundle::new("self-exe", "exec sleep 600");
-    bundle
-        .directory
-        .file("rootfs/evil", b"#!/proc/self/exe\n", 0o755);
-    assert_eq!(bundle.leave("run -d one").code(), 0);
-    // Whatever comes up, its file cannot be opened to be written.
-    let writer = "for i in $(seq 400); do for p in /proc/[0-9]*; do \
-        case $(cat $p/comm 2>/dev/null) in crabcan*) ( : >> $p/exe ) 2>/dev/null && echo SEEN;; \
-        esac; done; done";
-    let mut hunter = bundle.command(["exec", "one", "/bin/sh", "-c", writer]);
-    let hunter = hunter.stdout(std::process::Stdio::piped()).spawn().unwrap();
-    for _ in 0..20 {
-        assert_ne!(exec(&bundle, &[], &["/evil"]).code(), 0);
-    }
-    let output = hunter.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
-    bundle.run("delete --force one").success();
-    bundle.config["process"]["args"] = json!(["/evil"]);
-    assert_ne!(bundle.leave("run one").code(), 0);
-    assert!(
-        fs::read(&program).unwrap() == before,
-        "the program has changed"
-    );
-}
-
 /// G6: set-user-ID crabcan would give what it must not have.
 #[test]
 #[ignore = "needs root: cargo xtask test-security"]

@@ -82,13 +82,15 @@ fn a_component_of_a_mount_point_becomes_a_link() {
 #[ignore = "needs root: cargo xtask test-security"]
 fn proc_becomes_a_link() {
     let _leaks = Leaks::watch();
-    // That a link is at the name afterwards is the racer's right: what is below it counts.
-    let script = "[ -e /proc/host-marker ] && [ -e /proc/self/status ] && echo SEEN; true";
+    // That a link is at the name afterwards is the racer's right, and a mount goes with the name that
+    // it is on: where the link leads nothing may be mounted.
+    let script = "[ -e /elsewhere/self/status ] && echo SEEN; true";
     let bundle = Bundle::new("race-proc", script);
     let outside = outside(&bundle);
     let root = bundle.directory.path().join("rootfs");
+    bundle.directory.directory("rootfs/elsewhere");
     let (proc, swap) = (root.join("proc"), root.join("swap"));
-    symlink("../outside", &swap).unwrap();
+    symlink("elsewhere", &swap).unwrap();
     race(&bundle, &outside, (&proc, &swap), rounds(40, 500));
 }
 
@@ -124,7 +126,8 @@ fn dev_null_becomes_a_link_to_the_core_pattern() {
     assert_eq!(fs::read(PATTERN).unwrap(), before);
 }
 
-/// CVE-2025-52565, CVE-2026-41579: `/dev/pts` of a shared `/dev` is a link when it is mounted on.
+/// CVE-2025-52565, CVE-2026-41579: `/dev/pts` of a shared `/dev` is a link when it is mounted on, or
+/// when something is made in it.
 #[test]
 #[ignore = "needs root: cargo xtask test-security"]
 fn dev_pts_becomes_a_link() {
@@ -142,5 +145,10 @@ fn dev_pts_becomes_a_link() {
                 "options": ["rbind"]});
         }
     }
+    // A place that has to be made, before something is mounted over all of it.
+    bundle.config["mounts"].as_array_mut().unwrap().insert(
+        2,
+        json!({"destination": "/dev/pts/made/below", "type": "tmpfs", "source": "tmpfs"}),
+    );
     race(&bundle, &outside, (&pts, &swap), rounds(30, 500));
 }

@@ -11,7 +11,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -92,12 +92,13 @@ fn proc_and_sys_that_are_links_are_refused() {
     }
 }
 
-/// CVE-2026-41579, CVE-2026-47766: `/dev` is a link to a directory of the host's with a `ptmx`.
+/// CVE-2026-41579, CVE-2026-47766: `/dev` is a link to a directory of the host's with a `ptmx`, and
+/// things are to be made in it.
 #[test]
 #[ignore = "needs root: cargo xtask test-security"]
 fn a_dev_that_is_a_link_touches_nothing_outside() {
     let _leaks = Leaks::watch();
-    for keep_mounts in [true, false] {
+    for (keep_mounts, decoy) in [(true, false), (false, false), (false, true)] {
         for relative in [true, false] {
             let mut bundle = Bundle::new("dev", "true");
             let outside = outside(&bundle);
@@ -106,10 +107,15 @@ fn a_dev_that_is_a_link_touches_nothing_outside() {
                 false => outside.clone(),
             };
             if !keep_mounts {
-                mounts(&mut bundle)
-                    .retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/dev"));
+                made_in_dev(&mut bundle);
             }
             plant(&bundle, "dev", &target);
+            // The same path in the root: there it may be done.
+            let inside = format!("rootfs/{}", target.display());
+            let inside = inside.replace("../", "");
+            if decoy {
+                bundle.directory.directory(&inside);
+            }
             for words in ["run dev", "create dev"] {
                 let outcome = bundle.leave(words);
                 assert_untouched(&outside, &format!("{words}: {outcome:?}"));
@@ -118,65 +124,75 @@ fn a_dev_that_is_a_link_touches_nothing_outside() {
                 }
                 bundle.run("delete --force dev").success();
                 assert_untouched(&outside, &format!("{words}: {outcome:?}"));
+                assert!(!decoy || outcome.code() == 0, "{words}: {outcome:?}");
             }
+            let made = bundle.directory.path().join(inside).join("made");
+            assert_eq!(made.exists(), decoy, "{target:?}");
         }
     }
 }
 
+/// A `/dev` that is the root's own, with a node and a mount point to be made in it. What its links
+/// lead to is not covered either.
+fn made_in_dev(bundle: &mut Bundle) {
+    let is_covered = |path: &str| path == "/tmp" || path.starts_with("/dev");
+    mounts(bundle).retain(|mount| !is_covered(mount["destination"].as_str().unwrap()));
+    mounts(bundle).push(json!({"destination": "/dev/made", "type": "tmpfs", "source": "tmpfs"}));
+    bundle.config["linux"]["devices"] =
+        json!([{"path": "/dev/own", "type": "c", "major": 1, "minor": 3, "fileMode": 438}]);
+}
+
+/// What the runtime is asked to make in the root: nodes, and files to mount on.
+const NODES: [&str; 9] = [
+    "dev/null",
+    "dev/zero",
+    "dev/full",
+    "dev/random",
+    "dev/urandom",
+    "dev/tty",
+    "dev/console",
+    "dev/ptmx",
+    "dev/own",
+];
+const FILES: [&str; 3] = ["etc/hosts", "etc/resolv.conf", "etc/hostname"];
+
 /// CVE-2025-24965, CVE-2015-3627: every name that a runtime makes in a root is a link to a file of
-/// the host's already.
+/// the host's already, or to one that is not there yet.
 #[test]
 #[ignore = "needs root: cargo xtask test-security"]
 fn names_that_are_made_in_the_root_are_links() {
     let _leaks = Leaks::watch();
     let mut bundle = Bundle::new("planted", "true");
     let outside = outside(&bundle);
-    mounts(&mut bundle).retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/dev"));
+    made_in_dev(&mut bundle);
     mounts(&mut bundle).retain(|mount| mount["destination"] != "/etc");
-    bundle.config["linux"]["devices"] =
-        json!([{"path": "/dev/own", "type": "c", "major": 1, "minor": 3, "fileMode": 438}]);
+    let node = |name: &&str| json!({"path": format!("/{name}"), "type": "c", "major": 1, "minor": 3, "uid": 7});
+    bundle.config["linux"]["devices"] = NODES.iter().map(node).collect();
     bundle.config["linux"]["maskedPaths"] = json!(["/masked"]);
     bundle.config["linux"]["readonlyPaths"] = json!(["/read-only"]);
     let file = bundle.directory.file("source", b"x", 0o644);
-    for destination in ["/etc/hosts", "/etc/resolv.conf", "/etc/hostname"] {
-        mounts(&mut bundle).push(
-            json!({"destination": destination, "type": "bind", "source": file, "options": ["bind"]}),
-        );
+    for name in FILES {
+        mounts(&mut bundle).push(json!({"destination": format!("/{name}"), "type": "bind",
+            "source": file, "options": ["bind"]}));
     }
-    let target = outside.join("host-marker");
     bundle.directory.directory("rootfs/etc");
-    for name in [
-        "dev/null",
-        "dev/zero",
-        "dev/full",
-        "dev/random",
-        "dev/urandom",
-        "dev/tty",
-        "dev/console",
-        "dev/ptmx",
-        "dev/stdin",
-        "dev/stdout",
-        "dev/stderr",
-        "dev/fd",
-        "dev/core",
-        "dev/own",
-        "etc/hosts",
-        "etc/resolv.conf",
-        "etc/hostname",
-        "masked",
-        "read-only",
-    ] {
-        plant(&bundle, name, &target);
-        let outcome = bundle.run("run planted");
-        assert_untouched(&outside, &format!("{name}: {outcome:?}"));
+    let existing = outside.join("host-marker");
+    let rights = || {
+        let data = fs::metadata(&existing).unwrap();
+        (data.mode(), data.uid(), data.gid())
+    };
+    let before = rights();
+    for name in NODES.iter().chain(&FILES).chain(&["masked", "read-only"]) {
+        for target in [&existing, &outside.join("missing")] {
+            plant(&bundle, name, target);
+            let outcome = bundle.run("run planted");
+            assert_untouched(&outside, &format!("{name} -> {target:?}: {outcome:?}"));
+            assert_eq!(rights(), before, "{name} -> {target:?}");
+            // Without the link there is nothing to refuse: so it came to this name.
+            fs::remove_file(bundle.directory.path().join("rootfs").join(name)).unwrap();
+            bundle.run("run planted").success();
+        }
     }
-    let data = fs::metadata(&target).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::mode(&data.permissions());
-    assert_eq!(
-        mode & 0o7777,
-        0o644,
-        "nobody has changed its mode through a link"
-    );
 }
 
 /// CVE-2026-40226: files beside and in the root are no configuration.

@@ -142,7 +142,25 @@ mod tests {
         assert_eq!(document.rootfs.diff_ids, [Digest::of(b"")]);
     }
 
-    /// Any bytes: a document that says only what it may, or an error that names the file.
+    /// A fuzz target: a document that says only what it may, or an error that names the file.
+    pub(crate) fn target(bytes: &[u8]) -> u64 {
+        let named = |error: Error| assert!(error.to_string().starts_with("x: "), "{error}");
+        let mut seen = 0;
+        seen += read::<Index>("x", bytes)
+            .map_err(named)
+            .map_or(0, |it| 1 + it.manifests.len() as u64);
+        seen += read::<Manifest>("x", bytes)
+            .map_err(named)
+            .map_or(0, |it| 100 + it.layers.len() as u64);
+        seen += read::<Vec<Saved>>("x", bytes)
+            .map_err(named)
+            .map_or(0, |it| 200 + it.len() as u64);
+        seen + read::<Document>("x", bytes).map_err(named).map_or(0, |it| {
+            let config = it.config.unwrap_or_default();
+            300 + (it.rootfs.diff_ids.len() + config.env().len() + config.command().len()) as u64
+        })
+    }
+
     #[test]
     fn fuzz_documents() {
         let index = format!(
@@ -164,23 +182,6 @@ mod tests {
         let words = [
             "null", "[", "{", "\"", DIGEST, "sha512:", "..", "/", "-1", "1e99",
         ];
-        crate::driver::fuzz("documents", &corpus, &words, |bytes| {
-            let named = |error: Error| assert!(error.to_string().starts_with("x: "), "{error}");
-            let mut seen = 0;
-            seen += read::<Index>("x", bytes)
-                .map_err(named)
-                .map_or(0, |it| 1 + it.manifests.len() as u64);
-            seen += read::<Manifest>("x", bytes)
-                .map_err(named)
-                .map_or(0, |it| 100 + it.layers.len() as u64);
-            seen += read::<Vec<Saved>>("x", bytes)
-                .map_err(named)
-                .map_or(0, |it| 200 + it.len() as u64);
-            seen + read::<Document>("x", bytes).map_err(named).map_or(0, |it| {
-                let config = it.config.unwrap_or_default();
-                300 + (it.rootfs.diff_ids.len() + config.env().len() + config.command().len())
-                    as u64
-            })
-        });
+        crate::driver::fuzz("documents", &corpus, &words, target);
     }
 }

@@ -85,3 +85,12 @@ pub use digest::Digest;
 pub use error::Error;
 pub use image::{Config, Image, Layer};
 pub use user::{User, user};
+
+/// The fuzz target of what is private, for `fuzz/`: see docs/CONTRIBUTING.md.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod targets {
+    pub fn documents(bytes: &[u8]) {
+        crate::documents::tests::target(bytes);
+    }
+}

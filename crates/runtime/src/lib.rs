@@ -127,3 +127,20 @@ pub use process::Process;
 pub use sandbox::{Sandbox, Seccomp};
 pub use state::{Id, State, StateRoot, Status};
 pub use timings::{Span, Timings};
+
+/// The fuzz targets of what is private, for `fuzz/`: see docs/CONTRIBUTING.md.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod targets {
+    pub fn record(bytes: &[u8]) {
+        crate::state::target(bytes);
+    }
+
+    pub fn netlink(bytes: &[u8]) {
+        crate::netlink::tests::target(bytes);
+    }
+
+    pub fn criu(bytes: &[u8]) {
+        crate::criu::target(bytes);
+    }
+}

@@ -364,5 +364,6 @@ fn verdict(body: &[u8]) -> Result<(), Errno> {
     }
 }
 
-#[cfg(test)]
-mod tests;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, allow(dead_code, unused_imports, reason = "the target alone"))]
+pub(crate) mod tests;

@@ -240,14 +240,14 @@ impl<'plan> Process<'plan> {
 
     fn execute(&mut self, supervisor: &mut dyn FnMut(OwnedFd)) -> Result<(), Error> {
         const DOING: &str = "starting the program";
-        let sent = self.protocol.proceed();
+        self.proceed(DOING)?;
         loop {
             match self.protocol.hear(DOING)? {
                 Heard::Message(Message::Started) => return Ok(()),
                 Heard::Listener(fd) if self.plan.is_observed() => supervisor(fd),
                 Heard::Listener(fd) if self.listener.is_none() => self.listener = Some(fd),
                 // Without a reaper the channel closes as the program is executed.
-                Heard::Closed if sent.is_ok() && !self.plan.has_reaper() => {
+                Heard::Closed if !self.plan.has_reaper() => {
                     self.closed = true;
                     return Ok(());
                 }

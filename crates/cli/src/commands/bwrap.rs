@@ -433,5 +433,6 @@ const OTHERS: &str = "\
     --cap-drop CAP --args FD --level-prefix --version --help
 ";
 
-#[cfg(test)]
-mod tests;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, allow(dead_code, unused_imports, reason = "the target alone"))]
+pub(crate) mod tests;

@@ -19,6 +19,9 @@ use crabcan_runtime::InitProgram;
 use crate::VERSION;
 use crate::global::{asks_version, command_position};
 
+#[cfg(fuzzing)]
+pub(crate) use self::{bwrap::tests::target as bwrap_target, oci::user_target};
+
 /// The commands as they are defined, each under its own name.
 pub(crate) fn definitions() -> Vec<clap::Command> {
     let own = [

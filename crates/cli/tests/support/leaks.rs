@@ -263,6 +263,8 @@ fn is_of_xtask(name: &str) -> bool {
         "crabcan-cgroups-",
         "crabcan-rdt-",
         "crabcan-handover-",
+        "crabcan-image-",
+        "crabcan-lifecycle-",
         "crabcan-state-",
         "crabcan-notify-",
         "crabcan-ids-",

@@ -22,6 +22,8 @@ use crate::{Error, sys};
 
 pub use self::options::ManageCgroups;
 pub(crate) use self::options::{Flag, Options, Text};
+#[cfg(fuzzing)]
+pub(crate) use self::wire::tests::target;
 
 const PROGRAM: &str = "criu";
 

@@ -89,8 +89,9 @@ fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, allow(dead_code, unused_imports, reason = "the target alone"))]
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
@@ -123,26 +124,28 @@ mod tests {
     }
 
     /// A fuzz target: what criu answers. What is read can be written, and is read the same.
+    pub(crate) fn target(input: &[u8]) -> u64 {
+        let Some(read) = fields(input) else {
+            return 0;
+        };
+        let mut message = Message::default();
+        for (field, value) in &read {
+            match value {
+                Value::Number(number) => message.number(*field, *number),
+                Value::Bytes(bytes) => message.bytes(*field, bytes),
+            }
+        }
+        assert_eq!(fields(message.as_bytes()).as_ref(), Some(&read));
+        1 + read.len() as u64
+    }
+
     #[test]
     fn fuzz_criu() {
         let corpus: [&[u8]; 2] = [
             b"\x12\x07testing\x1a\x03\x08\x96\x01\x90\x03\x01",
             b"\x0d1234\x0912345678\x08\xff\xff\x03",
         ];
-        crate::driver::fuzz("criu", &corpus, &[], |input| {
-            let Some(read) = fields(input) else {
-                return 0;
-            };
-            let mut message = Message::default();
-            for (field, value) in &read {
-                match value {
-                    Value::Number(number) => message.number(*field, *number),
-                    Value::Bytes(bytes) => message.bytes(*field, bytes),
-                }
-            }
-            assert_eq!(fields(message.as_bytes()).as_ref(), Some(&read));
-            1 + read.len() as u64
-        });
+        crate::driver::fuzz("criu", &corpus, &[], target);
     }
 
     #[test]

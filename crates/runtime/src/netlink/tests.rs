@@ -118,6 +118,36 @@ fn the_kernel_answers() {
 
 /// A fuzz target: datagrams of the kernel's, or of whoever administers the network namespace. What is
 /// read of them is in them, and an address can be said again.
+pub(crate) fn target(input: &[u8]) -> u64 {
+    let mut seen = 0;
+    if let Ok(messages) = parse(input) {
+        let length: usize = messages.iter().map(|it| it.body.len() + 16).sum();
+        assert!(length <= input.len() + 3, "no byte is read twice");
+        seen += 10 + messages.len() as u64;
+        for message in &messages {
+            seen += u64::from(verdict(&message.body).is_ok());
+            seen += u64::from(parse_link(&message.body).is_ok());
+        }
+    }
+    match parse_address(input, 7) {
+        Ok(Some(address)) => {
+            let request = address.request(7).unwrap().finish(1).unwrap();
+            let [message] = &parse(&request).unwrap()[..] else {
+                panic!("one request is one message");
+            };
+            // Without a lifetime it is permanent when the kernel has it.
+            let said = parse_address(&message.body, 7);
+            assert!(
+                said.unwrap()
+                    .is_none_or(|again| again.attributes == address.attributes)
+            );
+            seen + 1000
+        }
+        Ok(None) => seen + 2000,
+        Err(_) => seen,
+    }
+}
+
 #[test]
 fn fuzz_netlink() {
     let mut datagram = bytes(&[16, pair(3, 0), 1, 0]);
@@ -125,33 +155,5 @@ fn fuzz_netlink() {
     let mut address = bytes(&[52, pair(20, 2), 1, 0]);
     address.extend(told(0, 0x80));
     let corpus = [&datagram[..], &address, &told(0, 0x80)];
-    crate::driver::fuzz("netlink", &corpus, &[], |input| {
-        let mut seen = 0;
-        if let Ok(messages) = parse(input) {
-            let length: usize = messages.iter().map(|it| it.body.len() + 16).sum();
-            assert!(length <= input.len() + 3, "no byte is read twice");
-            seen += 10 + messages.len() as u64;
-            for message in &messages {
-                seen += u64::from(verdict(&message.body).is_ok());
-                seen += u64::from(parse_link(&message.body).is_ok());
-            }
-        }
-        match parse_address(input, 7) {
-            Ok(Some(address)) => {
-                let request = address.request(7).unwrap().finish(1).unwrap();
-                let [message] = &parse(&request).unwrap()[..] else {
-                    panic!("one request is one message");
-                };
-                // Without a lifetime it is permanent when the kernel has it.
-                let said = parse_address(&message.body, 7);
-                assert!(
-                    said.unwrap()
-                        .is_none_or(|again| again.attributes == address.attributes)
-                );
-                seen + 1000
-            }
-            Ok(None) => seen + 2000,
-            Err(_) => seen,
-        }
-    });
+    crate::driver::fuzz("netlink", &corpus, &[], target);
 }

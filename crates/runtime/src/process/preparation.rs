@@ -25,9 +25,9 @@ impl Process<'_> {
         })
     }
 
-    /// Writes the id maps, lets init go on, sends what it waits for, gives network devices and runs
-    /// the hooks when it asks for that (or has the caller map the ids), and hears that it is ready. `cgroup` is the one that it
-    /// enters.
+    /// Writes the id maps, or has the caller do so, lets init go on, sends what it waits for, gives
+    /// network devices and runs the hooks when it asks for that, and hears that it is ready. `cgroup`
+    /// is the one that it enters.
     pub(crate) fn prepare(
         &mut self,
         cgroup: Option<&Cgroup>,

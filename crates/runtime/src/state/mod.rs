@@ -31,6 +31,8 @@ use crate::{Error, Host};
 pub(crate) use entry::{Entry, Lock};
 pub use id::Id;
 pub(crate) use identity::{Identity, has_ended, hold};
+#[cfg(fuzzing)]
+pub(crate) use record::tests::target;
 pub(crate) use record::{Record, ScopeRecord, VERSION, timestamp};
 pub use status::{State, Status};
 

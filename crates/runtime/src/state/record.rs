@@ -119,8 +119,9 @@ fn date(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, allow(dead_code, unused_imports, reason = "the target alone"))]
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::time::Duration;
@@ -140,6 +141,22 @@ mod tests {
         assert_eq!(at(1_735_689_599), "2024-12-31T23:59:59.000000005Z");
         assert_eq!(at(1_767_225_600), "2026-01-01T00:00:00.000000005Z");
         assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00.000000005Z");
+    }
+
+    /// A fuzz target: a record is what was written, or is refused with a reason.
+    pub(crate) fn target(input: &[u8]) -> u64 {
+        match parse(input) {
+            Ok(record) => {
+                let again = serde_json::to_vec(&record).unwrap();
+                assert_eq!(parse(&again).as_ref(), Ok(&record));
+                assert_eq!(record.version, VERSION);
+                1000
+            }
+            Err(reason) => {
+                assert!(!reason.is_empty());
+                reason.len() as u64 % 500
+            }
+        }
     }
 
     const WHOLE: &[u8] = br#"{"version":1,"id":"one","oci_version":"1.2.0","bundle":"/b","rootfs":"/b/r",
@@ -163,23 +180,7 @@ mod tests {
             "\"pid\":",
             "1e400",
         ];
-        crate::driver::fuzz(
-            "record",
-            &[WHOLE, b"{\"version\": 2}"],
-            &words,
-            |input| match parse(input) {
-                Ok(record) => {
-                    let again = serde_json::to_vec(&record).unwrap();
-                    assert_eq!(parse(&again).as_ref(), Ok(&record));
-                    assert_eq!(record.version, VERSION);
-                    1000
-                }
-                Err(reason) => {
-                    assert!(!reason.is_empty());
-                    reason.len() as u64 % 500
-                }
-            },
-        );
+        crate::driver::fuzz("record", &[WHOLE, b"{\"version\": 2}"], &words, target);
     }
 
     /// Of a crabcan that did not know of it yet, or that had nothing to say.

@@ -24,6 +24,37 @@ fn steps(line: &[OsString]) -> anyhow::Result<Option<Vec<String>>> {
 
 /// A fuzz target: command lines, word by word with NUL bytes between them. They become a plan, or an
 /// error with words, and the same line is always the same.
+pub(crate) fn target(bytes: &[u8]) -> u64 {
+    let line: Vec<OsString> = bytes
+        .split(|byte| *byte == 0)
+        .map(|word| OsString::from_vec(word.to_vec()))
+        .collect();
+    let opens = |word: &OsString| {
+        let word = word.to_string_lossy();
+        word.starts_with("--") && OPENING.iter().any(|part| word.contains(part))
+    };
+    let joins = |word: &OsString| word == "--userns" || word == "--pidns";
+    if line.iter().any(|word| opens(word) || joins(word)) {
+        return 0;
+    }
+    match (steps(&line), steps(&line)) {
+        (Ok(one), Ok(other)) => {
+            assert_eq!(one, other);
+            1000 + one.map_or(0, |steps| steps.len() as u64)
+        }
+        (Err(one), Err(other)) => {
+            let text = one.to_string();
+            assert_eq!(text, other.to_string());
+            assert!(!text.is_empty());
+            let first = text.split(' ').next().unwrap_or_default();
+            first.bytes().fold(1, |sum: u64, byte| {
+                (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+            }) % 512
+        }
+        (one, other) => panic!("{one:?} and {other:?}"),
+    }
+}
+
 #[test]
 fn fuzz_bwrap() {
     let corpus: [&[u8]; 4] = [
@@ -47,34 +78,5 @@ fn fuzz_bwrap() {
         "--as-pid-1\0",
         "07777",
     ]);
-    crate::driver::fuzz("bwrap", &corpus, &words, |bytes| {
-        let line: Vec<OsString> = bytes
-            .split(|byte| *byte == 0)
-            .map(|word| OsString::from_vec(word.to_vec()))
-            .collect();
-        let opens = |word: &OsString| {
-            let word = word.to_string_lossy();
-            word.starts_with("--") && OPENING.iter().any(|part| word.contains(part))
-        };
-        let joins = |word: &OsString| word == "--userns" || word == "--pidns";
-        if line.iter().any(|word| opens(word) || joins(word)) {
-            return 0;
-        }
-        match (steps(&line), steps(&line)) {
-            (Ok(one), Ok(other)) => {
-                assert_eq!(one, other);
-                1000 + one.map_or(0, |steps| steps.len() as u64)
-            }
-            (Err(one), Err(other)) => {
-                let text = one.to_string();
-                assert_eq!(text, other.to_string());
-                assert!(!text.is_empty());
-                let first = text.split(' ').next().unwrap_or_default();
-                first.bytes().fold(1, |sum: u64, byte| {
-                    (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-                }) % 512
-            }
-            (one, other) => panic!("{one:?} and {other:?}"),
-        }
-    });
+    crate::driver::fuzz("bwrap", &corpus, &words, target);
 }

@@ -213,9 +213,10 @@ fn number(option: &str, text: &str) -> anyhow::Result<u32> {
     number.with_context(|| format!("{option} \"{}\": must be a number", text.escape_debug()))
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, allow(dead_code, unused_imports, reason = "the target alone"))]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// CVE-2026-30892: crun took `-u 1` for uid 0.
@@ -251,6 +252,32 @@ mod tests {
     }
 
     /// A fuzz target: numbers, and nothing that only looks like one.
+    pub(crate) fn target(bytes: &[u8]) -> u64 {
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return 0;
+        };
+        let mut user = User::default();
+        let read = set_user(&mut user, text);
+        let parts: Vec<&str> = text.split(':').collect();
+        let digits = |part: &&str| {
+            let value = part.bytes().try_fold(0u64, |sum, byte| {
+                let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+                Some((sum * 10 + digit).min(1 << 40))
+            });
+            value.filter(|value| !part.is_empty() && *value < u64::from(u32::MAX))
+        };
+        let naive: Option<Vec<u64>> = parts.iter().map(digits).collect();
+        let naive = naive.filter(|ids| ids.len() <= 2);
+        assert_eq!(read.is_ok(), naive.is_some(), "{text:?}");
+        if let Some(ids) = naive {
+            assert_eq!(u64::from(user.uid), ids[0], "{text:?}");
+            let gid = ids.get(1).copied().unwrap_or(0);
+            assert_eq!(u64::from(user.gid), gid, "{text:?}");
+            return 2 + ids.len() as u64;
+        }
+        1
+    }
+
     #[test]
     fn fuzz_user() {
         let corpus: [&[u8]; 4] = [b"0", b"1:2", b"4294967294:65534", b"a:0x1"];
@@ -265,31 +292,7 @@ mod tests {
             "\0",
             "\u{967}",
         ];
-        crate::driver::fuzz("user", &corpus, &words, |bytes| {
-            let Ok(text) = std::str::from_utf8(bytes) else {
-                return 0;
-            };
-            let mut user = User::default();
-            let read = set_user(&mut user, text);
-            let parts: Vec<&str> = text.split(':').collect();
-            let digits = |part: &&str| {
-                let value = part.bytes().try_fold(0u64, |sum, byte| {
-                    let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-                    Some((sum * 10 + digit).min(1 << 40))
-                });
-                value.filter(|value| !part.is_empty() && *value < u64::from(u32::MAX))
-            };
-            let naive: Option<Vec<u64>> = parts.iter().map(digits).collect();
-            let naive = naive.filter(|ids| ids.len() <= 2);
-            assert_eq!(read.is_ok(), naive.is_some(), "{text:?}");
-            if let Some(ids) = naive {
-                assert_eq!(u64::from(user.uid), ids[0], "{text:?}");
-                let gid = ids.get(1).copied().unwrap_or(0);
-                assert_eq!(u64::from(user.gid), gid, "{text:?}");
-                return 2 + ids.len() as u64;
-            }
-            1
-        });
+        crate::driver::fuzz("user", &corpus, &words, target);
     }
 
     #[test]

@@ -17,6 +17,8 @@ use std::ffi::OsString;
 use anyhow::bail;
 use clap::{CommandFactory, Parser};
 
+#[cfg(fuzzing)]
+pub(crate) use self::exec::tests::target as user_target;
 use self::quick::Quick;
 use crate::global::Global;
 use crate::sys::bring_in_stack;
