@@ -202,7 +202,10 @@ mod tests {
         assert!(absent.to_string().contains("absent"), "{absent}");
         let closed = directory.join("closed");
         drop(UnixListener::bind(&closed).unwrap());
-        assert!(Receiver::connect(&closed).is_err());
+        // A child of another test's has the listener as well, until it executes its program.
+        while Receiver::connect(&closed).is_ok() {
+            assert!(start.elapsed() < Duration::from_secs(1));
+        }
         assert!(start.elapsed() < Duration::from_secs(1));
         fs::remove_dir_all(directory).unwrap();
     }

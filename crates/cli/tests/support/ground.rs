@@ -184,8 +184,10 @@ pub(crate) const ERRORS: [Errno; 7] = [
 ];
 
 /// Calls that can't fail, or that must not be kept from doing what a process can't go on without. Of
-/// the last three the standard library, or rustix, knows that they can't, and panics.
-pub(crate) const NEVER_FAIL: [&str; 14] = [
+/// the last three the standard library, or rustix, knows that they can't, and panics. close(2) closes
+/// whatever it answers, and a call that is struck is not made at all.
+pub(crate) const NEVER_FAIL: [&str; 15] = [
+    "close",
     "exit",
     "exit_group",
     "rt_sigreturn",

@@ -41,7 +41,7 @@ pub(crate) fn layer(bytes: &[u8]) -> u64 {
     );
     let whole = names(place.join("cache/layers")).count();
     assert_eq!(whole, usize::from(result.is_ok()));
-    let behaviour = match result {
+    match result {
         Ok(layers) => 1 + names(layers[0].clone()).count() as u64,
         Err(Error::Layer { source, .. }) => {
             let text: String = source
@@ -53,8 +53,7 @@ pub(crate) fn layer(bytes: &[u8]) -> u64 {
             100 + text.bytes().fold(7, of) % 4096
         }
         Err(error) => panic!("{error}"),
-    };
-    behaviour
+    }
 }
 
 /// What is in a compressed layer, as far as a test goes along with it.
