@@ -111,9 +111,10 @@ fn digests<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Digest>, D::
     Ok(digests.into_iter().map(|one| one.0).collect())
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, allow(dead_code, unused_imports, reason = "the target alone"))]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
