@@ -398,7 +398,10 @@ fn annotations_that_may_be_unsafe_are_listed() {
     let expected = [
         "org.criu.config",
         "org.systemd.property.",
+        "run.oci.hooks.stderr",
+        "run.oci.hooks.stdout",
         "run.oci.keep_original_groups",
+        "run.oci.mount_context_type",
         "run.oci.seccomp.receiver",
     ];
     assert_eq!(listed, expected);

@@ -10,6 +10,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -191,4 +192,52 @@ fn a_hook_that_cannot_be_executed_fails() {
             assert_eq!(bundle.entries(), [""; 0], "{kind}");
         }
     }
+}
+
+/// What crun's annotations name; without one of them, what a hook of the host says is only told when
+/// it fails.
+#[test]
+fn what_hooks_say_is_added_to_a_file() {
+    const ANNOTATIONS: [&str; 2] = ["run.oci.hooks.stdout", "run.oci.hooks.stderr"];
+    let _leaks = Leaks::watch();
+    let (mut bundle, _) = bundle("said", "echo program");
+    for kind in KINDS {
+        let script = format!("echo {kind}; echo {kind} failed >&2");
+        bundle.config["hooks"][kind] = json!([shell(&script)]);
+    }
+    let files = ["out", "err"].map(|name| bundle.directory.path().join(name));
+    fs::write(&files[0], "before\n").unwrap();
+    for (annotation, file) in ANNOTATIONS.iter().zip(&files) {
+        bundle.config["annotations"][annotation] = json!(file);
+    }
+    let outcome = bundle.run("run --no-new-keyring one");
+    assert_eq!(outcome.stderr, "");
+    assert_eq!(outcome.success(), "program\n");
+    let lines = |end: &str| KINDS.map(|kind| format!("{kind}{end}\n")).concat();
+    let texts = files
+        .each_ref()
+        .map(|file| fs::read_to_string(file).unwrap());
+    assert_eq!(texts, [format!("before\n{}", lines("")), lines(" failed")]);
+    let mode = fs::metadata(&files[1]).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    for (annotation, file) in ANNOTATIONS.iter().zip(&files) {
+        let name = format!("annotations[\"{annotation}\"]");
+        for (path, told) in [
+            ("out", "out"),
+            ("/no/such/out", "/no/such/out: it does not exist (ENOENT)"),
+        ] {
+            bundle.config["annotations"][annotation] = json!(path);
+            let refused = bundle.run("run --no-new-keyring one");
+            let refused = refused.failure(1);
+            assert!(
+                refused.contains(&name) && refused.contains(told),
+                "{refused}"
+            );
+        }
+        bundle.config["annotations"][annotation] = json!(file);
+    }
+    // Nothing has been done for them.
+    assert_eq!(fs::read_to_string(&files[0]).unwrap(), texts[0]);
+    assert!(bundle.entries().is_empty());
 }

@@ -129,10 +129,13 @@ const ARCHITECTURES: [&str; 23] = [
 
 /// Annotations of a configuration that change what is done: those that end with a dot, by their
 /// beginnings.
-const UNSAFE_ANNOTATIONS: [&str; 4] = [
+const UNSAFE_ANNOTATIONS: [&str; 7] = [
     "org.criu.config",
     "org.systemd.property.",
+    "run.oci.hooks.stderr",
+    "run.oci.hooks.stdout",
     "run.oci.keep_original_groups",
+    "run.oci.mount_context_type",
     "run.oci.seccomp.receiver",
 ];
 

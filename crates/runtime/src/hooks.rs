@@ -3,8 +3,10 @@
 //!
 //! Those that run in the container's namespaces are steps of init.
 
+use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -32,10 +34,13 @@ pub(crate) struct HostHook<'a> {
     /// The whole environment: nothing of the caller's is in it.
     pub(crate) env: &'a [String],
     pub(crate) timeout: Option<Duration>,
+    /// The files that its standard output and error are added to; where there is none, the end of
+    /// it is told with a failure.
+    pub(crate) outputs: [Option<&'a Path>; 2],
 }
 
 impl<'a> HostHook<'a> {
-    pub(crate) fn new(kind: &'static str, hook: &'a Hook) -> Self {
+    pub(crate) fn new(kind: &'static str, hook: &'a Hook, outputs: [Option<&'a Path>; 2]) -> Self {
         let seconds = hook.timeout.and_then(|seconds| u64::try_from(seconds).ok());
         Self {
             kind,
@@ -43,8 +48,26 @@ impl<'a> HostHook<'a> {
             args: &hook.args,
             env: &hook.env,
             timeout: seconds.map(Duration::from_secs),
+            outputs,
         }
     }
+}
+
+/// The annotations that name [`HostHook::outputs`].
+pub(crate) const OUTPUTS: [&str; 2] = ["run.oci.hooks.stdout", "run.oci.hooks.stderr"];
+
+/// Opens the file that an annotation names; it is made, for its owner alone, where there is none.
+///
+/// # Errors
+/// [`Error::Path`] with the kernel's answer.
+pub(crate) fn open_output(annotation: &str, path: &Path) -> Result<File, Error> {
+    let mut options = OpenOptions::new();
+    let opened = options.append(true).create(true).mode(0o600).open(path);
+    opened.map_err(|source| Error::Path {
+        field: format!("annotations[\"{annotation}\"]"),
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Runs a hook to its end.
@@ -54,16 +77,19 @@ impl<'a> HostHook<'a> {
 /// and its process group are ended.
 pub(crate) fn run(hook: &HostHook<'_>, state: &[u8]) -> Result<(), Error> {
     log::debug!("run the {} hook {}", hook.kind, hook.path.display());
-    finish(hook, state).map_err(|source| Error::Hook {
+    let [output, errors] = hook.outputs;
+    let open = |name, path: Option<&Path>| path.map(|path| open_output(name, path)).transpose();
+    let files = [open(OUTPUTS[0], output)?, open(OUTPUTS[1], errors)?];
+    finish(hook, state, files).map_err(|source| Error::Hook {
         kind: hook.kind,
         path: hook.path.to_owned(),
         source,
     })
 }
 
-fn finish(hook: &HostHook<'_>, state: &[u8]) -> io::Result<()> {
+fn finish(hook: &HostHook<'_>, state: &[u8], files: [Option<File>; 2]) -> io::Result<()> {
     let (mut output, writer) = io::pipe()?;
-    let mut child = spawn(hook, state, writer)?;
+    let mut child = spawn(hook, state, writer, files)?;
     let until = hook.timeout.map(|timeout| Instant::now() + timeout);
     let mut tail = Vec::new();
     let ended = wait(&child, &mut output, until, &mut tail);
@@ -88,7 +114,16 @@ fn finish(hook: &HostHook<'_>, state: &[u8]) -> io::Result<()> {
 }
 
 /// Its input is a file in memory: whether and when it reads that is its own affair.
-fn spawn(hook: &HostHook<'_>, state: &[u8], output: io::PipeWriter) -> io::Result<Child> {
+fn spawn(
+    hook: &HostHook<'_>,
+    state: &[u8],
+    writer: io::PipeWriter,
+    [output, errors]: [Option<File>; 2],
+) -> io::Result<Child> {
+    let or_writer = |file: Option<File>| match file {
+        Some(file) => Ok(Stdio::from(file)),
+        None => writer.try_clone().map(Stdio::from),
+    };
     let name = hook.args.first().map(String::as_str);
     let mut command = Command::new(hook.path);
     command
@@ -96,8 +131,8 @@ fn spawn(hook: &HostHook<'_>, state: &[u8], output: io::PipeWriter) -> io::Resul
         .env_clear()
         .envs(hook.env.iter().filter_map(|pair| pair.split_once('=')))
         .stdin(Stdio::from(in_memory(state)?))
-        .stderr(Stdio::from(output.try_clone()?))
-        .stdout(Stdio::from(output))
+        .stdout(or_writer(output)?)
+        .stderr(or_writer(errors)?)
         .process_group(0);
     if let Some(name) = name {
         command.arg0(name);
@@ -207,6 +242,7 @@ mod tests {
                 args: &args,
                 env: &["PATH=/usr/bin:/bin".into(), "A=b=c".into()],
                 timeout,
+                outputs: [None, None],
             },
             state,
         )
@@ -239,6 +275,7 @@ mod tests {
             args: &[],
             env: &[],
             timeout: None,
+            outputs: [None, None],
         };
         let text = reason(run(&missing, b""));
         assert!(text.starts_with("prestart hook /no/such/hook: "), "{text}");

@@ -5,7 +5,7 @@ mod explain;
 mod late;
 mod properties;
 
-pub(crate) use compose::{check_intel_rdt, memory_words, resources, tmpfs_options};
+pub(crate) use compose::{check_intel_rdt, hook_outputs, memory_words, resources, tmpfs_options};
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -103,6 +103,11 @@ pub(crate) enum Provision {
     Descriptor(Descriptor),
     /// A ruleset, which init adds rules to.
     Landlock(Landlock),
+    /// The file that the output of hooks is added to.
+    HookOutput {
+        annotation: &'static str,
+        path: PathBuf,
+    },
 }
 
 /// A mount that the parent makes, since the container's own ids could not, and sends to init.

@@ -12,7 +12,7 @@ use rustix::fs::{fstat, stat};
 use crate::launch::{self, Surroundings};
 use crate::plan::{IdMapping, IdMaps, MountToSend, Provision};
 use crate::protocol::Protocol;
-use crate::{Error, Plan, limits};
+use crate::{Error, Plan, hooks, limits};
 
 /// Provides init with some of what its plan takes from the parent, and returns when all is sent.
 /// `first` is the number of the first of them, `cgroup` is the one that it enters.
@@ -81,6 +81,10 @@ fn one(
         }
         Provision::Descriptor(descriptor) => {
             protocol.send_descriptor(descriptor.as_fd()).map_err(sent)?;
+        }
+        Provision::HookOutput { annotation, path } => {
+            let file = hooks::open_output(annotation, path)?;
+            protocol.send_descriptor(file.as_fd()).map_err(sent)?;
         }
         Provision::Landlock(landlock) => {
             let ruleset = landlock.make()?;

@@ -56,6 +56,9 @@ impl Step<'_> {
             Self::LandlockRule { target, access } => {
                 write!(f, "allow beneath {} {}", Text(target), FileRights(access))
             }
+            Self::HookOutput { number } => {
+                write!(f, "receive what hooks have as descriptor {number}")
+            }
             Self::LandlockRestrict {} => f.write_str("refuse all other access (Landlock)"),
             _ => self.overlay_in_words(f),
         }

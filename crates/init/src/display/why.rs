@@ -29,6 +29,7 @@ impl Step<'_> {
             Self::JoinCgroup { .. } | Self::AwaitCgroup {} => {
                 "limits hold before the first program runs"
             }
+            Self::HookOutput { .. } => "the file is none of the container's",
             Self::LandlockRestrict {} | Self::Landlock { .. } | Self::LandlockRule { .. } => {
                 "a second wall: holds for files of the host too, should one be reached"
             }

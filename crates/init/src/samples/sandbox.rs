@@ -104,5 +104,9 @@ pub(super) fn walls() -> Samples {
             Step::LandlockRestrict {},
             "refuse all other access (Landlock)",
         ),
+        (
+            Step::HookOutput { number: 2 },
+            "receive what hooks have as descriptor 2",
+        ),
     ]
 }

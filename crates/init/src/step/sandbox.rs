@@ -101,5 +101,10 @@ macro_rules! with_sandbox_steps {
         }
         /// From here on, refuse what was not allowed (landlock_restrict_self(2)).
         LandlockRestrict = 112 {}
+        /// Take a descriptor from the parent that hooks have in place of one of init's own.
+        HookOutput = 113 {
+            /// 1 for standard output, 2 for standard error.
+            number: u32,
+        }
     } };
 }

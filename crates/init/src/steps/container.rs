@@ -24,6 +24,7 @@ impl Context {
                 self.await_proceed()
             }
             Step::AwaitCgroup {} => self.await_proceed(),
+            Step::HookOutput { number } => self.hook_output(number),
             Step::Hook { .. } => return self.hook(step),
             Step::Hostname { name } => sys::sethostname(name),
             Step::Domainname { name } => sys::setdomainname(name),

@@ -14,6 +14,17 @@ const SIGKILL: i32 = 9;
 const REPORT: i32 = 3;
 
 impl Context {
+    pub(super) fn hook_output(&mut self, number: u32) -> Result<(), Errno> {
+        let output = sys::beyond_standard(self.receive_descriptor()?)?;
+        let place = match number {
+            1 => &mut self.hook_outputs[0],
+            2 => &mut self.hook_outputs[1],
+            _ => return Err(Errno::EINVAL),
+        };
+        *place = Some(output);
+        Ok(())
+    }
+
     pub(super) fn hook(&self, step: &Step<'_>) -> Result<(), Failure> {
         let Step::Hook {
             path,
@@ -61,6 +72,11 @@ impl Context {
             sys::default_signal_actions();
             sys::set_blocked_signals(0)?;
             let report = sys::dup_above(report.0, REPORT + 1)?;
+            for (number, output) in (1..).zip(&self.hook_outputs) {
+                if let Some(output) = output {
+                    sys::dup_onto(output.0, number)?;
+                }
+            }
             sys::dup_onto(input.0, 0)?;
             sys::dup_onto(report.0, REPORT)?;
             sys::close_on_exec(REPORT)?;

@@ -66,6 +66,8 @@ pub(crate) struct Context {
     by_write: bool,
     /// Where the process that stays behind as reaper finds why the other failed.
     report: Option<&'static Report>,
+    /// What hooks have as standard output and error, where not init's own.
+    hook_outputs: [Option<Fd>; 2],
     /// The rules of Landlock, until they are in force.
     ruleset: Option<Fd>,
     /// Where the end of each step is noted; nowhere, if nobody asks.
@@ -105,6 +107,7 @@ impl Context {
             program: None,
             by_write: false,
             report: None,
+            hook_outputs: [const { None }; 2],
             ruleset: None,
             timings: &[],
         }

@@ -250,9 +250,10 @@ fn state_of(record: &Record, status: Status) -> State {
 
 /// Runs hooks in their order; the first that fails ends it.
 fn run_hooks(kind: &'static str, hooks: &[Hook], state: &State) -> Result<(), Error> {
+    let outputs = crate::plan::hook_outputs(&state.annotations)?;
     let state = state.to_json();
     for hook in hooks {
-        hooks::run(&HostHook::new(kind, hook), &state)?;
+        hooks::run(&HostHook::new(kind, hook, outputs), &state)?;
     }
     Ok(())
 }

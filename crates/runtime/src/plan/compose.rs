@@ -36,6 +36,7 @@ use crabcan_seccomp::Learner;
 
 pub(super) use self::exec::exec;
 use self::filter::Filter;
+pub(crate) use self::hooks::outputs as hook_outputs;
 use self::namespaces::{Arrangement, id_maps};
 pub(crate) use self::operations::tmpfs_options;
 use self::program::strings;

@@ -107,6 +107,10 @@ impl Provision {
                 "send a descriptor of the caller's".into(),
                 "what it says becomes a file of the container",
             ),
+            Self::HookOutput { path, .. } => (
+                format!("open {} for what hooks say", path.display()),
+                "the container need not reach it",
+            ),
             Self::Landlock(landlock) => (
                 format!("send a Landlock ruleset (version {})", landlock.version()),
                 "init adds its rules and puts them in force",

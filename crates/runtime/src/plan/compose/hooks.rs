@@ -1,5 +1,8 @@
 //! `hooks`: what is refused of them before any of them is run, and the steps of init's own.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use crabcan_init::Step;
 use crabcan_init::format::Strings;
 use crabcan_init::step::HOOK_PID;
@@ -7,7 +10,8 @@ use serde_json::json;
 
 use super::{Composer, check_absolute, strings};
 use crate::Error;
-use crate::plan::c_string;
+use crate::hooks::OUTPUTS;
+use crate::plan::{Provision, c_string};
 use crate::spec::{Hook, Spec};
 
 /// The hooks that are run beside the program: they have its environment, unless they have their own.
@@ -29,13 +33,37 @@ pub(super) fn check(spec: &Spec) -> Result<(), Error> {
             }
         }
     }
-    Ok(())
+    outputs(&spec.annotations).map(drop)
+}
+
+/// The files to which crun adds what hooks write to standard output and to standard error.
+pub(crate) fn outputs(annotations: &BTreeMap<String, String>) -> Result<[Option<&Path>; 2], Error> {
+    let file = |name: &str| -> Result<_, Error> {
+        let path = annotations.get(name).map(Path::new);
+        if let Some(path) = path {
+            let field = format!("annotations[\"{name}\"]");
+            check_absolute(&field, path)?;
+            c_string(&field, path)?;
+        }
+        Ok(path)
+    };
+    Ok([file(OUTPUTS[0])?, file(OUTPUTS[1])?])
 }
 
 impl Composer<'_> {
     /// The parent's hooks when all is mounted, then those of the host's programs that init runs.
     pub(super) fn hooks_before_pivot(&mut self) -> Result<(), Error> {
         let hooks = &self.spec.hooks;
+        if !hooks.create_container.is_empty() || !hooks.start_container.is_empty() {
+            let outputs = OUTPUTS.into_iter().zip(outputs(&self.spec.annotations)?);
+            for (number, (annotation, path)) in (1..).zip(outputs) {
+                if let Some(path) = path.map(Path::to_owned) {
+                    self.provisions
+                        .push(Provision::HookOutput { annotation, path });
+                    self.push(&Step::HookOutput { number })?;
+                }
+            }
+        }
         let waits = !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty();
         // Network devices are given to the container at the same time, before the hooks.
         if waits || !self.net_devices.is_empty() {

@@ -124,13 +124,34 @@ impl Composer<'_> {
         let options = self.without_late_attributes(mount, options, &target);
         let label = self.spec.linux.mount_label.as_deref().unwrap_or_default();
         let labelled = !label.is_empty() && !UNLABELLED.contains(&mount.fstype.as_str());
-        let context = labelled.then(|| format!("context={label}"));
+        let kind = self.kind_of_context()?;
+        let context = labelled.then(|| format!("{kind}={label}"));
         NewMount::new(&mount.fstype, target)
             .source(source)
             .parsed(&options)
             .options(context)
             .push(&mut self.writer)
             .map_err(rootfs(field))
+    }
+
+    /// By which of SELinux's words a mount gets its label: crun has an annotation for the others.
+    fn kind_of_context(&self) -> Result<&str, Error> {
+        const NAME: &str = "run.oci.mount_context_type";
+        const KINDS: [&str; 4] = ["context", "fscontext", "defcontext", "rootcontext"];
+        let wanted = self
+            .spec
+            .annotations
+            .get(NAME)
+            .map_or("context", String::as_str);
+        let known = KINDS.into_iter().find(|kind| *kind == wanted);
+        known.ok_or_else(|| {
+            let reason = format!(
+                "\"{}\" is none of {}",
+                wanted.escape_debug(),
+                KINDS.join(", ")
+            );
+            Error::invalid(format!("annotations[\"{NAME}\"]"), reason)
+        })
     }
 
     /// What is mounted in a tmpfs, the devices among it, needs a place there: read-only it becomes

@@ -229,6 +229,24 @@ fn labels_are_given_to_file_systems_that_take_them() {
     assert_eq!(options, [vec![c"size=1m".to_owned(), label], vec![]]);
 }
 
+#[test]
+fn a_label_is_given_by_the_word_of_an_annotation() {
+    let mut spec = rootful();
+    let kind = |word: &str| [("run.oci.mount_context_type".to_owned(), word.to_owned())];
+    spec.annotations = kind("rootcontext").into_iter().collect();
+    spec.linux.mount_label = Some("a:b:c:s0".into());
+    spec.mounts = vec![mount("tmpfs", "/a", &[])];
+    let steps = compose(&spec, &host(true)).unwrap().steps();
+    let labelled = steps
+        .iter()
+        .filter(|step| step.contains("rootcontext=a:b:c:s0"));
+    assert_eq!(labelled.count(), 1, "{steps:?}");
+    refused("annotations[\"run.oci.mount_context_type\"]", |spec| {
+        spec.annotations = kind("seclabel").into_iter().collect();
+        spec.mounts = vec![mount("tmpfs", "/a", &[])];
+    });
+}
+
 fn cgroup_mounts(trees: &[&str], options: &[&str]) -> Vec<String> {
     let mut spec = rootful();
     spec.mounts = vec![mount("cgroup", "/sys/fs/cgroup", options)];
