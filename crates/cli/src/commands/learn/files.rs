@@ -4,12 +4,13 @@
 //! kernel has read. So the descriptors of the process are looked at before a call that opens something and
 //! when its thread makes the next one: what is new then was opened, and `/proc` has its name.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use crabcan_seccomp::Call;
@@ -29,8 +30,8 @@ pub(super) struct Files {
 enum Waiting {
     /// It opens something, and had these descriptors.
     Open(BTreeSet<OsString>),
-    /// It executes something.
-    Execute,
+    /// This thread executes something, and then has the number of the first.
+    Execute(u32),
 }
 
 impl Files {
@@ -48,7 +49,10 @@ impl Files {
         if !self.wanted {
             return;
         }
-        let before = self.waiting.remove(&call.thread);
+        let before = match self.waiting.entry(call.thread) {
+            Entry::Occupied(before) if before.get().is_over(call.thread) => Some(before.remove()),
+            _ => None,
+        };
         let found = before.map_or(Ok(BTreeSet::new()), |before| before.found(call.thread));
         let next = waiting(call.thread, name);
         // Else the thread was killed, and its number may be another's already.
@@ -90,16 +94,27 @@ fn waiting(thread: u32, name: Option<&str>) -> anyhow::Result<Option<(u32, Waiti
             Some((thread, Waiting::Open(descriptors(thread)?)))
         }
         // Whichever thread executes, it goes on as the first.
-        Some("execve" | "execveat") => Some((first_thread(thread)?, Waiting::Execute)),
+        Some("execve" | "execveat") => Some((first_thread(thread)?, Waiting::Execute(thread))),
         _ => None,
     })
 }
 
 impl Waiting {
+    /// Whether it is, when this thread makes its next call. The first thread of a process may make
+    /// several, until another has executed something in its place.
+    fn is_over(&self, thread: u32) -> bool {
+        match self {
+            Self::Execute(other) if *other != thread => {
+                !Path::new(&format!("/proc/{thread}/task/{other}")).exists()
+            }
+            _ => true,
+        }
+    }
+
     /// What it has come to.
     fn found(self, thread: u32) -> anyhow::Result<BTreeSet<OsString>> {
         match self {
-            Self::Execute => mapped(thread),
+            Self::Execute(_) => mapped(thread),
             Self::Open(before) => {
                 let mut found = BTreeSet::new();
                 for number in descriptors(thread)?.difference(&before) {
