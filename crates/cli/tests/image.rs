@@ -291,17 +291,19 @@ fn killed_in_the_midst_nothing_is_half_there() {
         sums.collect::<Vec<_>>()
     };
     let all = sums(&whole);
-    let (mut killed, mut half) = (0, 0);
-    for round in 0..12 {
+    let (mut round, mut half) = (0, 0);
+    // When it is in the midst is another moment each time.
+    while round < 12 || half < 3 {
+        assert!(round < 240, "{half} of {round} were killed in the midst");
         let mut child = image.command(&words);
         let mut child = child
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(time * round / 12);
+        std::thread::sleep(time * (round % 12) / 12);
         child.kill().unwrap();
-        killed += u32::from(child.wait().unwrap().code().is_none());
+        child.wait().unwrap();
         half += u32::from(image.temp.path().join("cache/crabcan/new").exists());
         for found in sums(&image) {
             assert!(all.contains(&found), "{found:?} after {round}");
@@ -313,11 +315,8 @@ fn killed_in_the_midst_nothing_is_half_there() {
         if names.len() == layers.len() {
             fs::remove_dir_all(image.temp.path().join("cache")).unwrap();
         }
+        round += 1;
     }
-    assert!(
-        killed > 5 && half > 0,
-        "{killed} were killed, {half} in the midst"
-    );
     run(&mut image.command(&words)).success();
     assert_eq!(sums(&image), all);
     assert!(!image.temp.path().join("cache/crabcan/new").exists());
