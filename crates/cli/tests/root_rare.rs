@@ -72,19 +72,69 @@ fn weights(bundle: &Bundle) -> Option<String> {
         .find_map(|file| fs::read_to_string(place.join(file)).ok())
 }
 
-/// The number of a disk that has weights: any with the cost model, else one that BFQ schedules.
-fn disk(has_model: bool) -> Option<String> {
-    let mut disks = fs::read_dir("/sys/block").unwrap().flatten();
-    let found = disks.find(|disk| {
-        let scheduler = fs::read_to_string(disk.path().join("queue/scheduler"));
-        let is_bfq = scheduler.is_ok_and(|text| text.contains("[bfq]"));
-        match has_model {
-            true => disk.file_name() == "vda",
-            false => is_bfq,
+/// A disk that has weights while this lives: with the cost model any, else one that BFQ schedules. If
+/// there is none, it schedules a loop device meanwhile that nobody uses.
+struct Weighted {
+    number: String,
+    /// Where to write what, afterwards.
+    undo: Option<(PathBuf, String)>,
+}
+
+impl Weighted {
+    fn find() -> Option<Self> {
+        let number = |disk: &Path| {
+            let text = fs::read_to_string(disk.join("dev")).unwrap();
+            text.trim().to_owned()
+        };
+        let model = Path::new(CGROUPS).join("io.cost.qos");
+        let vda = Path::new("/sys/block/vda");
+        if model.exists() && vda.exists() {
+            let number = number(vda);
+            fs::write(&model, format!("{number} enable=1")).unwrap();
+            let undo = Some((model, format!("{number} enable=0")));
+            return Some(Self { number, undo });
         }
-    })?;
-    let number = fs::read_to_string(found.path().join("dev")).unwrap();
-    Some(number.trim().to_owned())
+        let disks = fs::read_dir("/sys/block").unwrap().flatten();
+        let disks: Vec<_> = disks.map(|disk| disk.path()).collect();
+        let scheduler = |disk: &Path| {
+            let text = fs::read_to_string(disk.join("queue/scheduler")).unwrap_or_default();
+            let end = text
+                .split('[')
+                .nth(1)
+                .and_then(|rest| rest.split(']').next());
+            end.unwrap_or_default().to_owned()
+        };
+        if let Some(disk) = disks.iter().find(|disk| scheduler(disk) == "bfq") {
+            let number = number(disk);
+            return Some(Self { number, undo: None });
+        }
+        let is_unused = |disk: &Path| {
+            let is_loop = disk
+                .file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .starts_with("loop");
+            is_loop && fs::read_to_string(disk.join("size")).unwrap().trim() == "0"
+        };
+        let disk = disks.iter().rfind(|disk| is_unused(disk))?;
+        let file = disk.join("queue/scheduler");
+        let before = scheduler(disk);
+        fs::write(&file, "bfq").ok()?;
+        let undo = Some((file, before));
+        Some(Self {
+            number: number(disk),
+            undo,
+        })
+    }
+}
+
+impl Drop for Weighted {
+    fn drop(&mut self) {
+        if let Some((file, text)) = &self.undo {
+            fs::write(file, text).unwrap();
+        }
+    }
 }
 
 /// By BFQ in its own numbers, or by the cost model of v2, which has a range of its own and is
@@ -112,27 +162,21 @@ fn weights_of_block_devices() {
     bundle.run("update --blkio-weight 10 one").success();
     assert_eq!(weights(&bundle), default(10));
     bundle.run("delete --force one").success();
-    let Some(disk) = disk(model.exists()) else {
+    let Some(weighted) = Weighted::find() else {
         return support::lacks("disk with BFQ or the cost model");
     };
+    let disk = &weighted.number;
     let (major, minor) = disk.split_once(':').unwrap();
     let number = |part: &str| part.parse::<u32>().unwrap();
     let device = |weight: &str| {
         let device = json!({"major": number(major), "minor": number(minor), weight: 200});
         limited("weights", json!({"blockIO": {"weightDevice": [device]}}))
     };
-    let has_model = model.exists();
-    if has_model {
-        fs::write(&model, format!("{disk} enable=1")).unwrap();
-    }
     let bundle = device("weight");
     assert_eq!(bundle.leave("run -d one").code(), 0);
     let expected = format!("default 100\n{disk} {}\n", scaled(200));
     assert_eq!(weights(&bundle), Some(expected));
     bundle.run("delete --force one").success();
-    if has_model {
-        fs::write(&model, format!("{disk} enable=0")).unwrap();
-    }
     // CFQ, which alone had these, is gone since Linux 5.0.
     let leaf = limited("leaf", json!({"blockIO": {"leafWeight": 500}}));
     is_refused(&leaf, "linux.resources.blockIO.leafWeight");
