@@ -54,7 +54,7 @@ fn an_open_directory_is_bound_by_its_descriptor() {
     let _leaks = Leaks::watch();
     let temp = TempDir::new("fd");
     temp.directory("one");
-    temp.file("one/first", b"", 0o644);
+    temp.file("one/first", b"", 0o666);
     let one = format!("{}/one", temp.text());
     let small = small();
     let mut arguments: Vec<&str> = vec![&one];
@@ -63,6 +63,13 @@ fn an_open_directory_is_bound_by_its_descriptor() {
     arguments.extend(["/bin/sh", "-c", "echo /d/*"]);
     let script = r#"dir=$1; shift; exec 5<"$dir"; exec "$0" "$@""#;
     assert_eq!(with_descriptors(script, &arguments), "/d/first\n");
+    for (option, said) in [("--ro-bind-fd", "no\n"), ("--bind-fd", "new\n")] {
+        let write = "{ echo new > /d/first; } 2>/dev/null || echo no; cat /d/first";
+        let mut arguments: Vec<&str> = vec![&one];
+        arguments.extend(small.iter().map(String::as_str));
+        arguments.extend([option, "5", "/d", "--", "/bin/sh", "-c", write]);
+        assert_eq!(with_descriptors(script, &arguments), said);
+    }
     // Another directory takes its name: what is open moves along, and is still the one.
     let script = r#"dir=$1; shift; exec 5<"$dir"; mv "$dir" "$dir.old"; mkdir "$dir"; "$0" "$@""#;
     assert_eq!(with_descriptors(script, &arguments), "/d/first\n");

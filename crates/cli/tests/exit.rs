@@ -9,6 +9,10 @@
 
 mod support;
 
+use std::io::Read;
+use std::process::Stdio;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use support::{Leaks, TempDir, crabcan, run, run_with_input, shell};
 
 /// Both ways of running a command: below the reaper, and as process 1 itself.
@@ -198,4 +202,34 @@ fn elf_with_interpreter(interpreter: &[u8]) -> Vec<u8> {
     );
     bytes.extend(interpreter);
     bytes
+}
+
+/// In every form, and by bubblewrap's options where it was asked for.
+#[test]
+fn a_sandbox_ends_with_a_crabcan_that_is_killed() {
+    let _leaks = Leaks::watch();
+    let bwrap = "bwrap --as-pid-1 --unshare-pid --die-with-parent --ro-bind / / --proc /proc";
+    let bwrap: Vec<&str> = bwrap.split(' ').collect();
+    for form in [
+        &[],
+        &["--as-pid-1"],
+        &["--as-pid-1", "--die-with-parent"],
+        &bwrap[..],
+    ] {
+        let mut command = shell(form, "echo up; sleep 600 & exec sleep 600");
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut output = child.stdout.take().unwrap();
+        let mut up = [0; 3];
+        output.read_exact(&mut up).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Nobody can write to it any more.
+        let mut ends = [PollFd::new(&output, PollFlags::empty())];
+        let patience = Timespec {
+            tv_sec: 10,
+            tv_nsec: 0,
+        };
+        assert_eq!(poll(&mut ends, Some(&patience)), Ok(1), "{form:?}");
+        assert_eq!(output.read(&mut up).unwrap(), 0);
+    }
 }

@@ -93,6 +93,11 @@ fn it_does_what_bubblewrap_does() {
         ("--ro-bind / / --perms 700 --proc /proc", "true"),
         ("--ro-bind / / --share-net", "true"),
         ("--ro-bind / / --seccomp 77", "true"),
+        ("--ro-bind / / --add-seccomp-fd 77", "true"),
+        (
+            "--unshare-user-try --unshare-cgroup-try --dev-bind / / --dev-bind-try /absent /x",
+            "id -u; ls -d /x; echo x >/dev/null",
+        ),
         ("--ro-bind / / --userns-block-fd 0 --info-fd 1", "true"),
         ("--ro-bind / / --unshare-user --userns-block-fd 0", "true"),
         (

@@ -69,8 +69,12 @@ fn devices_work_where_they_are_asked_for() {
     let _leaks = Leaks::watch();
     let script = "{ head -c 1 /d/null && echo works; } 2>/dev/null || true";
     assert_eq!(output(&["--ro-bind", "/dev/null", "/d/null"], script), "");
-    let options = ["--dev-bind", "/dev/null", "/d/null"];
-    assert_eq!(output(&options, script), "works\n");
+    for option in ["--dev-bind", "--dev-bind-try"] {
+        let options = [option, "/dev/null", "/d/null"];
+        assert_eq!(output(&options, script), "works\n");
+    }
+    let options = ["--dev-bind-try", "/dev/absent", "/d/null"];
+    assert_eq!(output(&options, "echo /d/*"), "/d/*\n");
     let listing = output(
         &["--dev", "/e"],
         "ls /e; echo x > /e/null; readlink /e/stdin",

@@ -217,12 +217,13 @@ pub(crate) const UNDOING: [&str; 8] = [
 ];
 
 /// What init may go on from: what it closes is closed by its exec as well; what it resolves is
-/// resolved again at EAGAIN; who leads a session already can't at EPERM; a capability that it can't drop is looked for, and fine when it is not
-/// there; which of the candidates for the program are there is for a message.
+/// resolved again at EAGAIN; no signal waits at EAGAIN; who leads a session already can't at EPERM; a
+/// capability that it can't drop is looked for, and fine when it is not there; which of the candidates
+/// for the program are there is for a message.
 pub(crate) fn is_of_no_consequence(call: &Call, errno: Errno) -> bool {
     match call.name() {
         "close" | "munmap" | "faccessat" | "prctl" => true,
-        "openat2" => errno == Errno::EAGAIN,
+        "openat2" | "rt_sigtimedwait" => errno == Errno::EAGAIN,
         "setsid" => errno == Errno::EPERM,
         _ => false,
     }
