@@ -211,7 +211,7 @@ fn a_sandbox_ends_with_a_crabcan_that_is_killed() {
     let bwrap = "bwrap --as-pid-1 --unshare-pid --die-with-parent --ro-bind / / --proc /proc";
     let bwrap: Vec<&str> = bwrap.split(' ').collect();
     for form in [
-        &[],
+        &[][..],
         &["--as-pid-1"],
         &["--as-pid-1", "--die-with-parent"],
         &bwrap[..],
