@@ -63,7 +63,6 @@
 //! [`Error`] names the object, its source is the kernel's answer, and [`Error::hint`] says what can
 //! be done.
 
-mod above;
 mod cgroup;
 mod controller;
 mod delegate;

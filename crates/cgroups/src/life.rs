@@ -370,7 +370,7 @@ impl Member {
 }
 
 /// Whether an answer means that the cgroup was removed meanwhile.
-pub(crate) fn is_gone(error: &io::Error) -> bool {
+fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV))
 }
 

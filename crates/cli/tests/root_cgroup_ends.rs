@@ -9,14 +9,11 @@
 
 mod support;
 
-use std::fs;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::bundle::Bundle;
-use support::cgroup::tree_of_pids;
 #[cfg(target_arch = "x86_64")]
 use support::tracer::{Call, Fault, follow};
 use support::{Leaks, Reaper, attack};
@@ -94,7 +91,7 @@ fn the_cgroup_of_a_container_that_ends_is_gone() {
 #[ignore = "needs root: cargo xtask test-root"]
 fn the_cgroup_of_a_container_that_is_killed_is_gone() {
     let _leaks = Leaks::watch();
-    let container = Container::new("killed", "sleep 600 & exec sleep 600").nested();
+    let container = Container::new("killed", "sleep 600 & exec sleep 600");
     let start = || {
         assert_eq!(container.bundle.leave("run -d one").code(), 0);
         assert!(container.cgroups() > 0);
@@ -159,7 +156,7 @@ fn the_cgroup_of_a_run_that_was_killed_is_gone() {
 fn the_cgroups_of_a_maker_that_was_killed_are_gone() {
     let _leaks = Leaks::watch();
     let reaper = Reaper::start();
-    let container = Container::new("half", "exec sleep 600").nested();
+    let container = Container::new("half", "exec sleep 600");
     let create = |fault| follow(&container.bundle.command(["create", "one"]), fault);
     let calls = create(None).calls;
     container.bundle.run("delete --force one").success();
@@ -180,30 +177,6 @@ fn the_cgroups_of_a_maker_that_was_killed_are_gone() {
     assert!(left > 0, "it was never killed with some made");
     attack::figure(left, "makers killed with some of their cgroups made");
     drop(reaper);
-}
-
-/// What was there before stays, and what somebody else has put there since.
-#[test]
-#[ignore = "needs root: cargo xtask test-root"]
-fn what_others_have_made_above_a_cgroup_stays() {
-    let _leaks = Leaks::watch();
-    let container = Container::new("shared", "exec sleep 600").nested();
-    let start = || assert_eq!(container.bundle.leave("run -d one").code(), 0);
-    let outer = Path::new(tree_of_pids()).join(&container.cgroup);
-    let above = outer.join("above");
-    let neighbour = above.join("neighbour");
-    fs::create_dir(&outer).unwrap();
-    start();
-    fs::create_dir(&neighbour).unwrap();
-    container.bundle.run("delete --force one").success();
-    assert!(neighbour.exists() && !above.join("inner").exists());
-    fs::remove_dir(&neighbour).unwrap();
-    fs::remove_dir(&above).unwrap();
-    start();
-    container.bundle.run("delete --force one").success();
-    assert!(outer.exists() && !above.exists());
-    fs::remove_dir(&outer).unwrap();
-    container.is_gone();
 }
 
 /// What was made on the way to their cgroup goes too. On an emulated processor there are as many as

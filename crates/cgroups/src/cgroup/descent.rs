@@ -4,11 +4,10 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Member, chain};
+use super::Member;
 use crate::directory::Directory;
 use crate::hierarchy::Tree;
 use crate::home::Home;
-use crate::life::is_gone;
 use crate::{Controller, Controllers, Error, vacate};
 
 /// The directory above a cgroup, beneath the mount point, and its name.
@@ -23,32 +22,8 @@ pub(super) fn split(tree: &Tree, cgroup: &Path) -> Result<(PathBuf, PathBuf), Er
     }
 }
 
-/// How often somebody else may remove what is above a cgroup while it is being made.
-const ATTEMPTS: usize = 64;
-
-/// Walks down to a cgroup, makes what is missing, and enables controllers on the way (v2). What was
-/// empty may be removed before there is something in it, as by [`Hierarchy::remove_above`]: then it
-/// is made again.
-///
-/// [`Hierarchy::remove_above`]: crate::Hierarchy::remove_above
+/// Walks down to a cgroup, makes what is missing, and enables controllers on the way (v2).
 pub(super) fn descend(tree: &Tree, cgroup: &Path, needed: Controllers) -> Result<Member, Error> {
-    let vanished = |error: &Error| match error {
-        Error::Create { source, .. }
-        | Error::Open { source, .. }
-        | Error::Read { source, .. }
-        | Error::Write { source, .. } => is_gone(source),
-        _ => false,
-    };
-    for _ in 1..ATTEMPTS {
-        match descend_once(tree, cgroup, needed) {
-            Err(error) if vanished(&error) => log::debug!("once more: {}", chain(&error)),
-            other => return other,
-        }
-    }
-    descend_once(tree, cgroup, needed)
-}
-
-fn descend_once(tree: &Tree, cgroup: &Path, needed: Controllers) -> Result<Member, Error> {
     let (above, name) = split(tree, cgroup)?;
     let mut here = tree.open()?;
     let mut made_above = Vec::new();

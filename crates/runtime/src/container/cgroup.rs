@@ -87,21 +87,6 @@ pub(super) fn remove_half_made(record: &Record) -> Result<(), Error> {
     }
 }
 
-/// Removes what was made above its cgroup, as far as nothing else is there by now.
-pub(super) fn remove_above(record: &Record) -> Result<(), Error> {
-    let (Some(place), Some(above)) = (&record.cgroup, &record.cgroup_above) else {
-        return Ok(());
-    };
-    let remove = || {
-        let (place, above) = (
-            Place::parse(place.as_bytes())?,
-            Place::parse(above.as_bytes())?,
-        );
-        Hierarchy::of_known_places()?.remove_above(&place, &above)
-    };
-    remove().map_err(failed("remove what is above the container's cgroup"))
-}
-
 fn open_place(record: &Record) -> Result<Option<Cgroup>, Error> {
     let Some(place) = &record.cgroup else {
         return Ok(None);

@@ -149,8 +149,7 @@ impl Container {
             let removed = cgroup.remove(cgroup::PATIENCE);
             removed.map_err(cgroup::failed("remove the container's cgroup"))?;
         }
-        cgroup::remove_half_made(&self.record)?;
-        cgroup::remove_above(&self.record)
+        cgroup::remove_half_made(&self.record)
     }
 
     /// Those of the configuration, which goes with the entry.

@@ -248,7 +248,7 @@ impl Creation {
         record: &mut Record,
     ) -> Result<Option<Cgroup>, Error> {
         let resources = draft.plan.resources();
-        draft.placement.note(record)?;
+        draft.placement.note(record);
         entry.write(record)?;
         let made = draft.placement.make(&draft.spec, &draft.plan);
         record.cgroup_made = made.as_ref().is_ok_and(Option::is_some);
@@ -256,7 +256,6 @@ impl Creation {
             Err(error) if placement::is_optional(&draft.spec, draft.plan.host(), resources) => {
                 log::debug!("no cgroup: {error}");
                 record.cgroup = None;
-                record.cgroup_above = None;
                 Ok(None)
             }
             made => made,
@@ -306,7 +305,6 @@ impl Creation {
             init: None,
             cgroup: None,
             cgroup_made: false,
-            cgroup_above: None,
             scope: None,
             resctrl: Vec::new(),
             manager: self.manager.clone(),

@@ -73,21 +73,13 @@ impl Placement {
         }
     }
 
-    /// Writes down where it will be, and what will be made above it.
-    ///
-    /// # Errors
-    /// [`Error::Cgroup`] for a tree that can't be looked at.
-    pub(super) fn note(&self, record: &mut Record) -> Result<(), Error> {
+    /// Writes down where it will be.
+    pub(super) fn note(&self, record: &mut Record) {
         match self {
             Self::Inherited => {}
-            Self::Directory { hierarchy, place } => {
-                let above = hierarchy.missing_above(place).map_err(failed(MAKING))?;
-                record.cgroup = Some(place.to_string());
-                record.cgroup_above = Some(above.to_string()).filter(|above| !above.is_empty());
-            }
+            Self::Directory { place, .. } => record.cgroup = Some(place.to_string()),
             Self::Scope(scope) => record.scope = Some(scope.record().clone()),
         }
-        Ok(())
     }
 
     /// Makes it with its limits, and gives it to whom it is for.

@@ -39,9 +39,6 @@ pub(crate) struct Record {
     pub(crate) cgroup: Option<String>,
     /// Whether that was made. Before, whatever is there may be somebody else's.
     pub(crate) cgroup_made: bool,
-    /// The outermost of those that are missing above it and made with it, in each tree that has some.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cgroup_above: Option<String>,
     /// The scope of systemd's that its cgroup is.
     pub(crate) scope: Option<ScopeRecord>,
     /// The groups of caches and memory bandwidth that were made for it, outermost first.
@@ -166,7 +163,6 @@ pub(crate) mod tests {
             "poststart_hooks":false,"poststop_hooks":false,"late":{"steps":{},"candidates":[],
             "program":"","hooks":false}}"#;
 
-    /// A fuzz target: a record is what was written, or is refused with a reason.
     #[test]
     fn fuzz_record() {
         parse(WHOLE).unwrap();
@@ -181,23 +177,6 @@ pub(crate) mod tests {
             "1e400",
         ];
         crate::driver::fuzz("record", &[WHOLE, b"{\"version\": 2}"], &words, target);
-    }
-
-    /// Of a crabcan that did not know of it yet, or that had nothing to say.
-    #[test]
-    fn a_record_may_say_nothing_of_what_is_above() {
-        let text = std::str::from_utf8(WHOLE).unwrap();
-        let mut record = parse(WHOLE).unwrap();
-        assert_eq!(record.cgroup_above, None);
-        assert!(!text.contains("cgroup_above"));
-        assert!(
-            !serde_json::to_string(&record)
-                .unwrap()
-                .contains("cgroup_above")
-        );
-        record.cgroup_above = Some("0::/one\n".to_owned());
-        let again = serde_json::to_vec(&record).unwrap();
-        assert_eq!(parse(&again), Ok(record));
     }
 
     #[test]

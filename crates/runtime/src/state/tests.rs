@@ -49,7 +49,6 @@ fn record(name: &str) -> Record {
         init: None,
         cgroup: None,
         cgroup_made: false,
-        cgroup_above: None,
         scope: None,
         resctrl: Vec::new(),
         manager: None,
