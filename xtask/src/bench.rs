@@ -6,6 +6,7 @@
 //! system calls what a runtime must do. A hot loop hides the waits for RCU grace periods: `--spaced`
 //! measures 100 ms apart.
 
+mod binds;
 mod bundle;
 mod cases;
 mod memory;
@@ -88,7 +89,7 @@ impl Options {
 }
 
 fn is_case(name: &str) -> bool {
-    const OTHER: &[&str] = &["throughput", "live", "memory"];
+    const OTHER: &[&str] = &["binds", "throughput", "live", "memory"];
     CASES.iter().any(|(case, _)| *case == name) || OTHER.contains(&name)
 }
 
@@ -116,6 +117,9 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
             }
             None => report.left_out(case, "the engines' profile is not installed"),
         }
+    }
+    if options.wants("binds") {
+        report.binds(&binds::many(&world)?);
     }
     if options.wants("throughput") {
         report.throughput(&throughput::at_once(&world)?);

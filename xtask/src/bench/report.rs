@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::binds;
 use super::memory::Memory;
 use super::sample::Series;
 use super::throughput::{Beside, Rate};
@@ -95,6 +96,18 @@ impl Report {
         }
         self.add(&format!("{case}: {words}"), &table);
         self.bars.push((case.to_owned(), bars));
+    }
+
+    pub(super) fn binds(&mut self, all: &[Series]) {
+        let mut table = String::from("| | wall ms | CPU ms |\n|---|---|---|\n");
+        for one in all {
+            let (wall, cpu) = (one.wall(), one.cpu());
+            let _ = writeln!(table, "| {} | {wall:.1} | {cpu:.1} |", one.name);
+        }
+        self.add(
+            &format!("binds: {} `--ro-bind` in one sandbox", binds::COUNT),
+            &table,
+        );
     }
 
     pub(super) fn throughput(&mut self, rates: &[Rate]) {
