@@ -37,6 +37,10 @@ pub(super) struct Job {
 /// depends on the layout of the cgroups, which is another one in the machine.
 const CGROUPS: &str = "cgroups";
 
+/// Test programs that have nothing to do with cgroups, and are run on the machine itself as well: in
+/// the virtual machine only by name or where all is run, for want of time.
+const ONLY_FULL: [&str; 3] = ["root_join", "root_mounts", "root_netdevices"];
+
 impl Job {
     pub(super) fn new(boot: Boot, built: &Built, full: bool, filters: &[String]) -> Job {
         let ignored = |prefix: &str| Suite::Ignored(prefix.to_owned());
@@ -51,9 +55,14 @@ impl Job {
             (false, Boot::Plain) => suites.push(Suite::Ordinary(Some(CGROUPS.to_owned()))),
             (false, Boot::Systemd) => {}
         }
+        let mut built = built.clone();
+        if !full && filters.is_empty() {
+            let is_quick = |test: &Artifact| !ONLY_FULL.contains(&test.target.as_str());
+            built.tests.retain(is_quick);
+        }
         Job {
             suites,
-            built: built.clone(),
+            built,
             filters: filters.to_vec(),
         }
     }
@@ -230,6 +239,18 @@ mod tests {
         assert!(!has("vm"));
         assert!(job.has(&Suite::Ordinary(Some(CGROUPS.to_owned()))));
         assert!(!job.has(&Suite::Ordinary(Some("ns".to_owned()))));
+    }
+
+    #[test]
+    fn what_takes_long_is_run_by_name_or_with_all() {
+        let mut built = built();
+        built.tests[0].target = "root_mounts".into();
+        let has = |full, filters: &[String]| {
+            let job = Job::new(Boot::Plain, &built, full, filters);
+            job.has(&Suite::Ignored("root".to_owned()))
+        };
+        assert!(!has(false, &[]));
+        assert!(has(true, &[]) && has(false, &["links".to_owned()]));
     }
 
     #[test]
