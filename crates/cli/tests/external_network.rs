@@ -12,12 +12,12 @@ mod support;
 
 use std::fs;
 use std::io::Read;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{Leaks, crabcan, is_root, lacks, program, run};
+use support::{Leaks, TempDir, crabcan, is_root, lacks, program, run};
 
 /// A port of the loopback that nobody has at the moment.
 fn free_port() -> u16 {
@@ -131,6 +131,52 @@ E"
         2,
         "{outcome:?}"
     );
+}
+
+/// Answers questions for names as the host's server would: each has the address 192.0.2.7, which is
+/// nobody's (RFC 1035, sections 4.1 and 3.2).
+fn name_server() -> Ipv4Addr {
+    let address = Ipv4Addr::new(127, 0, 53, 7);
+    let socket = UdpSocket::bind((address, 53)).unwrap();
+    thread::spawn(move || {
+        let mut question = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut question) {
+            let name = question[12..length].iter().position(|byte| *byte == 0);
+            let end = 12 + name.unwrap() + 5;
+            let is_a = question[end - 4..end] == [0, 1, 0, 1];
+            let mut answer = question[..end].to_vec();
+            answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, u8::from(is_a), 0, 0, 0, 0]);
+            if is_a {
+                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7]);
+            }
+            socket.send_to(&answer, from).unwrap();
+        }
+    });
+    address
+}
+
+/// Both helpers hand the questions on to the server in the host's resolv.conf(5), which is another
+/// in a mount namespace of the test's own.
+#[test]
+#[ignore = "needs packages: cargo xtask ci --all"]
+fn a_name_is_looked_up_at_the_hosts_server() {
+    if !is_root() || !helper_is_there() {
+        return;
+    }
+    let _leaks = Leaks::watch();
+    let directory = TempDir::new("names");
+    let conf = directory.path().join("resolv.conf");
+    fs::write(&conf, format!("nameserver {}\n", name_server())).unwrap();
+    for user in ["0", "1000"] {
+        let script = "mount --bind \"$1\" /etc/resolv.conf && shift && exec setpriv \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh"]).arg(&conf);
+        command.args(["--reuid", user, "--regid", user, "--clear-groups"]);
+        command.arg(program()).args(["--net", "user", "--time", "15"]);
+        command.args(["--", "getent", "ahostsv4", "a.crabcan.test"]);
+        let addresses = run(command.current_dir("/")).success();
+        assert!(addresses.starts_with("192.0.2.7 "), "{user}: {addresses}");
+    }
 }
 
 #[test]
