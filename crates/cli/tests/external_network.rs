@@ -170,9 +170,13 @@ fn a_name_is_looked_up_at_the_hosts_server() {
     for user in ["0", "1000"] {
         let script = "mount --bind \"$1\" /etc/resolv.conf && shift && exec setpriv \"$@\"";
         let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", script, "sh"]).arg(&conf);
+        command
+            .args(["--mount", "sh", "-c", script, "sh"])
+            .arg(&conf);
         command.args(["--reuid", user, "--regid", user, "--clear-groups"]);
-        command.arg(program()).args(["--net", "user", "--time", "15"]);
+        command
+            .arg(program())
+            .args(["--net", "user", "--time", "15"]);
         command.args(["--", "getent", "ahostsv4", "a.crabcan.test"]);
         let addresses = run(command.current_dir("/")).success();
         assert!(addresses.starts_with("192.0.2.7 "), "{user}: {addresses}");

@@ -249,6 +249,8 @@ fn what_is_wrong_is_named_and_nothing_is_run_or_written() {
     fs::write(lesson.profile(), "before").unwrap();
     let missing = lesson.from(&[], &["/no/such"]);
     assert!(missing.failure(127).contains("execute /no/such"));
+    // What was not there is not there.
+    assert!(!lesson.files().exists());
     assert_eq!(fs::read_to_string(lesson.profile()).unwrap(), "before");
     let help = run(&mut crabcan(["learn", "--help"])).success();
     assert!(help.contains("--files <FILE>"), "{help}");

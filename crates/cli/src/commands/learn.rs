@@ -6,8 +6,8 @@
 mod files;
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{Write, stdout};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write, stdout};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
@@ -60,8 +60,14 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
     let own = Own::from_arg_matches(&matches)?;
     let lesson = Lesson {
         // Before anything runs: where there is no place for what is learnt, nothing is to be.
-        output: own.output.map(|path| open("--output", path)).transpose()?,
-        files: own.files.map(|path| open("--files", path)).transpose()?,
+        output: own
+            .output
+            .map(|path| Place::open("--output", path))
+            .transpose()?,
+        files: own
+            .files
+            .map(|path| Place::open("--files", path))
+            .transpose()?,
         container: None,
         teacher: None,
     };
@@ -69,31 +75,66 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
 }
 
 /// A file to be written when all is known: until then what stands in it stays.
-fn open(option: &'static str, path: PathBuf) -> anyhow::Result<Place> {
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(false).open(&path);
-    let name = format!("{option} {}", path.display());
-    let file = file.with_context(|| name.clone())?;
-    Ok(Place { name, file })
-}
-
 #[derive(Debug)]
 struct Place {
-    name: String,
+    option: &'static str,
+    path: PathBuf,
     file: File,
+    /// It was not there before, and has nothing in it yet.
+    is_new: bool,
 }
 
 impl Place {
-    fn write(mut self, text: &[u8]) -> anyhow::Result<()> {
-        let mut write = || {
-            // A pipe or a terminal has no length.
-            if self.file.metadata()?.is_file() {
-                self.file.set_len(0)?;
-            }
-            self.file.write_all(text)
+    fn open(option: &'static str, path: PathBuf) -> anyhow::Result<Self> {
+        let mut options = OpenOptions::new();
+        let options = options.write(true);
+        let (file, is_new) = match options.clone().create_new(true).open(&path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => (options.open(&path), false),
+            made => (made, true),
         };
-        write().context(self.name)
+        let file = file.with_context(|| format!("{option} {}", path.display()))?;
+        Ok(Self {
+            option,
+            path,
+            file,
+            is_new,
+        })
     }
+
+    fn write(mut self, text: &[u8]) -> anyhow::Result<()> {
+        let written = self.replace(text);
+        self.is_new &= written.is_err();
+        written.with_context(|| format!("{} {}", self.option, self.path.display()))
+    }
+
+    fn replace(&mut self, text: &[u8]) -> io::Result<()> {
+        // A pipe or a terminal has no length.
+        if self.file.metadata()?.is_file() {
+            self.file.set_len(0)?;
+        }
+        self.file.write_all(text)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.is_new
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            log::warn!(
+                "remove {}, where nothing was written: {error}",
+                self.path.display()
+            );
+        }
+    }
+}
+
+/// The thread that answers, and what it has learnt when it ends.
+type Teacher = JoinHandle<anyhow::Result<(Learner, Files)>>;
+
+fn taught(teacher: Teacher) -> anyhow::Result<(Learner, Files)> {
+    let watched = teacher.join();
+    watched.map_err(|_| anyhow!("learn: the thread that answers has failed"))?
 }
 
 /// What is learnt from a command while it runs.
@@ -102,7 +143,7 @@ pub(super) struct Lesson {
     output: Option<Place>,
     files: Option<Place>,
     container: Option<OwnedFd>,
-    teacher: Option<JoinHandle<anyhow::Result<(Learner, Files)>>>,
+    teacher: Option<Teacher>,
 }
 
 impl Lesson {
@@ -131,14 +172,20 @@ impl Lesson {
         }));
     }
 
+    /// Why a command that has ended already did not start: who could not answer has ended it.
+    pub(super) fn why(&mut self, error: crabcan_runtime::Error) -> anyhow::Error {
+        match self.teacher.take().map(taught) {
+            Some(Err(cause)) => cause,
+            _ => error.into(),
+        }
+    }
+
     /// Writes what was learnt, when nobody is left to learn from.
     pub(super) fn end(self) -> anyhow::Result<()> {
         let teacher = self
             .teacher
             .context("learn: nobody has asked about a call")?;
-        let watched = teacher.join();
-        let (learner, files) =
-            watched.map_err(|_| anyhow!("learn: the thread that answers has failed"))??;
+        let (learner, files) = taught(teacher)?;
         let unnamed: Vec<_> = learner.unnamed().map(|number| number.to_string()).collect();
         ensure!(
             unnamed.is_empty(),

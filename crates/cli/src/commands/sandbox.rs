@@ -88,7 +88,9 @@ pub(super) fn foreground(
         None => container.start()?,
         Some((lesson, learner)) => {
             lesson.may_end(container.pid())?;
-            container.start_observed(&mut |listener| lesson.begin(learner.clone(), listener))?
+            let started =
+                container.start_observed(&mut |listener| lesson.begin(learner.clone(), listener));
+            started.map_err(|error| lesson.why(error))?;
         }
     }
     if let Some(watch) = &mut around.watch {
