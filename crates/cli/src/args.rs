@@ -77,9 +77,9 @@ pub(crate) struct Args {
     #[command(flatten)]
     pieces: Pieces,
     #[command(flatten)]
-    options: Options,
-    #[command(flatten)]
     network: Network,
+    #[command(flatten)]
+    options: Options,
     #[command(flatten)]
     environment: Environment,
     #[command(flatten)]

@@ -115,6 +115,11 @@ fn it_does_what_bubblewrap_does() {
             says(&theirs),
             "{options}: {ours:#?}, not {theirs:#?}"
         );
+        // Of options that need others, word for word.
+        if theirs.stderr.contains(" requires --") {
+            let first = |outcome: &Outcome| outcome.stderr.lines().next().map(str::to_owned);
+            assert_eq!(first(&ours), first(&theirs), "{options}");
+        }
         let silent = |outcome: &Outcome| outcome.stderr.is_empty();
         assert_eq!(silent(&ours), silent(&theirs), "{options}: {ours:#?}");
     }

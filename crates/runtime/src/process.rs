@@ -203,7 +203,8 @@ impl<'plan> Process<'plan> {
     ///
     /// # Errors
     /// [`Error::Execute`] when it can't be executed (ENOENT, EACCES, ENOEXEC, …); the container has
-    /// ended then. [`Error::StartedBefore`] when that was tried before.
+    /// ended then. [`Error::StartedBefore`] when that was tried before. [`Error::Invalid`] for a
+    /// sandbox that is observed: it can be started by [`Process::start_observed`] still.
     pub fn start(&mut self) -> Result<(), Error> {
         if self.plan.is_observed() {
             // Nobody would answer: not even the end of the process could be asked for.

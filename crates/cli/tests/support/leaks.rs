@@ -248,7 +248,8 @@ fn temporary_entries() -> BTreeSet<PathBuf> {
     paths
         .filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.contains("crabcan") && !name.starts_with(PREFIX) && !is_of_xtask(&name)
+            let ours = name.trim_start_matches('.').starts_with("crabcan");
+            ours && !name.starts_with(PREFIX) && !is_of_xtask(&name)
         })
         .collect()
 }
