@@ -82,6 +82,10 @@ fn dispatch(args: &[String]) -> Result<()> {
     let Some((task, rest)) = args.split_first() else {
         bail!("a task is missing\n{USAGE}");
     };
+    if args.iter().any(|arg| arg == "--help" || arg == "-h") {
+        println!("{USAGE}");
+        return Ok(());
+    }
     match (task.as_str(), rest) {
         ("ci", []) => ci::ci(false),
         ("ci", [all]) if all == "--all" => ci::ci(true),
@@ -100,10 +104,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         ("miri", []) => miri::miri(),
         ("syscalls", rest) => syscalls::syscalls(rest),
         ("bench", rest) => bench::bench(rest),
-        ("help" | "--help" | "-h", _) => {
-            println!("{USAGE}");
-            Ok(())
-        }
+        ("help", []) => dispatch(&["--help".to_owned()]),
         _ => bail!("unknown task or option: {}\n{USAGE}", args.join(" ")),
     }
 }

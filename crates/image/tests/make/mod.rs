@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crabcan_image::Digest;
+use crabcan_image::{Cache, Digest, Error, Image, Limits, Owners};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tar::{EntryType, Header};
@@ -218,4 +218,38 @@ pub fn docker_archive(layers: &[Vec<u8>], config: &str) -> Vec<u8> {
     let names = names.join(",");
     let manifest = format!(r#"[{{"Config":"{name}","RepoTags":["x:1"],"Layers":[{names}]}}]"#);
     tar.file("manifest.json", manifest.as_bytes()).finish()
+}
+
+/// Unpacks an image of one layer; the layer's directory.
+pub fn unpack(place: &Place, layer: Vec<u8>) -> Result<PathBuf, Error> {
+    unpack_within(place, layer, Limits::default())
+}
+
+pub fn unpack_within(place: &Place, layer: Vec<u8>, limits: Limits) -> Result<PathBuf, Error> {
+    let layout = Layout::image(place.join("layout"), &[layer], "null");
+    let image = Image::open(&layout.0)?;
+    let cache = Cache::open(place.join("cache"), Owners::OfTheCaller)?.limits(limits);
+    let mut layers = cache.unpack(&image, &mut |_| {})?;
+    Ok(layers.pop().unwrap())
+}
+
+/// The causes of an error in one line.
+pub fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// The names that a cache has, of what is whole and of what is not.
+pub fn cached(place: &Place) -> Vec<String> {
+    let names = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten();
+    let entries = names(place.join("cache")).chain(names(place.join("cache/layers")));
+    let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
 }
