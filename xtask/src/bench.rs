@@ -10,6 +10,7 @@ mod binds;
 mod bundle;
 mod cases;
 mod memory;
+mod order;
 mod report;
 mod sample;
 mod throughput;
@@ -24,8 +25,10 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::Uid;
 
+pub(crate) use self::order::order;
+
 use self::cases::{CASES, Contestant};
-use self::sample::{Series, measure, reap};
+use self::sample::{Series, measure};
 use self::world::{Runtime, World};
 use crate::cargo;
 
@@ -145,17 +148,12 @@ fn rounds(contestants: &[Contestant], options: &Options) -> Result<Vec<Series>> 
     let mut all: Vec<Series> = contestants.iter().map(empty).collect();
     for round in 0..options.rounds + WARM_UP {
         for (one, series) in contestants.iter().zip(&mut all) {
-            one.before.iter().try_for_each(sample::Line::run)?;
-            reap(one.orphans_before)?;
-            if options.spaced {
-                thread::sleep(PAUSE);
-            }
-            let sample = measure(&one.timed, one.orphans)?;
-            if let Some((last, first)) = one.after.split_last() {
-                first.iter().try_for_each(sample::Line::run)?;
-                reap(one.orphans_after)?;
-                last.run()?;
-            }
+            let sample = one.around(|| {
+                if options.spaced {
+                    thread::sleep(PAUSE);
+                }
+                measure(&one.timed, one.orphans)
+            })?;
             if round >= WARM_UP {
                 series.samples.push(sample);
             }

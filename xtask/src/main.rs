@@ -64,6 +64,8 @@ usage: cargo xtask TASK
                         every command beside crun, runc, bubblewrap and the kernel's own work, as
                         root; cases: run run-seccomp create-start-delete create start exec state
                         kill delete sandbox throughput live memory; --write: docs/performance.md
+  order                 which functions the commands run, into crates/cli/order.txt: the release is
+                        linked by it; as root, some minutes
 
 ARGS go to the test programs, for instance a part of a test's name, or --nocapture.";
 
@@ -104,6 +106,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         ("miri", []) => miri::miri(),
         ("syscalls", rest) => syscalls::syscalls(rest),
         ("bench", rest) => bench::bench(rest),
+        ("order", []) => bench::order(),
         ("help", []) => dispatch(&["--help".to_owned()]),
         _ => bail!("unknown task or option: {}\n{USAGE}", args.join(" ")),
     }

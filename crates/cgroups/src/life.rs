@@ -18,20 +18,25 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// Looks again and again, with pauses that grow, until something is so or the time is over.
 struct Patience {
-    until: Instant,
+    timeout: Duration,
+    /// From the first look at the time on: most never need one.
+    until: Option<Instant>,
     pause: Duration,
 }
 
 impl Patience {
     fn new(timeout: Duration) -> Self {
         Self {
-            until: Instant::now() + timeout,
+            timeout,
+            until: None,
             pause: SHORTEST_PAUSE,
         }
     }
 
-    fn left(&self) -> Duration {
-        self.until.saturating_duration_since(Instant::now())
+    fn left(&mut self) -> Duration {
+        let now = Instant::now();
+        let until = self.until.get_or_insert(now + self.timeout);
+        until.saturating_duration_since(now)
     }
 
     /// Sleeps; whether there was any time left to do so.
@@ -94,7 +99,7 @@ impl Cgroup {
                 return Ok(());
             }
             if member.v2 {
-                member.wait_for_event(&patience, "frozen 1", "frozen")?;
+                member.wait_for_event(&mut patience, "frozen 1", "frozen")?;
                 return Ok(());
             }
             if !patience.pause() {
@@ -186,7 +191,7 @@ impl Cgroup {
     pub fn wait_until_empty(&self, timeout: Duration) -> Result<(), Error> {
         let mut patience = Patience::new(timeout);
         for member in self.members.iter().filter(|member| member.v2) {
-            member.wait_for_event(&patience, "populated 0", "empty")?;
+            member.wait_for_event(&mut patience, "populated 0", "empty")?;
         }
         while self.is_populated()? {
             if !patience.pause() {
@@ -278,7 +283,7 @@ impl Member {
     /// Waits for a line of `cgroup.events`; the kernel tells when one changes.
     fn wait_for_event(
         &self,
-        patience: &Patience,
+        patience: &mut Patience,
         line: &str,
         state: &'static str,
     ) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 #[global_allocator]
-static MEMORY: crabcan_cli::Memory = crabcan_cli::Memory::new();
+static MEMORY: crabcan_cli::Memory = crabcan_cli::Memory;
 
 fn main() -> ExitCode {
     crabcan_cli::main()

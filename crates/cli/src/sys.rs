@@ -40,29 +40,22 @@ struct Piece(UnsafeCell<[u8; SIZE]>);
 // SAFETY: only addresses of it are handed out, and none twice: see `Memory::cut`.
 unsafe impl Sync for Piece {}
 
-/// A piece, from the front, and the system's allocator behind it.
+/// It takes part of the program's memory when it is touched; build.rs has it lie behind all else, so
+/// that the small variables share pages.
+static PIECE: Piece = Piece(UnsafeCell::new([0; SIZE]));
+
+static USED: AtomicUsize = AtomicUsize::new(0);
+
+/// How much of it has been brought in.
+static READY: AtomicUsize = AtomicUsize::new(0);
+
+/// The piece, from the front, and the system's allocator behind it.
 #[derive(Debug)]
-pub struct Memory {
-    piece: Piece,
-    used: AtomicUsize,
-    /// How much of it has been brought in.
-    ready: AtomicUsize,
-}
+pub struct Memory;
 
 impl Memory {
-    /// With the whole piece to be cut. It takes part of the program's memory when that is touched.
-    #[must_use]
-    #[allow(clippy::new_without_default, reason = "it is for a static")]
-    pub const fn new() -> Self {
-        Self {
-            piece: Piece(UnsafeCell::new([0; SIZE])),
-            used: AtomicUsize::new(0),
-            ready: AtomicUsize::new(0),
-        }
-    }
-
     fn base(&self) -> *mut u8 {
-        self.piece.0.get().cast()
+        PIECE.0.get().cast()
     }
 
     fn is_in_piece(&self, part: *mut u8) -> bool {
@@ -71,7 +64,7 @@ impl Memory {
 
     /// The next part of the piece; `None` when it is used up.
     fn cut(&self, layout: Layout) -> Option<*mut u8> {
-        let mut used = self.used.load(Ordering::Relaxed);
+        let mut used = USED.load(Ordering::Relaxed);
         loop {
             let start = used.checked_next_multiple_of(layout.align())?;
             let end = start
@@ -101,14 +94,9 @@ impl Memory {
     /// 5.14) refuses, and brings in each page when it is touched.
     fn bring_in(&self, end: usize) {
         let order = Ordering::Relaxed;
-        let ready = self.ready.load(order);
+        let ready = READY.load(order);
         let until = end.next_multiple_of(AT_ONCE).min(SIZE);
-        if end <= ready
-            || self
-                .ready
-                .compare_exchange(ready, until, order, order)
-                .is_err()
-        {
+        if end <= ready || READY.compare_exchange(ready, until, order, order).is_err() {
             return;
         }
         let start = self.base().wrapping_add(ready);
@@ -118,7 +106,7 @@ impl Memory {
 
     fn exchange(&self, from: usize, to: usize) -> Result<(), usize> {
         let order = Ordering::Relaxed;
-        self.used.compare_exchange(from, to, order, order).map(drop)
+        USED.compare_exchange(from, to, order, order).map(drop)
     }
 }
 
@@ -171,5 +159,39 @@ unsafe impl GlobalAlloc for Memory {
             unsafe { ptr::copy_nonoverlapping(part, new, layout.size()) };
         }
         new
+    }
+}
+
+/// What the standard library would ask of an unwinder. Where a panic ends the program, and no table
+/// says how its frames lie, there is nothing to ask: the unwinder, and all that would find names for
+/// what it finds, are left out of the program.
+#[cfg(all(target_env = "musl", panic = "abort"))]
+mod unwinder {
+    use std::ffi::{c_int, c_void};
+    use std::process::abort;
+
+    /// `_URC_END_OF_STACK`.
+    const END_OF_STACK: c_int = 5;
+
+    // SAFETY: it has the parameters of the unwinder's function, and takes nothing from them.
+    #[unsafe(no_mangle)]
+    extern "C" fn _Unwind_Backtrace(_: *const c_void, _: *mut c_void) -> c_int {
+        END_OF_STACK
+    }
+
+    macro_rules! never_called {
+        ($($name:ident)*) => {$(
+            // SAFETY: it is called by what unwinds, or by what a backtrace calls, alone.
+            #[unsafe(no_mangle)]
+            extern "C" fn $name() {
+                abort()
+            }
+        )*};
+    }
+
+    never_called! {
+        _Unwind_FindEnclosingFunction _Unwind_GetCFA _Unwind_GetDataRelBase _Unwind_GetIP
+        _Unwind_GetIPInfo _Unwind_GetLanguageSpecificData _Unwind_GetRegionStart
+        _Unwind_GetTextRelBase _Unwind_Resume _Unwind_SetGR _Unwind_SetIP
     }
 }

@@ -36,6 +36,19 @@ impl Contestant {
             orphans_after: 0,
         }
     }
+
+    /// Does something with all before and after it that this case needs.
+    pub(super) fn around<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.before.iter().try_for_each(Line::run)?;
+        reap(self.orphans_before)?;
+        let done = act()?;
+        if let Some((last, first)) = self.after.split_last() {
+            first.iter().try_for_each(Line::run)?;
+            reap(self.orphans_after)?;
+            last.run()?;
+        }
+        Ok(done)
+    }
 }
 
 /// The names of the cases, in the order in which they are measured.

@@ -1,7 +1,7 @@
 //! One measured run of a list of commands, and what many of them come to.
 
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -37,6 +37,15 @@ impl Line {
         }
     }
 
+    /// The same behind other words, as those of a shell.
+    pub(super) fn behind(&self, words: &[&str]) -> Line {
+        let words = words.iter().map(|word| (*word).to_owned());
+        Line {
+            words: words.chain(self.words.iter().cloned()).collect(),
+            user: self.user,
+        }
+    }
+
     fn command(&self) -> Result<Command> {
         let (program, words) = self.words.split_first().context("an empty command")?;
         let mut command = Command::new(program);
@@ -57,13 +66,15 @@ impl Line {
         Ok(command)
     }
 
+    pub(super) fn spawn(&self) -> Result<Child> {
+        let child = self.command()?.spawn();
+        child.with_context(|| format!("run `{}`", self.words.join(" ")))
+    }
+
     /// Runs it to its end, which must be a success.
     pub(super) fn run(&self) -> Result<()> {
         let line = self.words.join(" ");
-        let mut child = self
-            .command()?
-            .spawn()
-            .with_context(|| format!("run `{line}`"))?;
+        let mut child = self.spawn()?;
         let status = child.wait().with_context(|| format!("wait for `{line}`"))?;
         ensure!(status.success(), "`{line}`: {status}");
         Ok(())

@@ -67,13 +67,13 @@ impl Entry {
     /// [`Error::Busy`] after ten seconds; [`Error::NotFound`] when the container was deleted
     /// meanwhile.
     pub(crate) fn lock(&self) -> Result<Lock, Error> {
-        let until = Instant::now() + LOCK_LIMIT;
+        let mut until = None;
         let mut pause = Duration::from_micros(200);
         loop {
             if let Some(lock) = self.try_lock()? {
                 return Ok(lock);
             }
-            if Instant::now() >= until {
+            if is_over(&mut until) {
                 return Err(Error::Busy {
                     id: self.id.clone(),
                 });
@@ -120,13 +120,13 @@ impl Entry {
     /// # Errors
     /// As [`read`](Self::read), and [`Error::NotFound`] for a container that was deleted meanwhile.
     pub(crate) fn read_settled(&self) -> Result<Record, Error> {
-        let until = Instant::now() + LOCK_LIMIT;
+        let mut until = None;
         loop {
             if let Some(record) = self.read_if_any()? {
                 return Ok(record);
             }
             let lock = self.try_lock()?;
-            if lock.is_some() || Instant::now() >= until {
+            if lock.is_some() || is_over(&mut until) {
                 return self.read();
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -297,6 +297,13 @@ impl Entry {
             source: errno.into(),
         }
     }
+}
+
+/// Whether the lock was waited for long enough, from the first look on: who never waits, as nearly
+/// all do, does not ask for the time.
+fn is_over(until: &mut Option<Instant>) -> bool {
+    let now = Instant::now();
+    now >= *until.get_or_insert(now + LOCK_LIMIT)
 }
 
 /// What is gone already is no error.
