@@ -46,7 +46,7 @@ pub(crate) use self::schedule::memory_words;
 use super::{IdMapping, IdMaps, MountToSend, Plan, Properties, Provision};
 use crate::launch::InitProgram;
 use crate::net_devices::NetDevice;
-use crate::spec::Spec;
+use crate::spec::{SandboxFilter, Spec};
 use crate::{Error, Host};
 
 impl From<TooLong> for Error {
@@ -173,8 +173,10 @@ impl<'a> Composer<'a> {
             properties: self.properties,
             timed: spec.extension.timings,
             filtered: self.filter.is_some(),
-            learner: (spec.extension.observed)
-                .then(|| Learner::new(spec.extension.seccomp.clone())),
+            learner: (spec.extension.observed).then(|| {
+                let before = spec.extension.seccomp.as_ref();
+                Learner::new(before.map(SandboxFilter::profile))
+            }),
             listener: self.filter.and_then(|filter| filter.listener),
             fault: None,
             place_of_init: InitProgram::default(),

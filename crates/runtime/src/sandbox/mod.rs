@@ -234,7 +234,7 @@ impl Sandbox {
                 landlock: self.wall()?,
                 no_user_namespaces: self.no_user_namespaces,
                 terminal_descriptors: self.terminal.map_or(0, |terminal| terminal.descriptors),
-                seccomp: self.seccomp.profile(host, user.uid)?,
+                seccomp: self.seccomp.filter(host, user.uid)?,
                 ..Extension::default()
             },
             ..Spec::default()
