@@ -66,6 +66,7 @@ struct Composer<'a> {
     filter: Option<Filter>,
     writer: PlanWriter,
     forks: bool,
+    stops: bool,
     warnings: Vec<String>,
     properties: Properties,
     /// Where a tmpfs becomes read-only once everything in it is made.
@@ -143,6 +144,7 @@ impl<'a> Composer<'a> {
             filter: Filter::new(spec)?,
             writer: PlanWriter::new(),
             forks: false,
+            stops: false,
             warnings: Vec::new(),
             properties: Properties::default(),
             read_only_later: Vec::new(),
@@ -162,6 +164,7 @@ impl<'a> Composer<'a> {
             program: spec.process.args.first().cloned().unwrap_or_default(),
             reaper: spec.extension.reaper,
             forks: self.forks,
+            stops: self.stops,
             limits: spec.extension.limits.clone(),
             unenforced: Vec::new(),
             time_limit: None,
@@ -189,6 +192,10 @@ impl<'a> Composer<'a> {
 impl Composer<'_> {
     fn push(&mut self, step: &Step<'_>) -> Result<(), Error> {
         self.forks |= matches!(step, Step::Fork {});
+        self.stops |= matches!(
+            step,
+            Step::Fork {} | Step::RuntimeHooks {} | Step::AwaitStart { .. }
+        );
         self.writer.push(step)?;
         Ok(())
     }
