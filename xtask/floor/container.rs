@@ -197,14 +197,3 @@ fn covers() {
         }
     }
 }
-
-fn loopback() {
-    const SIOCSIFFLAGS: usize = 0x8914;
-    let mut request = [0u8; 40];
-    request[0] = b'l';
-    request[1] = b'o';
-    request[16] = 1;
-    let socket = must(nr::SOCKET, [2, 2 | O_CLOEXEC, 0]);
-    must(nr::IOCTL, [socket, SIOCSIFFLAGS, address(&request)]);
-    must(nr::CLOSE, [socket]);
-}

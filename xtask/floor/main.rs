@@ -211,6 +211,18 @@ fn pivot() {
     must(nr::CHDIR, [text(c"/")]);
 }
 
+/// A network namespace begins with its loopback down.
+fn loopback() {
+    const SIOCSIFFLAGS: usize = 0x8914;
+    let mut request = [0u8; 40];
+    request[0] = b'l';
+    request[1] = b'o';
+    request[16] = 1;
+    let socket = must(nr::SOCKET, [2, 2 | O_CLOEXEC, 0]);
+    must(nr::IOCTL, [socket, SIOCSIFFLAGS, address(&request)]);
+    must(nr::CLOSE, [socket]);
+}
+
 /// Installs the raw BPF of an open file. Never inlined: its buffer is for those who have a filter.
 #[inline(never)]
 fn install(file: usize) {
@@ -225,6 +237,15 @@ fn install(file: usize) {
 /// What every case does last in the container.
 fn reduce_and_execute(keep: u64, filter: Option<usize>, program: &CStr) -> ! {
     must(nr::SETSID, []);
+    reduce(keep);
+    if let Some(file) = filter {
+        install(file);
+    }
+    execute(program)
+}
+
+/// Leaves these capabilities, and none that a program could give.
+fn reduce(keep: u64) {
     for capability in (0..41).filter(|bit| keep >> bit & 1 == 0) {
         must(nr::PRCTL, [24, capability, 0, 0, 0]);
     }
@@ -233,9 +254,9 @@ fn reduce_and_execute(keep: u64, filter: Option<usize>, program: &CStr) -> ! {
     let sets: [u32; 6] = [low, low, 0, high, high, 0];
     must(nr::CAPSET, [address(&header), address(&sets)]);
     must(nr::PRCTL, [38, 1, 0, 0, 0]);
-    if let Some(file) = filter {
-        install(file);
-    }
+}
+
+fn execute(program: &CStr) -> ! {
     let arguments = [text(program), 0];
     let environment = [text(c"PATH=/bin"), 0];
     must(

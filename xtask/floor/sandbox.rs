@@ -2,27 +2,47 @@
 
 use core::ffi::CStr;
 
-use crate::sys::{nr, text};
+use crate::sys::{address, nr, text};
 use crate::*;
 
 pub(crate) fn run(ids: &CStr, program: &CStr) {
     if clone(ALL_BUT_USER | CLONE_NEWUSER, None) == 0 {
         map_ids(ids);
+        loopback();
         mount(c"", c"/", c"", MS_SLAVE | MS_REC, c"");
         mount(c"tmpfs", c"/tmp", c"tmpfs", MS_NOSUID | MS_NODEV, c"");
         must(nr::CHDIR, [text(c"/tmp")]);
         must(nr::MKDIR, [text(c"root"), 0o755]);
         mount(c"/", c"root", c"", MS_BIND | MS_REC, c"");
         must(nr::CHDIR, [text(c"root")]);
-        let flags = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV;
-        mount(c"", c".", c"", flags, c"");
+        read_only_with_all_below();
         let system = MS_NOSUID | MS_NOEXEC | MS_NODEV;
         mount(c"proc", c"proc", c"proc", system, c"");
         devices();
         pivot();
-        reduce_and_execute(0, None, program);
+        reduce(0);
+        // The first process of a pid namespace reaps; the program is the second.
+        if clone(0, None) == 0 {
+            execute(program);
+        }
+        wait_and_exit_like_it(1);
+        exit(0);
     }
     wait_and_exit_like_it(1);
+}
+
+/// The working directory's mount and those below it, of which bubblewrap changes one by one.
+fn read_only_with_all_below() {
+    const AT_FDCWD: usize = -100_isize as usize;
+    const AT_RECURSIVE: usize = 0x8000;
+    // struct mount_attr: MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV to set.
+    let attributes: [u64; 4] = [1 | 2 | 4, 0, 0, 0];
+    let request = [address(&attributes), size_of_val(&attributes)];
+    let path = text(c".");
+    must(
+        nr::MOUNT_SETATTR,
+        [AT_FDCWD, path, AT_RECURSIVE, request[0], request[1]],
+    );
 }
 
 fn map_ids(ids: &CStr) {

@@ -51,6 +51,7 @@ pub(crate) mod nr {
     pub(crate) const BPF: usize = 321;
     pub(crate) const PIDFD_OPEN: usize = 434;
     pub(crate) const CLONE3: usize = 435;
+    pub(crate) const MOUNT_SETATTR: usize = 442;
 }
 
 /// The answer of a system call: a value, or a negated errno.

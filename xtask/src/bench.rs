@@ -106,7 +106,7 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
     println!("==> build crabcan (release)");
     let crabcan = release_build()?;
     println!("==> measure");
-    let world = World::new(runtimes(crabcan, &options.with))?;
+    let world = World::new(runtimes(crabcan, &options.with), bubblewraps(&options.with))?;
     world.enter()?;
     let mut report = report::Report::new(&world, options.rounds, options.spaced)?;
     for (case, words) in CASES.iter().filter(|(case, _)| options.wants(case)) {
@@ -190,13 +190,31 @@ fn runtimes(crabcan: PathBuf, with: &[(String, PathBuf)]) -> Vec<Runtime> {
             None => println!("note: no {name} here (package {name})"),
         }
     }
-    let named = with.iter().map(|(name, program)| Runtime {
+    let others = with.iter().filter(|(name, _)| !is_bubblewrap(name));
+    all.extend(others.map(named));
+    all
+}
+
+/// The packaged bubblewrap, and those named on the command line.
+fn bubblewraps(with: &[(String, PathBuf)]) -> Vec<Runtime> {
+    let packaged = ("bwrap".to_owned(), PathBuf::from("/usr/bin/bwrap"));
+    let others = with.iter().filter(|(name, _)| is_bubblewrap(name));
+    std::iter::once(&packaged)
+        .chain(others)
+        .map(named)
+        .collect()
+}
+
+fn is_bubblewrap(name: &str) -> bool {
+    name.starts_with("bwrap")
+}
+
+fn named((name, program): &(String, PathBuf)) -> Runtime {
+    Runtime {
         name: name.clone(),
         program: program.clone(),
         options: options_of(name),
-    });
-    all.extend(named);
-    all
+    }
 }
 
 /// crun raises `RLIMIT_MEMLOCK` before it loads a device program, and fails where it may not: then it

@@ -1,5 +1,9 @@
 //! What the user typed, and what it came to mean.
 
+mod quick;
+
+pub(crate) use self::quick::number;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -33,6 +37,7 @@ use crate::{presets, profiles};
     crabcan seccomp explain|compile PROFILE\n       \
     crabcan [GLOBAL OPTIONS] COMMAND [OPTIONS] [ID]")]
 #[command(after_help = AFTER_HELP)]
+#[derive(Default)]
 pub(crate) struct Args {
     /// Say what is done, step by step, on standard error
     #[arg(short, long)]
@@ -177,8 +182,9 @@ As an OCI runtime (crabcan COMMAND --help says more):
   --systemd-cgroup --cgroup-manager cgroupfs|systemd|disabled --rootless auto|true|false";
 
 /// Whose user ids a sandbox has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum UserNamespace {
+    #[default]
     Private,
     Host,
 }
@@ -186,6 +192,16 @@ enum UserNamespace {
 impl Args {
     /// Reads the options of a sandbox.
     pub(crate) fn read(arguments: &[OsString]) -> anyhow::Result<Self> {
+        let words = arguments.get(1..).unwrap_or_default();
+        match Self::quick(words) {
+            Some(args) => Ok(args),
+            None => Self::parse(arguments),
+        }
+    }
+
+    /// Reads them by the parser. Never inlined: its frame is for those who need it.
+    #[inline(never)]
+    fn parse(arguments: &[OsString]) -> anyhow::Result<Self> {
         Self::from(&Self::matches(Self::command(), arguments)?)
     }
 

@@ -48,6 +48,12 @@ impl Descriptors {
         Ok(true)
     }
 
+    /// Whether nobody steers the start, or is told of it.
+    pub(crate) fn are_none(&self) -> bool {
+        let files = [&self.block, &self.info, &self.status, &self.mapped];
+        files.iter().all(|file| file.is_none())
+    }
+
     /// The first process is there, and has no ids. Told of it, the caller maps some.
     pub(crate) fn map_ids(&mut self, process: Pid) -> io::Result<()> {
         let Some(mut mapped) = self.mapped.take() else {

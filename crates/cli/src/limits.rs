@@ -15,7 +15,7 @@ const PERIOD_US: u64 = 100_000;
 const SMALLEST_QUOTA_US: u64 = 1000;
 
 /// The flags.
-#[derive(Args)]
+#[derive(Args, Default)]
 #[command(next_help_heading = "Limits (each must be enforced, or nothing is started)")]
 pub(crate) struct Limits {
     /// How much memory: bytes, or with K, M, G; who needs more is killed
@@ -57,8 +57,9 @@ pub(crate) struct Limits {
 }
 
 /// What happens when a limit can't be enforced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Enforcement {
+    #[default]
     Required,
     BestEffort,
 }

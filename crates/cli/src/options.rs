@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use crabcan_runtime::{LandlockMode, Namespace, Sandbox};
 
+use crate::args::number;
 use crate::descriptors::Descriptors;
 
 /// The flags.
@@ -77,6 +78,17 @@ impl From<Wall> for LandlockMode {
 }
 
 impl Options {
+    /// Takes one of its options that is read by hand, see `args/quick.rs`.
+    pub(crate) fn quick(&mut self, name: &str, value: OsString) -> Option<()> {
+        match name {
+            "share" => self.share.push(value),
+            "chdir" if self.chdir.is_none() => self.chdir = Some(value.into()),
+            "gid" if self.gid.is_none() => self.gid = Some(number(&value)?),
+            _ => return None,
+        }
+        Some(())
+    }
+
     pub(crate) fn apply(&self, mut sandbox: Sandbox) -> anyhow::Result<Sandbox> {
         for word in &self.share {
             sandbox = sandbox.share(kind("--share", word)?);
@@ -135,6 +147,11 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
+    /// Takes a variable that is read by hand: its name and its value.
+    pub(crate) fn set(&mut self, variable: Vec<OsString>) {
+        self.setenv.extend(variable);
+    }
+
     pub(crate) fn apply(&self, mut sandbox: Sandbox) -> Sandbox {
         if self.clearenv {
             sandbox = sandbox.clear_environment();

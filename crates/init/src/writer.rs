@@ -30,6 +30,9 @@ impl Buffer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong;
 
+/// So long is the plan of an ordinary container.
+const USUAL: usize = 4096;
+
 /// Writes steps one behind the other.
 #[derive(Clone, Debug, Default)]
 pub struct PlanWriter {
@@ -41,7 +44,10 @@ impl PlanWriter {
     /// A plan without steps.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            body: Buffer(Vec::with_capacity(USUAL)),
+            steps: 0,
+        }
     }
 
     /// Appends a step and gives its index.
@@ -49,14 +55,20 @@ impl PlanWriter {
     /// # Errors
     /// [`TooLong`] when the plan would exceed [`MAX_LENGTH`].
     pub fn push(&mut self, step: &Step<'_>) -> Result<u32, TooLong> {
-        let mut fields = Buffer::default();
-        let opcode = step.write(&mut fields);
-        if HEADER + self.body.0.len() + 8 + fields.0.len() > MAX_LENGTH {
+        let begin = self.body.0.len();
+        // In the place of the opcode and the length, which are known when the fields are there.
+        self.body.array([0; 8]);
+        let opcode = step.write(&mut self.body);
+        let length = self.body.0.len() - begin - 8;
+        if HEADER + self.body.0.len() > MAX_LENGTH {
+            self.body.0.truncate(begin);
             return Err(TooLong);
         }
-        self.body.word(opcode);
-        self.body.word(fields.0.len() as u32);
-        self.body.0.extend_from_slice(&fields.0);
+        let words = [opcode, length as u32].into_iter();
+        let places = self.body.0[begin..].as_chunks_mut().0;
+        for (place, word) in places.iter_mut().zip(words) {
+            *place = word.to_ne_bytes();
+        }
         self.steps += 1;
         Ok(self.steps - 1)
     }

@@ -314,8 +314,8 @@ mod tests {
             gid: 0,
             privileged: true,
             capabilities: CapabilitySet::EMPTY,
-            setgroups: true,
-            cgroup_trees: Vec::new(),
+            setgroups: true.into(),
+            cgroup_trees: Vec::new().into(),
             release: release.into(),
         };
         serde_json::from_str(&Features::of(&host).to_json()).unwrap()

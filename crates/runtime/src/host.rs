@@ -1,5 +1,7 @@
 //! What of the host decides how a container is made.
 
+use std::sync::OnceLock;
+
 use crabcan_caps::{Capability, CapabilitySet};
 use rustix::system::uname;
 
@@ -23,12 +25,13 @@ pub struct Host {
     pub privileged: bool,
     /// The capabilities that the caller can give to others: what it may make effective.
     pub capabilities: CapabilitySet,
-    /// Whether setgroups(2) is allowed in the caller's user namespace.
-    pub setgroups: bool,
+    /// Whether setgroups(2) is allowed in the caller's user namespace, once somebody asks: to look it
+    /// up takes a file of procfs.
+    pub setgroups: OnceLock<bool>,
     /// The hierarchies of cgroups, each by the controllers that are bound to it or by its name; an
     /// empty one for the unified hierarchy. None where that alone is mounted on `/sys/fs/cgroup`:
-    /// then containers have it alone, whatever else the kernel knows.
-    pub cgroup_trees: Vec<String>,
+    /// then containers have it alone, whatever else the kernel knows. Looked up when somebody asks, too.
+    pub cgroup_trees: OnceLock<Vec<String>>,
     /// The kernel's release, as uname(2) says.
     pub release: String,
 }
@@ -44,17 +47,28 @@ impl Host {
             crabcan_init::steps::capability::get().map_err(|errno| Error::Capabilities {
                 source: std::io::Error::from_raw_os_error(errno.0),
             })?;
-        let initial = in_initial_user_namespace();
         let every_id = || has_every_id("uid") && has_every_id("gid");
+        let is_the_hosts = || in_initial_user_namespace() || every_id();
         Ok(Self {
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
-            privileged: effective & ROOT == ROOT && (initial || every_id()),
+            privileged: effective & ROOT == ROOT && is_the_hosts(),
             capabilities: CapabilitySet::from_bits(permitted),
-            setgroups: initial || setgroups_allowed(),
-            cgroup_trees: cgroup_trees(),
+            setgroups: OnceLock::new(),
+            cgroup_trees: OnceLock::new(),
             release: uname().release().to_string_lossy().into_owned(),
         })
+    }
+
+    /// Whether setgroups(2) is allowed in the caller's user namespace.
+    pub(crate) fn may_set_groups(&self) -> bool {
+        let look = || in_initial_user_namespace() || setgroups_allowed();
+        *self.setgroups.get_or_init(look)
+    }
+
+    /// The hierarchies of cgroups, see [`Host::cgroup_trees`].
+    pub(crate) fn cgroup_trees(&self) -> &[String] {
+        self.cgroup_trees.get_or_init(cgroup_trees)
     }
 
     /// Whether the caller has all of these capabilities.
@@ -141,8 +155,8 @@ mod tests {
             gid: 0,
             privileged: false,
             capabilities: CapabilitySet::EMPTY,
-            setgroups: true,
-            cgroup_trees: Vec::new(),
+            setgroups: true.into(),
+            cgroup_trees: Vec::new().into(),
             release: release.into(),
         }
         .check_kernel()

@@ -51,6 +51,8 @@ pub struct Plan {
     time_limit: Option<Duration>,
     /// Whether init goes on in a child, which is the parent's own.
     forks: bool,
+    /// Init waits for somebody's word besides what it is provided with and the word to start.
+    stops: bool,
     resources: Resources,
     intel_rdt: Option<IntelRdt>,
     changed: Vec<(Namespace, &'static str)>,
@@ -298,6 +300,7 @@ impl Plan {
             unenforced: Vec::new(),
             time_limit: None,
             forks: false,
+            stops: true,
             filtered: false,
             listener: None,
             learner: None,
@@ -348,6 +351,10 @@ impl Plan {
 
     pub(crate) fn forks(&self) -> bool {
         self.forks
+    }
+
+    pub(crate) fn stops(&self) -> bool {
+        self.stops
     }
 
     pub(crate) fn has_reaper(&self) -> bool {

@@ -1,6 +1,9 @@
 //! Profiles that come with the crate.
 
-use crate::{Action, Architecture, Comparison, Profile, Rule};
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+use crate::{Action, Architecture, Comparison, Error, Filter, Profile, Rule};
 
 const EPERM: Action = Action::Errno(1);
 const ENOSYS: Action = Action::Errno(38);
@@ -105,6 +108,25 @@ pub fn sandbox() -> Profile {
         .rule(Rule::new(Action::Allow, names(PROCESSES)))
         .rule(Rule::new(Action::Allow, names(COMMUNICATION)))
         .rule(Rule::new(Action::Allow, names(TIME)))
+}
+
+/// The filter of [`sandbox`]: on x86_64 without compiling it, which takes longer than all the rest of
+/// a sandbox' plan.
+///
+/// # Errors
+/// As [`Profile::compile`] has them.
+#[cfg(target_arch = "x86_64")]
+pub fn sandbox_filter() -> Result<Filter, Error> {
+    Ok(x86_64::sandbox())
+}
+
+/// The filter of [`sandbox`].
+///
+/// # Errors
+/// As [`Profile::compile`] has them.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn sandbox_filter() -> Result<Filter, Error> {
+    sandbox().compile()
 }
 
 /// Asks a listener about every call but one: sendmsg(2) with this mark in the upper half of its flags,

@@ -29,7 +29,7 @@ pub struct UnknownName {
 }
 
 /// A profile as the kernel takes it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     program: Vec<Instruction>,
     flags: Flags,

@@ -76,7 +76,8 @@ pub(super) const CASES: &[(&str, &str)] = &[
     ),
     (
         "sandbox",
-        "a sandbox as `bwrap --unshare-all` makes it, as an ordinary user",
+        "`bwrap --unshare-all --ro-bind / / --proc /proc --dev /dev`, as an ordinary user; \
+         `default` is `crabcan -- CMD`, which has twice the mounts, a filter and Landlock as well",
     ),
 ];
 
@@ -300,25 +301,34 @@ fn on_running(world: &World, case: &str, running: &Running) -> Result<Vec<Contes
     Ok(all)
 }
 
+/// What all are asked for in a sandbox: the floor program does the same.
+const BUBBLEWRAP: &str = "--unshare-all --ro-bind / / --proc /proc --dev /dev";
+
+/// As an ordinary user: the same command line for bubblewrap and for crabcan in its place, and
+/// crabcan's own sandbox beside them, which hides and filters more.
 fn sandbox(world: &World) -> Result<Vec<Contestant>> {
     let ids = format!("{ORDINARY_ID} {ORDINARY_ID} 1");
-    let mut all = vec![Contestant::new(
-        "floor",
-        vec![floor(world, &["sandbox", &ids, PAYLOAD])?.user(ORDINARY_ID)],
-    )];
-    let crabcan = world
-        .runtimes
-        .iter()
-        .find(|runtime| runtime.name == "crabcan");
-    if let Some(crabcan) = crabcan {
-        let line = Line::new(&[&string(&crabcan.program)?, "--", PAYLOAD]);
-        all.push(Contestant::new("crabcan", vec![line.user(ORDINARY_ID)]));
+    let line = |before: &[&str]| {
+        let words = before.iter().copied().chain(BUBBLEWRAP.split(' '));
+        Line::new(&words.chain([PAYLOAD]).collect::<Vec<_>>()).user(ORDINARY_ID)
+    };
+    let floor = floor(world, &["sandbox", &ids, PAYLOAD])?.user(ORDINARY_ID);
+    let mut all = vec![Contestant::new("floor", vec![floor])];
+    let own = |runtime: &&Runtime| runtime.name.starts_with("crabcan") && runtime.has_cgroups();
+    for crabcan in world.runtimes.iter().filter(own) {
+        let program = string(&crabcan.program)?;
+        let (name, default) = (&crabcan.name, Line::new(&[&program, "--", PAYLOAD]));
+        let same = line(&[&program, "bwrap"]);
+        all.push(Contestant::new(name, vec![same]));
+        let default = default.user(ORDINARY_ID);
+        all.push(Contestant::new(&format!("{name} default"), vec![default]));
     }
-    let words = "bwrap --unshare-all --ro-bind / / --proc /proc --dev /dev";
-    let words: Vec<&str> = words.split(' ').chain([PAYLOAD]).collect();
-    all.push(Contestant::new(
-        "bwrap",
-        vec![Line::new(&words).user(ORDINARY_ID)],
-    ));
+    for bubblewrap in &world.bubblewraps {
+        let line = line(&[&string(&bubblewrap.program)?]);
+        let mut one = Contestant::new(&bubblewrap.name, vec![line]);
+        // It ends without waiting for the first process of the sandbox.
+        one.orphans = 1;
+        all.push(one);
+    }
     Ok(all)
 }

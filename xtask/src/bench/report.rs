@@ -13,6 +13,9 @@ use super::throughput::{Beside, Rate};
 use super::world::World;
 use crate::cargo;
 
+/// Those that crabcan is compared with, beside the floor: one of them is in each case.
+const PEERS: [&str; 2] = ["crun", "bwrap"];
+
 /// What has been measured so far.
 #[derive(Debug)]
 pub(super) struct Report {
@@ -37,7 +40,7 @@ impl Report {
             "Linux {}, {cores} cores, {rounds} rounds, {pause}.",
             uname.trim()
         )?;
-        for runtime in &world.runtimes {
+        for runtime in world.runtimes.iter().chain(&world.bubblewraps) {
             let output = Command::new(&runtime.program).arg("--version").output();
             let output = output.with_context(|| format!("run {}", runtime.program.display()))?;
             let text = String::from_utf8_lossy(&output.stdout);
@@ -69,9 +72,10 @@ impl Report {
 
     pub(super) fn case(&mut self, case: &str, words: &str, series: &[Series]) {
         let Some(floor) = series.first() else { return };
-        let crun = series.iter().find(|one| one.name == "crun");
-        let mut table = String::from(
-            "| | wall ms | 10th | CPU ms | 10th | wall : floor | CPU : floor | 10th CPU : floor | wall : crun | CPU : crun |\n\
+        let peer = series.iter().find(|one| PEERS.contains(&one.name.as_str()));
+        let peer_name = peer.map_or("–", |peer| &peer.name);
+        let mut table = format!(
+            "| | wall ms | 10th | CPU ms | 10th | wall : floor | CPU : floor | 10th CPU : floor | wall : {peer_name} | CPU : {peer_name} |\n\
              |---|---|---|---|---|---|---|---|---|---|\n",
         );
         let mut bars = Vec::new();
@@ -81,7 +85,7 @@ impl Report {
             let (quiet, quiet_ratio) = (low_cpu(one), low_cpu(one) / low_cpu(floor));
             let against = |other: &Series| (one.wall() / other.wall(), one.cpu() / other.cpu());
             let (wall, cpu) = against(floor);
-            let peer = crun.map(against).map_or_else(
+            let peer = peer.map(against).map_or_else(
                 || "– | –".to_owned(),
                 |(wall, cpu)| format!("{wall:.2} | {cpu:.2}"),
             );

@@ -28,6 +28,13 @@ pub(super) struct Runtime {
     pub(super) options: Vec<String>,
 }
 
+impl Runtime {
+    /// Whether it is not one that is measured without them.
+    pub(super) fn has_cgroups(&self) -> bool {
+        self.options.is_empty()
+    }
+}
+
 /// The prepared place.
 #[derive(Debug)]
 pub(super) struct World {
@@ -37,10 +44,12 @@ pub(super) struct World {
     /// On a tmpfs, as `/run` is.
     pub(super) state: PathBuf,
     pub(super) runtimes: Vec<Runtime>,
+    /// Programs with the command line of bubblewrap.
+    pub(super) bubblewraps: Vec<Runtime>,
 }
 
 impl World {
-    pub(super) fn new(mut runtimes: Vec<Runtime>) -> Result<World> {
+    pub(super) fn new(mut runtimes: Vec<Runtime>, bubblewraps: Vec<Runtime>) -> Result<World> {
         let scratch = Scratch::new("crabcan-bench")?;
         if let Some(built) = runtimes.first().map(|crabcan| crabcan.program.clone()) {
             let installed = install(&built, scratch.path())?;
@@ -56,6 +65,7 @@ impl World {
             root,
             state,
             runtimes,
+            bubblewraps,
         })
     }
 

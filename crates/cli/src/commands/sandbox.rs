@@ -73,6 +73,10 @@ pub(super) fn foreground(
     words: &[OsString],
     around: &mut Around,
 ) -> anyhow::Result<ExitStatus> {
+    if around.is_nobody() && plan.limits().is_none() {
+        let container = Process::spawn(plan)?;
+        return end(plan, container, signals, around);
+    }
     let mut container = Process::create_mapped(plan, &mut |pid| around.descriptors.map_ids(pid))?;
     // Ended behind the container, which is dropped first.
     let _helper = around.start_network(container.pid().as_raw())?;
@@ -96,6 +100,16 @@ pub(super) fn foreground(
     if let Some(watch) = &mut around.watch {
         watch.started(&container)?;
     }
+    end(plan, container, signals, around)
+}
+
+/// Waits for the end of what was started, and tells of it.
+fn end(
+    plan: &Plan,
+    mut container: Process<'_>,
+    signals: &Signals,
+    around: &mut Around,
+) -> anyhow::Result<ExitStatus> {
     let mut relay = container.take_console().map(Relay::new).transpose()?;
     let status = crabcan_runtime::wait(&mut container, Some(signals), relay.as_mut())?;
     drop(relay);
@@ -124,6 +138,13 @@ pub(super) struct Around {
 }
 
 impl Around {
+    /// Whether nobody has anything to do between the making of a container and its start, and nobody
+    /// is told of that either.
+    fn is_nobody(&self) -> bool {
+        let steers = self.network.is_some() || self.watch.is_some() || self.lesson.is_some();
+        !steers && self.descriptors.are_none() && !log::log_enabled!(log::Level::Info)
+    }
+
     /// Notes what has ended, if somebody wants to know.
     fn ended(&mut self, what: &'static str) {
         if let Some(watch) = &mut self.watch {

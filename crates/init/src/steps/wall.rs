@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 use core::sync::atomic::Ordering;
 
-use super::{Context, S_IFDIR, S_IFMT};
+use super::Context;
 use crate::errno::Errno;
 use crate::step::Step;
 use crate::sys::{self, AT_FDCWD, Fd};
@@ -66,13 +66,17 @@ impl Context {
     }
 }
 
+/// Allows this beneath a directory, or of a file what can be allowed of files: which of both it is,
+/// the kernel says first.
 fn allow(ruleset: &Fd, place: i32, access: u64) -> Result<(), Errno> {
-    let access = match sys::stat(place)?.mode & S_IFMT {
-        S_IFDIR => access,
-        _ => access & OF_FILES,
-    };
-    match access {
+    if access & !OF_FILES != 0 {
+        match sys::landlock_allow(ruleset.0, place, access) {
+            Err(Errno::EINVAL) => {}
+            other => return other,
+        }
+    }
+    match access & OF_FILES {
         0 => Ok(()),
-        _ => sys::landlock_allow(ruleset.0, place, access),
+        of_files => sys::landlock_allow(ruleset.0, place, of_files),
     }
 }

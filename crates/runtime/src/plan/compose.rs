@@ -46,7 +46,7 @@ pub(crate) use self::schedule::memory_words;
 use super::{IdMapping, IdMaps, MountToSend, Plan, Properties, Provision};
 use crate::launch::InitProgram;
 use crate::net_devices::NetDevice;
-use crate::spec::Spec;
+use crate::spec::{SandboxFilter, Spec};
 use crate::{Error, Host};
 
 impl From<TooLong> for Error {
@@ -66,6 +66,7 @@ struct Composer<'a> {
     filter: Option<Filter>,
     writer: PlanWriter,
     forks: bool,
+    stops: bool,
     warnings: Vec<String>,
     properties: Properties,
     /// Where a tmpfs becomes read-only once everything in it is made.
@@ -143,6 +144,7 @@ impl<'a> Composer<'a> {
             filter: Filter::new(spec)?,
             writer: PlanWriter::new(),
             forks: false,
+            stops: false,
             warnings: Vec::new(),
             properties: Properties::default(),
             read_only_later: Vec::new(),
@@ -162,6 +164,7 @@ impl<'a> Composer<'a> {
             program: spec.process.args.first().cloned().unwrap_or_default(),
             reaper: spec.extension.reaper,
             forks: self.forks,
+            stops: self.stops,
             limits: spec.extension.limits.clone(),
             unenforced: Vec::new(),
             time_limit: None,
@@ -173,8 +176,10 @@ impl<'a> Composer<'a> {
             properties: self.properties,
             timed: spec.extension.timings,
             filtered: self.filter.is_some(),
-            learner: (spec.extension.observed)
-                .then(|| Learner::new(spec.extension.seccomp.clone())),
+            learner: (spec.extension.observed).then(|| {
+                let before = spec.extension.seccomp.as_ref();
+                Learner::new(before.map(SandboxFilter::profile))
+            }),
             listener: self.filter.and_then(|filter| filter.listener),
             fault: None,
             place_of_init: InitProgram::default(),
@@ -187,6 +192,10 @@ impl<'a> Composer<'a> {
 impl Composer<'_> {
     fn push(&mut self, step: &Step<'_>) -> Result<(), Error> {
         self.forks |= matches!(step, Step::Fork {});
+        self.stops |= matches!(
+            step,
+            Step::Fork {} | Step::RuntimeHooks {} | Step::AwaitStart { .. }
+        );
         self.writer.push(step)?;
         Ok(())
     }

@@ -61,6 +61,9 @@ impl Process<'_> {
                 return Err(self.not_provided(error, DOING));
             }
         }
+        if self.goes_on {
+            self.proceed(DOING)?;
+        }
         let mut hooks_due = false;
         while !(ready && forked) {
             // Only who goes on is sure to be in the container's namespaces, and to stay.

@@ -4,7 +4,7 @@
 //! working directory is shown again, read-only, when it lies below one of them.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use nix::unistd::{Uid, User};
 
@@ -66,7 +66,6 @@ pub(super) struct View {
 /// The view of a sandbox made by this process.
 pub(super) fn of_this_process() -> View {
     // Where a directory can't be reached by the caller it can't be reached in the sandbox either.
-    let canonical = |path: &Path| path.canonicalize().ok().filter(|path| path.is_dir());
     let covered: Vec<_> = COVERED
         .iter()
         .filter_map(|(path, mode)| Some((canonical(Path::new(path))?, *mode)))
@@ -85,6 +84,18 @@ pub(super) fn of_this_process() -> View {
     // A directory that has been removed, or lies outside the root, is shown by nobody.
     let working_directory = env::current_dir().ok().filter(|path| path.is_absolute());
     view(covered, homes, working_directory)
+}
+
+/// Where a directory really is; `None` for what is none. Most have no link on their way, which takes
+/// half the calls to see.
+fn canonical(path: &Path) -> Option<PathBuf> {
+    let is_directory = |part: &Path| part.symlink_metadata().is_ok_and(|it| it.is_dir());
+    let climbs = path.components().any(|part| part == Component::ParentDir);
+    let mut parts = path.ancestors().filter(|part| part.parent().is_some());
+    if !climbs && parts.all(is_directory) {
+        return Some(path.components().collect());
+    }
+    path.canonicalize().ok().filter(|path| path.is_dir())
 }
 
 /// Decides; every path is absolute and without symbolic links.
@@ -136,8 +147,41 @@ fn view(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    #[test]
+    fn a_directory_is_found_behind_links() {
+        let scratch = env::temp_dir().join(format!("crabcan-hidden-{}", std::process::id()));
+        fs::create_dir_all(scratch.join("a/b")).unwrap();
+        symlink("a", scratch.join("link")).unwrap();
+        symlink("/no/such", scratch.join("broken")).unwrap();
+        fs::write(scratch.join("file"), "").unwrap();
+        let real = scratch.canonicalize().unwrap();
+        for (path, found) in [
+            ("a/b", Some("a/b")),
+            ("a//./b/", Some("a/b")),
+            ("a/../a", Some("a")),
+            ("link", Some("a")),
+            ("link/b", Some("a/b")),
+            ("link/b/..", Some("a")),
+            ("broken", None),
+            ("file", None),
+            ("file/..", None),
+            ("none", None),
+        ] {
+            let found = found.map(|found| real.join(found));
+            let path = real.join(path);
+            let text = canonical(&path).map(PathBuf::into_os_string);
+            assert_eq!(text, found.map(PathBuf::into_os_string), "{path:?}");
+        }
+        assert_eq!(canonical(Path::new("/")), Some("/".into()));
+        fs::remove_dir_all(&scratch).unwrap();
+    }
 
     fn shown(homes: &[&str], cwd: &str) -> (Vec<String>, PathBuf) {
         let covered = [("/home", 0o755), ("/tmp", 0o1777), ("/var/tmp", 0o1777)];

@@ -197,11 +197,10 @@ impl Sandbox {
     /// Runs the command to its end.
     ///
     /// # Errors
-    /// As [`Sandbox::plan`], [`crate::Process::create`] and [`crate::Process::start`] have.
+    /// As [`Sandbox::plan`] and [`crate::Process::spawn`] have.
     pub fn status(&self) -> Result<ExitStatus, Error> {
         let plan = self.plan()?;
-        let mut container = crate::Process::create(&plan)?;
-        container.start()?;
+        let mut container = crate::Process::spawn(&plan)?;
         let status = container.wait()?;
         container.remove()?;
         Ok(status)
@@ -234,7 +233,7 @@ impl Sandbox {
                 landlock: self.wall()?,
                 no_user_namespaces: self.no_user_namespaces,
                 terminal_descriptors: self.terminal.map_or(0, |terminal| terminal.descriptors),
-                seccomp: self.seccomp.profile(host, user.uid)?,
+                seccomp: self.seccomp.filter(host, user.uid)?,
                 ..Extension::default()
             },
             ..Spec::default()

@@ -2,16 +2,17 @@
 
 use crabcan_caps::Capabilities;
 use crabcan_seccomp::json::{EngineProfile, Resolved, Target};
-use crabcan_seccomp::{Action, Architecture, Profile, builtin};
+use crabcan_seccomp::{Action, Architecture, Profile};
 
 use crate::host::{OLDEST_KERNEL, kernel_version};
+use crate::spec::SandboxFilter;
 use crate::{Error, Host};
 
 /// The filter of a sandbox' system calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Seccomp {
-    /// [`builtin::sandbox`]: an allow-list for programs that are not trusted.
+    /// [`sandbox`](crabcan_seccomp::builtin::sandbox): an allow-list for programs that are not trusted.
     #[default]
     Default,
     /// No filter: every system call of the kernel can be made.
@@ -24,18 +25,18 @@ pub enum Seccomp {
 }
 
 impl Seccomp {
-    /// The profile, for a sandbox of this user's.
-    pub(super) fn profile(&self, host: &Host, uid: u32) -> Result<Option<Profile>, Error> {
+    /// The filter, for a sandbox of this user's.
+    pub(super) fn filter(&self, host: &Host, uid: u32) -> Result<Option<SandboxFilter>, Error> {
         match self {
-            Self::Default => Ok(Some(builtin::sandbox())),
+            Self::Default => Ok(Some(SandboxFilter::Default)),
             Self::None => Ok(None),
-            Self::Profile(profile) => Ok(Some(Profile::clone(profile))),
+            Self::Profile(profile) => Ok(Some(SandboxFilter::Of(Profile::clone(profile)))),
             Self::Engine(document) => {
                 let resolved = document
                     .resolve(&target(host, uid)?)
                     .map_err(|source| Error::Seccomp { source })?;
                 check(document, &resolved)?;
-                Ok(Some(resolved.profile))
+                Ok(Some(SandboxFilter::Of(resolved.profile)))
             }
         }
     }

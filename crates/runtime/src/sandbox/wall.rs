@@ -47,12 +47,18 @@ impl Sandbox {
     }
 }
 
-/// What in the host's root can be read: all but what is covered.
+/// What in the host's root can be read: all but what is covered. Where a link there leads to is read
+/// by what is said of that place.
 pub(super) fn visible(places: &[hidden::Place]) -> Vec<PathBuf> {
     let entries = Path::new("/").read_dir().into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.path());
-    let is_covered = |path: &PathBuf| places.iter().any(|place| place.path() == path);
-    let mut visible: Vec<PathBuf> = names.filter(|path| !is_covered(path)).collect();
-    visible.sort();
+    let files = entries.filter(|entry| !entry.file_type().is_ok_and(|kind| kind.is_symlink()));
+    // Neither side has a link or a needless slash in it.
+    let is_covered = |path: &PathBuf| {
+        let mut covered = places.iter().map(|place| place.path().as_os_str());
+        covered.any(|covered| covered == path.as_os_str())
+    };
+    let paths = files.map(|entry| entry.path());
+    let mut visible: Vec<PathBuf> = paths.filter(|path| !is_covered(path)).collect();
+    visible.sort_unstable_by(|one, other| one.as_os_str().cmp(other.as_os_str()));
     visible
 }

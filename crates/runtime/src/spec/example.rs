@@ -106,8 +106,8 @@ mod tests {
                 true => CapabilitySet::of(Capability::ALL),
                 false => CapabilitySet::EMPTY,
             },
-            setgroups: true,
-            cgroup_trees: Vec::new(),
+            setgroups: true.into(),
+            cgroup_trees: Vec::new().into(),
             release: "6.1".into(),
         }
     }

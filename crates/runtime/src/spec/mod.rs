@@ -20,7 +20,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crabcan_rootfs::MountAttributes;
-use crabcan_seccomp::Profile;
+use crabcan_seccomp::{Profile, builtin};
 
 use self::property::properties;
 pub use crate::landlock::Landlock;
@@ -128,7 +128,7 @@ pub struct Extension {
     /// Where the program starts when it cannot start in `process.cwd`.
     pub other_directories: Vec<PathBuf>,
     /// The filter of system calls where it is no `linux.seccomp`.
-    pub seccomp: Option<Profile>,
+    pub seccomp: Option<SandboxFilter>,
     /// Filters of system calls as the kernel takes them (`struct sock_filter`), installed in this
     /// order before any other.
     pub raw_filters: Vec<Vec<u8>>,
@@ -159,4 +159,23 @@ pub struct Extension {
     pub landlock: Option<Landlock>,
     /// Bit N is set when the terminal becomes descriptor N; all three when 0.
     pub terminal_descriptors: u32,
+}
+
+/// The filter of a sandbox' system calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SandboxFilter {
+    /// [`builtin::sandbox`], whose filter need not be compiled.
+    Default,
+    /// The filter of another profile.
+    Of(Profile),
+}
+
+impl SandboxFilter {
+    /// What it is made of.
+    pub fn profile(&self) -> Profile {
+        match self {
+            Self::Default => builtin::sandbox(),
+            Self::Of(profile) => profile.clone(),
+        }
+    }
 }

@@ -106,8 +106,8 @@ pub(crate) fn host(privileged: bool) -> Host {
             true => CapabilitySet::of(Capability::ALL),
             false => CapabilitySet::EMPTY,
         },
-        setgroups: true,
-        cgroup_trees: vec!["cpu,cpuacct".into(), "name=systemd".into(), String::new()],
+        setgroups: true.into(),
+        cgroup_trees: vec!["cpu,cpuacct".into(), "name=systemd".into(), String::new()].into(),
         release: "6.1".into(),
     }
 }

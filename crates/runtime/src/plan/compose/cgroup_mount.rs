@@ -26,7 +26,7 @@ impl Composer<'_> {
         if self.can_only_be_shown_the_host() {
             return self.host_cgroups(field, mount, options, target);
         }
-        let trees = self.host.cgroup_trees.iter();
+        let trees = self.host.cgroup_trees().iter();
         let legacy = trees.filter(|tree| !tree.is_empty());
         let legacy: Vec<Hierarchy> = legacy.map(|tree| Hierarchy::new(tree)).collect();
         if mount.fstype == "cgroup2" || legacy.is_empty() {

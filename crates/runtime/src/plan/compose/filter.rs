@@ -10,7 +10,7 @@ use crabcan_seccomp::{Action, Architecture, Flags, Profile, builtin};
 use super::{Composer, check_absolute};
 use crate::Error;
 use crate::host::kernel_version;
-use crate::spec::Spec;
+use crate::spec::{SandboxFilter, Spec};
 
 /// What init still calls behind a filter that comes last: its listener is sent, the program is
 /// executed, and a failure is told. Nobody could answer for these yet.
@@ -49,7 +49,11 @@ impl Filter {
         let (profile, listener) = match (&spec.linux.seccomp, &spec.extension.seccomp) {
             (None, None) => return Ok(None),
             (Some(_), Some(_)) => return Err(invalid("", "there are two filters")),
-            (None, Some(profile)) => (profile.clone(), None),
+            (None, Some(SandboxFilter::Default)) => {
+                let filter = builtin::sandbox_filter().map_err(of_profile)?;
+                return Self::checked(spec, &filter, None).map(Some);
+            }
+            (None, Some(SandboxFilter::Of(profile))) => (profile.clone(), None),
             (Some(document), None) => {
                 let resolved = document.resolve(native).map_err(of_profile)?;
                 for unknown in &resolved.unknown {
@@ -97,6 +101,15 @@ impl Filter {
             ));
         }
         let filter = profile.compile().map_err(of_profile)?;
+        Self::checked(spec, &filter, listener)
+    }
+
+    /// Whoever listens must be there when somebody asks.
+    fn checked(
+        spec: &Spec,
+        filter: &crabcan_seccomp::Filter,
+        listener: Option<Listener>,
+    ) -> Result<Self, Error> {
         let asks = filter.needs_listener();
         if asks && listener.is_none() {
             return Err(invalid(

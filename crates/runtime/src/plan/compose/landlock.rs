@@ -4,7 +4,8 @@
 //! read for reading. What is mounted read-only beneath something writable is kept by its mount alone:
 //! rules of Landlock add up.
 
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::path::Path;
 
 use crabcan_init::Step;
 
@@ -12,18 +13,19 @@ use super::Composer;
 use crate::Error;
 use crate::landlock::Landlock;
 use crate::plan::{Provision, c_string};
-use crate::spec::{Access, Changes, Mount, Operation};
+use crate::spec::{Access, Changes, Mount, Operation, Spec};
 
 impl Composer<'_> {
     /// The rules, when everything is in its place.
     pub(super) fn second_wall(&mut self) -> Result<(), Error> {
-        let Some(landlock) = self.spec.extension.landlock.clone() else {
+        let spec = self.spec;
+        let Some(landlock) = &spec.extension.landlock else {
             return Ok(());
         };
         self.provisions.push(Provision::Landlock(landlock.clone()));
         let access = landlock.all();
         self.push(&Step::Landlock { access })?;
-        for (place, access) in self.places(&landlock) {
+        for (place, access) in places(spec, landlock) {
             let target = &c_string("--landlock", place)?;
             self.push(&Step::LandlockRule { target, access })?;
         }
@@ -37,38 +39,39 @@ impl Composer<'_> {
             None => Ok(()),
         }
     }
+}
 
-    /// Each place once, with what was said of it last.
-    fn places(&self, landlock: &Landlock) -> Vec<(PathBuf, u64)> {
-        let access = |writable| match writable {
-            true => landlock.all(),
-            false => landlock.read(),
-        };
-        let mut places = Vec::new();
-        let mut put = |place: &Path, access| {
-            places.retain(|(other, _)| other != place);
-            places.push((place.to_owned(), access));
-        };
-        match &landlock.visible {
-            Some(visible) => {
-                put(Path::new("/"), landlock.list());
-                visible.iter().for_each(|place| put(place, access(false)));
-            }
-            None => put(Path::new("/"), access(!self.spec.root.readonly)),
+/// Each place once, with what was said of it last.
+fn places<'a>(spec: &'a Spec, landlock: &'a Landlock) -> Vec<(&'a Path, u64)> {
+    let access = |writable| match writable {
+        true => landlock.all(),
+        false => landlock.read(),
+    };
+    let mut places = Vec::new();
+    let mut put = |place: &'a Path, access| places.push((place, access));
+    match &landlock.visible {
+        Some(visible) => {
+            put(Path::new("/"), landlock.list());
+            visible.iter().for_each(|place| put(place, access(false)));
         }
-        if self.spec.extension.default_dev {
-            put(Path::new("/dev"), access(true));
-        }
-        for mount in &self.spec.mounts {
-            put(&mount.destination, access(is_writable(mount)));
-        }
-        for operation in &self.spec.extension.operations {
-            if let Some(writable) = opens(operation) {
-                put(operation.destination(), access(writable));
-            }
-        }
-        places
+        None => put(Path::new("/"), access(!spec.root.readonly)),
     }
+    if spec.extension.default_dev {
+        put(Path::new("/dev"), access(true));
+    }
+    for mount in &spec.mounts {
+        put(&mount.destination, access(is_writable(mount)));
+    }
+    for operation in &spec.extension.operations {
+        if let Some(writable) = opens(operation) {
+            put(operation.destination(), access(writable));
+        }
+    }
+    let mut seen = HashSet::new();
+    let last = places.into_iter().rev();
+    let mut once: Vec<_> = last.filter(|(place, _)| seen.insert(*place)).collect();
+    once.reverse();
+    once
 }
 
 fn is_writable(mount: &Mount) -> bool {

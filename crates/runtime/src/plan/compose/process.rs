@@ -194,12 +194,12 @@ impl Composer<'_> {
         let denied = match &self.id_maps {
             Some(maps) if self.spec.linux.makes(Namespace::User) => {
                 let direct = maps.writer == IdMapWriter::Direct;
-                !self.host.setgroups || direct && !self.host.has(&[Capability::Setgid])
+                direct && !self.host.has(&[Capability::Setgid]) || !self.host.may_set_groups()
             }
             _ if self.spec.linux.separates(Namespace::User) => {
                 self.spec.extension.joins_without_root
             }
-            _ => !self.host.setgroups || !self.host.has(&[Capability::Setgid]),
+            _ => !self.host.has(&[Capability::Setgid]) || !self.host.may_set_groups(),
         };
         if denied && !additional.is_empty() {
             return Err(Error::invalid(

@@ -9,7 +9,7 @@ use crabcan_ns::{IdRange, Namespace};
 use crabcan_seccomp::json::Seccomp;
 use crabcan_seccomp::{Action, Profile, Rule};
 
-use crate::spec::{Linux, NamespaceRequest, Process, Root, Spec};
+use crate::spec::{Linux, NamespaceRequest, Process, Root, SandboxFilter, Spec};
 use crate::{Error, Host, Plan};
 
 fn spec() -> Spec {
@@ -53,8 +53,8 @@ fn plan(spec: &Spec) -> Result<Plan, Error> {
         gid: 1000,
         privileged: false,
         capabilities: crabcan_caps::CapabilitySet::EMPTY,
-        setgroups: true,
-        cgroup_trees: Vec::new(),
+        setgroups: true.into(),
+        cgroup_trees: Vec::new().into(),
         release: "6.1".into(),
     };
     Plan::new(spec, &host)
@@ -192,7 +192,7 @@ fn what_could_never_work_is_refused() {
     let wanted = "linux.seccomp: does not allow execve, so no program could be started";
     refused(&filtered(closed), wanted);
     let mut two = filtered(DENY);
-    two.extension.seccomp = Some(Profile::new(Action::Allow));
+    two.extension.seccomp = Some(SandboxFilter::Of(Profile::new(Action::Allow)));
     refused(&two, "linux.seccomp: there are two filters");
     let wrong = r#"{ "defaultAction": "SCMP_ACT_ALLOW",
         "syscalls": [{ "names": ["read"], "action": "SCMP_ACT_DENY" }] }"#;
@@ -205,6 +205,6 @@ fn what_could_never_work_is_refused() {
 fn a_profile_made_by_hand() {
     let mut spec = spec();
     let rule = Rule::new(Action::Errno(1), ["bpf"]);
-    spec.extension.seccomp = Some(Profile::new(Action::Allow).rule(rule));
+    spec.extension.seccomp = Some(SandboxFilter::Of(Profile::new(Action::Allow).rule(rule)));
     position(&steps(&spec), "filter system calls (");
 }

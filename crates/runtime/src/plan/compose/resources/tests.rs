@@ -181,8 +181,8 @@ fn an_ordinary_user_is_told_that_devices_are_not_limited() {
         gid: 1000,
         privileged: false,
         capabilities: crabcan_caps::CapabilitySet::EMPTY,
-        setgroups: true,
-        cgroup_trees: Vec::new(),
+        setgroups: true.into(),
+        cgroup_trees: Vec::new().into(),
         release: "6.1".into(),
     };
     let mut warnings = Vec::new();

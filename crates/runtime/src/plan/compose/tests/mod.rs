@@ -44,8 +44,8 @@ fn host(privileged: bool) -> Host {
             true => CapabilitySet::of(Capability::ALL),
             false => CapabilitySet::EMPTY,
         },
-        setgroups: true,
-        cgroup_trees: Vec::new(),
+        setgroups: true.into(),
+        cgroup_trees: Vec::new().into(),
         release: "6.1".into(),
     }
 }

@@ -248,7 +248,8 @@ fn cgroup_mounts(trees: &[&str], options: &[&str]) -> Vec<String> {
     let mut spec = rootful();
     spec.mounts = vec![mount("cgroup", "/sys/fs/cgroup", options)];
     let mut host = host(true);
-    host.cgroup_trees = trees.iter().map(|tree| (*tree).to_owned()).collect();
+    let trees = trees.iter().map(|tree| (*tree).to_owned());
+    host.cgroup_trees = trees.collect::<Vec<_>>().into();
     let steps = compose(&spec, &host).unwrap().steps();
     let about = |step: &&String| step.contains("cgroup");
     steps.iter().filter(about).cloned().collect()
@@ -287,7 +288,7 @@ fn the_host_cgroup_namespace_is_bound_in_a_foreign_user_namespace() {
     spec.mounts = vec![mount("cgroup", "/sys/fs/cgroup", &options)];
     spec.linux.namespaces.retain(|one| one.kind != "cgroup");
     let mut host = host(false);
-    host.cgroup_trees = vec!["memory".to_owned(), String::new()];
+    host.cgroup_trees = vec!["memory".to_owned(), String::new()].into();
     let about_cgroups = |spec: &Spec, host: &Host| -> Vec<String> {
         let steps = compose(spec, host).unwrap().steps();
         let about = |step: &&String| step.contains("cgroup");

@@ -45,7 +45,7 @@ fn the_groups_of_the_caller_stay_if_that_is_wanted() {
     });
     assert_eq!(kept, [true]);
     let mut denied = host(true);
-    denied.setgroups = false;
+    denied.setgroups = false.into();
     assert!(compose(&spec, &denied).is_ok());
     spec.annotations = [(NAME, "yes".to_owned())].into_iter().collect();
     let error = compose(&spec, &denied).unwrap_err().to_string();
@@ -74,7 +74,7 @@ fn groups_are_set_in_the_hosts_user_namespace_only_with_the_right_to() {
     });
     assert_eq!(set.len(), 1);
     let mut denied = host(true);
-    denied.setgroups = false;
+    denied.setgroups = false.into();
     let error = compose(&spec, &denied).unwrap_err().to_string();
     assert!(
         error.starts_with("process.user.additionalGids: "),
