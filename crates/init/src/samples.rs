@@ -74,9 +74,10 @@ fn roots() -> Samples {
                 source: c"/srv/root",
                 received: true,
                 recursive: true,
+                in_place: true,
                 changes: Changes::new(&SET).unwrap(),
             },
-            "take /srv/root as the root (recursive; noexec,strictatime; received from the parent)",
+            "take /srv/root as the root (recursive; in its place; noexec,strictatime; received from the parent)",
         ),
         (
             Step::OverlayRoot {

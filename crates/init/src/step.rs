@@ -94,6 +94,9 @@ with_mount_steps! {
         received: bool,
         /// Whether the mounts below it come with it.
         recursive: bool,
+        /// Whether it is attached to the directory, where hooks find it with all that is mounted in
+        /// it; else over the root directory, as also where init has no right to go to its own.
+        in_place: bool,
         /// What is changed of the mount before it is attached.
         changes: Changes<'a>,
     }
@@ -269,6 +272,8 @@ pub const TARGET_COPY_UP: u32 = 16;
 pub const SOURCE_NO_FOLLOW: u32 = 32;
 /// A source that is a symbolic link is made again at the target, and nothing is bound.
 pub const SOURCE_COPY_SYMLINK: u32 = 64;
+/// The source is a path beneath the container's root: it has what was mounted there before.
+pub const SOURCE_IN_ROOT: u32 = 128;
 
 /// In the text of a hook's standard input, the place of init's own pid. No JSON text has this byte.
 pub const HOOK_PID: u8 = 1;

@@ -6,7 +6,9 @@ use core::fmt::{self, Formatter};
 use super::Details;
 use super::words::{Attributes, ChangeWords, Device, List, Propagation, Text};
 use crate::format::Changes;
-use crate::step::{SOURCE_COPY_SYMLINK, SOURCE_NO_FOLLOW, Step, TARGET_COPY_UP, TARGET_OPTIONAL};
+use crate::step::{
+    SOURCE_COPY_SYMLINK, SOURCE_IN_ROOT, SOURCE_NO_FOLLOW, Step, TARGET_COPY_UP, TARGET_OPTIONAL,
+};
 
 const MOUNT_ATTR_RDONLY: u64 = 0x1;
 const S_IFMT: u32 = 0o170_000;
@@ -21,11 +23,13 @@ impl Step<'_> {
                 source,
                 received,
                 recursive,
+                in_place,
                 changes,
             } => {
                 write!(f, "take {} as the root", Text(source))?;
                 Details::new(f)
                     .add_if(recursive, "recursive")
+                    .add_if(in_place, "in its place")
                     .add_changes(changes, recursive)
                     .add_if(received, "received from the parent")
                     .end()
@@ -99,6 +103,7 @@ impl Step<'_> {
                 Details::new(f)
                     .add_if(recursive, "recursive")
                     .add_changes(changes, recursive)
+                    .add_if(flags & SOURCE_IN_ROOT != 0, "in the root")
                     .add_if(flags & SOURCE_NO_FOLLOW != 0, "the link itself")
                     .add_if(flags & SOURCE_COPY_SYMLINK != 0, "a link is copied")
                     .add_if(device != 0, Device(device))

@@ -7,9 +7,10 @@ use super::copy_up::copy_up;
 use super::{Context, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, mask};
 use crate::errno::Errno;
 use crate::format::{Change, Changes, Strings};
+use crate::message::Message;
 use crate::step::{
-    SOURCE_COPY_SYMLINK, SOURCE_NO_FOLLOW, Step, TARGET_COPY_UP, TARGET_CREATE, TARGET_NO_FOLLOW,
-    TARGET_NO_SYMLINKS, TARGET_OPTIONAL,
+    SOURCE_COPY_SYMLINK, SOURCE_IN_ROOT, SOURCE_NO_FOLLOW, Step, TARGET_COPY_UP, TARGET_CREATE,
+    TARGET_NO_FOLLOW, TARGET_NO_SYMLINKS, TARGET_OPTIONAL,
 };
 use crate::sys::{self, Config, Fd};
 
@@ -70,10 +71,21 @@ impl Context {
         else {
             return Err(Errno::EINVAL);
         };
-        if flags & SOURCE_COPY_SYMLINK != 0 && copy_symlink(source, root, target)? {
+        if flags & SOURCE_COPY_SYMLINK != 0 && copy_symlink(source, root, target, flags)? {
             return Ok(());
         }
-        let mount = self.tree(source, received, recursive, flags)?;
+        let mount = match flags & SOURCE_IN_ROOT {
+            0 => self.tree(source, received, recursive, flags)?,
+            _ => {
+                let tree = tree_beneath(root, source, recursive, flags)?;
+                if received {
+                    sys::send(self.channel, &Message::Tree.to_bytes(), Some(tree.0))?;
+                    self.receive_descriptor()?
+                } else {
+                    tree
+                }
+            }
+        };
         check_device(&mount, device)?;
         apply(&mount, changes)?;
         attach(&mount, root, target, flags, None)
@@ -96,6 +108,18 @@ impl Context {
         }
         sys::open_tree(sys::AT_FDCWD, source, how)
     }
+}
+
+/// A detached copy of what is mounted at a path beneath the root.
+fn tree_beneath(root: i32, source: &CStr, recursive: bool, flags: u32) -> Result<Fd, Errno> {
+    let place = open_beneath(root, source, flags & SOURCE_NO_FOLLOW != 0)?;
+    let depth = if recursive { sys::AT_RECURSIVE } else { 0 };
+    sys::open_tree(place.0, c"", sys::AT_EMPTY_PATH | depth)
+}
+
+fn open_beneath(root: i32, path: &CStr, no_follow: bool) -> Result<Fd, Errno> {
+    let how = if no_follow { beneath::NO_FOLLOW } else { 0 };
+    beneath::open(root, path, how)
 }
 
 /// Makes a file system without attaching it anywhere.
@@ -179,8 +203,11 @@ fn remount(
 }
 
 /// Makes a link that says the same, if the source is a symbolic link; whether it is.
-fn copy_symlink(source: &CStr, root: i32, target: &CStr) -> Result<bool, Errno> {
-    let link = sys::openat(sys::AT_FDCWD, source, sys::O_PATH | sys::O_NOFOLLOW)?;
+fn copy_symlink(source: &CStr, root: i32, target: &CStr, flags: u32) -> Result<bool, Errno> {
+    let link = match flags & SOURCE_IN_ROOT {
+        0 => sys::openat(sys::AT_FDCWD, source, sys::O_PATH | sys::O_NOFOLLOW)?,
+        _ => open_beneath(root, source, true)?,
+    };
     if sys::stat(link.0)?.mode & S_IFMT != S_IFLNK {
         return Ok(false);
     }

@@ -18,11 +18,12 @@ impl Context {
                 source,
                 received,
                 recursive,
+                in_place,
                 changes,
             } => {
                 let mount = self.tree(source, received, recursive, 0)?;
                 apply(&mount, changes)?;
-                self.take(mount)
+                self.take_at(mount, if in_place { source } else { c"/" })
             }
             Step::OverlayRoot {
                 lower,
@@ -52,7 +53,16 @@ impl Context {
     /// Attaches the new root over the old one: no path into it is ever looked up by name, while
     /// absolute paths of this process still start at the host's root below.
     pub(super) fn take(&mut self, mount: Fd) -> Result<(), Errno> {
-        cover_root(&mount)?;
+        self.take_at(mount, c"/")
+    }
+
+    /// The same over a directory. The way there may be closed to the ids of a user namespace, for
+    /// which the parent has opened the mount: then it covers the old root after all.
+    fn take_at(&mut self, mount: Fd, place: &CStr) -> Result<(), Errno> {
+        match sys::move_mount(mount.0, sys::AT_FDCWD, place) {
+            Err(Errno::EACCES) => cover_root(&mount)?,
+            other => other?,
+        }
         self.root = Some(mount);
         Ok(())
     }
