@@ -11,7 +11,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use serde_json::{Value, json};
 use support::Leaks;
@@ -135,4 +135,71 @@ fn hooks_mount_at_the_roots_place() {
     });
     assert_eq!(lines[..2], ["seen", "seen"], "{lines:?}");
     assert!(lines.contains(&"proc".to_owned()), "{lines:?}");
+}
+
+/// What is to be mounted at a link that leads nowhere yet is mounted where it would lead, in the
+/// root.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_mount_point_is_made_behind_links_that_lead_nowhere() {
+    let _leaks = Leaks::watch();
+    let script = "cat /deep/down/here/file /up/file /etc2/name; readlink /one /up /etc2/name";
+    let lines = seen("dangling", script, |bundle| {
+        let root = bundle.directory.directory("rootfs");
+        bundle.directory.directory("data");
+        bundle.directory.directory("rootfs/etc2");
+        fs::write(bundle.directory.path().join("data/file"), "seen\n").unwrap();
+        symlink("/deep/down", root.join("one")).unwrap();
+        symlink("one/here", root.join("two")).unwrap();
+        symlink("../../../outside", root.join("up")).unwrap();
+        symlink("../file", root.join("etc2/name")).unwrap();
+        for (source, destination) in [
+            ("data", "/two"),
+            ("data", "/up"),
+            ("data/file", "/etc2/name"),
+        ] {
+            bundle.mount(
+                json!({"destination": destination, "type": "none", "source": source,
+                "options": ["bind"]}),
+            );
+        }
+    });
+    let expected = [
+        "seen",
+        "seen",
+        "seen",
+        "/deep/down",
+        "../../../outside",
+        "../file",
+    ];
+    assert_eq!(lines, expected);
+    let mut bundle = Bundle::new("loop", "true");
+    symlink("/b", bundle.directory.path().join("rootfs/a")).unwrap();
+    symlink("/a", bundle.directory.path().join("rootfs/b")).unwrap();
+    bundle.mount(json!({"destination": "/a", "type": "tmpfs", "source": "tmpfs"}));
+    let error = bundle.run("run c").stderr;
+    assert!(error.contains("ELOOP"), "{error}");
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_tmpfs_has_the_mode_of_the_directory_that_it_covers() {
+    let _leaks = Leaks::watch();
+    let lines = seen("mode", "stat -c %a /closed /said /new", |bundle| {
+        for name in ["closed", "said"] {
+            let path = bundle.directory.directory(&format!("rootfs/{name}"));
+            fs::set_permissions(path, fs::Permissions::from_mode(0o2710)).unwrap();
+        }
+        for (name, options) in [
+            ("/closed", json!(["nosuid"])),
+            ("/said", json!(["mode=1500"])),
+            ("/new", json!([])),
+        ] {
+            bundle.mount(
+                json!({"destination": name, "type": "tmpfs", "source": "tmpfs",
+                "options": options}),
+            );
+        }
+    });
+    assert_eq!(lines, ["2710", "1500", "1777"]);
 }

@@ -268,6 +268,9 @@ pub const TARGET_OPTIONAL: u32 = 4;
 pub const TARGET_NO_FOLLOW: u32 = 8;
 /// What the target holds is copied into the new file system before that covers it.
 pub const TARGET_COPY_UP: u32 = 16;
+/// The new file system has the permissions of the directory that it covers, as its option `mode`;
+/// of one that was there already.
+pub const TARGET_MODE: u32 = 256;
 /// The source's last name is not followed if it is a symbolic link: the link is bound.
 pub const SOURCE_NO_FOLLOW: u32 = 32;
 /// A source that is a symbolic link is made again at the target, and nothing is bound.

@@ -7,7 +7,8 @@ use super::Details;
 use super::words::{Attributes, ChangeWords, Device, List, Propagation, Text};
 use crate::format::Changes;
 use crate::step::{
-    SOURCE_COPY_SYMLINK, SOURCE_IN_ROOT, SOURCE_NO_FOLLOW, Step, TARGET_COPY_UP, TARGET_OPTIONAL,
+    SOURCE_COPY_SYMLINK, SOURCE_IN_ROOT, SOURCE_NO_FOLLOW, Step, TARGET_COPY_UP, TARGET_MODE,
+    TARGET_OPTIONAL,
 };
 
 const MOUNT_ATTR_RDONLY: u64 = 0x1;
@@ -86,6 +87,7 @@ impl Step<'_> {
                     .add_if(attributes != 0, Attributes(attributes))
                     .add_if(propagation != 0, Propagation(propagation))
                     .add_if(flags & TARGET_COPY_UP != 0, "with a copy of what is there")
+                    .add_if(flags & TARGET_MODE != 0, "with the mode of what is there")
                     .add_if(options.iter().next().is_some(), List(options, ","))
                     .end()
             }

@@ -227,6 +227,71 @@ impl Near {
     }
 }
 
+/// Tries the path to which a symbolic link that leads nowhere would lead, as long as it says ENOENT
+/// and there is such a link on it. Each path is beneath the root, like any other.
+///
+/// ENOENT when there is no such link, ELOOP after 40 of them.
+pub(super) fn follow_dangling<T>(
+    root: i32,
+    path: &CStr,
+    mut with: impl FnMut(&CStr) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    const MOST_LINKS: usize = 40;
+    let mut buffer = [0; PATH_MAX];
+    terminated(path.to_bytes(), &mut buffer)?;
+    for _ in 0..MOST_LINKS {
+        let from = buffer;
+        let from = CStr::from_bytes_until_nul(&from).map_err(|_| Errno::ENAMETOOLONG)?;
+        match with(beyond_link(root, from, &mut buffer)?) {
+            Err(Errno::ENOENT) => {}
+            other => return other,
+        }
+    }
+    Err(Errno::ELOOP)
+}
+
+/// A path with the first symbolic link on it that leads nowhere replaced by what it says.
+fn beyond_link<'b>(
+    root: i32,
+    path: &CStr,
+    buffer: &'b mut [u8; PATH_MAX],
+) -> Result<&'b CStr, Errno> {
+    let path = trimmed(path);
+    let mut above = 0;
+    for name in path.split(is_slash) {
+        let end = above + name.len();
+        let prefix = terminated(path.get(..end).ok_or(Errno::EINVAL)?, buffer)?;
+        match open(root, prefix, 0) {
+            Err(Errno::ENOENT) => {
+                let link = open(root, prefix, NO_FOLLOW)?;
+                let mut text = [0; PATH_MAX];
+                let text = sys::readlink(link.0, &mut text)?.to_bytes();
+                let above = match text.first() {
+                    Some(b'/') => 0,
+                    _ => above,
+                };
+                let parts = [path.get(..above), Some(text), path.get(end..)];
+                return joined(parts.map(Option::unwrap_or_default), buffer);
+            }
+            other => drop(other?),
+        }
+        above = end + 1;
+    }
+    Err(Errno::ENOENT)
+}
+
+/// Parts of a path behind each other, with a NUL behind the last.
+fn joined<'b>(parts: [&[u8]; 3], buffer: &'b mut [u8; PATH_MAX]) -> Result<&'b CStr, Errno> {
+    let mut length = 0;
+    for part in parts {
+        let room = buffer.get_mut(length..length + part.len());
+        room.ok_or(Errno::ENAMETOOLONG)?.copy_from_slice(part);
+        length += part.len();
+    }
+    *buffer.get_mut(length).ok_or(Errno::ENAMETOOLONG)? = 0;
+    CStr::from_bytes_with_nul(&buffer[..=length]).map_err(|_| Errno::EINVAL)
+}
+
 fn open_directory(root: i32, path: &CStr) -> Result<Fd, Errno> {
     let flags = sys::O_PATH | sys::O_DIRECTORY;
     sys::openat2(

@@ -4,13 +4,14 @@ use core::ffi::CStr;
 
 use super::beneath::{self, Near};
 use super::copy_up::copy_up;
+use super::decimal::{DIGITS, octal};
 use super::{Context, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, mask};
 use crate::errno::Errno;
 use crate::format::{Change, Changes, Strings};
 use crate::message::Message;
 use crate::step::{
     SOURCE_COPY_SYMLINK, SOURCE_IN_ROOT, SOURCE_NO_FOLLOW, Step, TARGET_COPY_UP, TARGET_CREATE,
-    TARGET_NO_FOLLOW, TARGET_NO_SYMLINKS, TARGET_OPTIONAL,
+    TARGET_MODE, TARGET_NO_FOLLOW, TARGET_NO_SYMLINKS, TARGET_OPTIONAL,
 };
 use crate::sys::{self, Config, Fd};
 
@@ -40,10 +41,18 @@ impl Context {
                 target,
                 flags,
             } => {
-                let mount = new_mount(fstype, source, options, attributes)?;
+                let covered = (flags & TARGET_MODE != 0)
+                    .then(|| covered(root, target, flags))
+                    .transpose()?
+                    .flatten();
+                let mode = covered.as_ref().map(|(_, mode)| *mode);
+                let mount = new_mount(fstype, source, options, mode, attributes)?;
                 set_propagation(&mount, propagation)?;
-                // The root of a file system is a directory.
-                attach(&mount, root, target, flags, Some(true))
+                match covered {
+                    Some((place, _)) => attach_at(&mount, &place, flags),
+                    // The root of a file system is a directory.
+                    None => attach(&mount, root, target, flags, Some(true)),
+                }
             }
             Step::Bind { .. } => self.bind(root, step),
             Step::Remount {
@@ -127,15 +136,34 @@ pub(super) fn new_mount(
     fstype: &CStr,
     source: &CStr,
     options: Strings<'_>,
+    mode: Option<u32>,
     attributes: u64,
 ) -> Result<Fd, Errno> {
     let context = sys::fsopen(fstype)?;
     sys::fsconfig(context.0, &Config::String(c"source", source))?;
+    if let Some(mode) = mode {
+        let mut digits = [0; DIGITS];
+        let mode = octal(mode, &mut digits)?;
+        sys::fsconfig(context.0, &Config::String(c"mode", mode))?;
+    }
     for option in &options {
         configure(&context, option)?;
     }
     sys::fsconfig(context.0, &Config::Create)?;
     sys::fsmount(context.0, attributes)
+}
+
+/// A directory that a file system will cover, with its permissions; none if it is not there yet.
+fn covered(root: i32, target: &CStr, flags: u32) -> Result<Option<(Fd, u32)>, Errno> {
+    const PERMISSIONS: u32 = 0o7777;
+    match open_target(root, target, flags) {
+        Err(Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(errno),
+        Ok(place) => {
+            let mode = sys::stat(place.0)?.mode & PERMISSIONS;
+            Ok(Some((place, mode)))
+        }
+    }
 }
 
 /// Sets one option, `key=value` or `key`.
@@ -256,6 +284,11 @@ pub(super) fn open_target(root: i32, target: &CStr, flags: u32) -> Result<Fd, Er
     beneath::open(root, target, how)
 }
 
+fn make_and_open(root: i32, target: &CStr, flags: u32, directory: bool) -> Result<Fd, Errno> {
+    make_mount_point(&mut Near::default(), root, target, directory)?;
+    open_target(root, target, flags)
+}
+
 /// Attaches a detached mount at a path beneath the root. Whether it is a directory is asked of the
 /// kernel where nobody knows it and something to mount it on has to be made.
 pub(super) fn attach(
@@ -268,18 +301,29 @@ pub(super) fn attach(
     let place = match open_target(root, target, flags) {
         Err(Errno::ENOENT) if flags & TARGET_CREATE != 0 => {
             let directory = directory.map_or_else(|| is_directory(mount), Ok)?;
-            make_mount_point(&mut Near::default(), root, target, directory)?;
-            open_target(root, target, flags)?
+            match make_and_open(root, target, flags, directory) {
+                // A name is taken by a link that leads nowhere.
+                Err(Errno::ENOENT) if flags & (TARGET_NO_SYMLINKS | TARGET_NO_FOLLOW) == 0 => {
+                    beneath::follow_dangling(root, target, |path| {
+                        make_and_open(root, path, flags, directory)
+                    })?
+                }
+                other => other?,
+            }
         }
         Err(Errno::ENOENT) if flags & TARGET_OPTIONAL != 0 => return Ok(()),
         other => other?,
     };
+    attach_at(mount, &place, flags)
+}
+
+fn attach_at(mount: &Fd, place: &Fd, flags: u32) -> Result<(), Errno> {
     if flags & TARGET_COPY_UP != 0 {
         copy_up(place.0, mount.0)?;
     }
     match sys::move_mount(mount.0, place.0, c"") {
         // What a file on a directory, or the reverse, is to the older call (mount(2)).
-        Err(Errno::EINVAL) if is_directory(mount)? != is_directory(&place)? => Err(Errno::ENOTDIR),
+        Err(Errno::EINVAL) if is_directory(mount)? != is_directory(place)? => Err(Errno::ENOTDIR),
         other => other,
     }
 }

@@ -38,7 +38,7 @@ impl Context {
                 options,
                 attributes,
             } => {
-                let mount = new_mount(c"tmpfs", c"tmpfs", options, attributes)?;
+                let mount = new_mount(c"tmpfs", c"tmpfs", options, None, attributes)?;
                 self.take(mount)
             }
             Step::RootAttributes { attributes } => {
@@ -101,7 +101,7 @@ pub(super) fn cover_root(mount: &Fd) -> Result<(), Errno> {
 /// the old root with all its mounts would stay behind the new one's `..`.
 fn overlay(lower: &Fd, attributes: u64) -> Result<Fd, Errno> {
     let options = Strings::new(b"mode=755\0").ok_or(Errno::EINVAL)?;
-    let tmpfs = new_mount(c"tmpfs", c"tmpfs", options, 0)?;
+    let tmpfs = new_mount(c"tmpfs", c"tmpfs", options, None, 0)?;
     cover_root(&tmpfs)?;
     cover_root(lower)?;
     let upper = directory(&tmpfs, c"upper")?;

@@ -122,6 +122,14 @@ impl Composer<'_> {
             // A link there would have what is masked later in a place that nobody looks at.
             target = target.no_symlinks();
         }
+        let says_mode = |word: &String| word.starts_with("mode=");
+        if mount.fstype == "tmpfs" && !options.data.iter().any(says_mode) {
+            // As runc and crun do. A sandbox says it, or means the kernel's 1777.
+            target = match self.spec.extension.bundle {
+                Some(_) => target.inherit_mode(),
+                None => target,
+            };
+        }
         let source = match mount.source.as_os_str().is_empty() {
             true => Cow::from(&mount.fstype),
             false => mount.source.to_string_lossy(),
