@@ -161,7 +161,10 @@ fn covers() -> Samples {
             "open a terminal of the container's own (80x24; descriptors 0,1,2)",
         ),
         (
-            Step::WorkingDirectory { target: c"/x" },
+            Step::WorkingDirectory {
+                target: c"/x",
+                first: false,
+            },
             "go to the directory /x",
         ),
     ]

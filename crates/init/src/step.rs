@@ -187,6 +187,9 @@ with_mount_steps! {
     WorkingDirectory = 18 {
         /// Its path.
         target: &'a CStr,
+        /// Whether this is the first of two: what the rights that init has now do not open (EACCES)
+        /// is tried by the second, which does nothing where the first has succeeded.
+        first: bool,
     }
     /// Set a resource limit (prlimit(2)).
     ResourceLimit = 19 {

@@ -112,6 +112,13 @@ impl Step<'_> {
                     .add_if(received, "received from the parent")
                     .end()
             }
+            _ => self.place_in_words(f),
+        }
+    }
+
+    /// What is changed or made at a place, or covers it.
+    fn place_in_words(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match *self {
             Self::Remount {
                 target,
                 changes,
@@ -125,13 +132,6 @@ impl Step<'_> {
                     .add_if(options.iter().next().is_some(), List(options, ","))
                     .end()
             }
-            _ => self.place_in_words(f),
-        }
-    }
-
-    /// What is made at a place, or covers it.
-    fn place_in_words(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match *self {
             Self::MountPoint { target, directory } => {
                 let kind = if directory { "a directory" } else { "a file" };
                 write!(f, "make the mount point {} ({kind})", Text(target))

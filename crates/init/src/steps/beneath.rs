@@ -227,69 +227,45 @@ impl Near {
     }
 }
 
-/// Tries the path to which a symbolic link that leads nowhere would lead, as long as it says ENOENT
-/// and there is such a link on it. Each path is beneath the root, like any other.
-///
-/// ENOENT when there is no such link, ELOOP after 40 of them.
-pub(super) fn follow_dangling<T>(
-    root: i32,
-    path: &CStr,
-    mut with: impl FnMut(&CStr) -> Result<T, Errno>,
-) -> Result<T, Errno> {
-    const MOST_LINKS: usize = 40;
-    let mut buffer = [0; PATH_MAX];
-    terminated(path.to_bytes(), &mut buffer)?;
-    for _ in 0..MOST_LINKS {
-        let from = buffer;
-        let from = CStr::from_bytes_until_nul(&from).map_err(|_| Errno::ENAMETOOLONG)?;
-        match with(beyond_link(root, from, &mut buffer)?) {
-            Err(Errno::ENOENT) => {}
-            other => return other,
-        }
-    }
-    Err(Errno::ELOOP)
-}
+/// A path with a NUL behind it.
+pub(super) type PathBuffer = [u8; PATH_MAX];
 
-/// A path with the first symbolic link on it that leads nowhere replaced by what it says.
-fn beyond_link<'b>(
-    root: i32,
-    path: &CStr,
-    buffer: &'b mut [u8; PATH_MAX],
-) -> Result<&'b CStr, Errno> {
+/// Replaces the first symbolic link on a path that leads nowhere by what it says. The new path is
+/// beneath the root, like any other.
+///
+/// # Errors
+/// ENOENT when there is no such link.
+pub(super) fn follow_dangling(root: i32, buffer: &mut PathBuffer) -> Result<(), Errno> {
+    let whole = *buffer;
+    let path = CStr::from_bytes_until_nul(&whole).map_err(|_| Errno::EINVAL)?;
     let path = trimmed(path);
     let mut above = 0;
     for name in path.split(is_slash) {
         let end = above + name.len();
-        let prefix = terminated(path.get(..end).ok_or(Errno::EINVAL)?, buffer)?;
-        match open(root, prefix, 0) {
-            Err(Errno::ENOENT) => {
-                let link = open(root, prefix, NO_FOLLOW)?;
-                let mut text = [0; PATH_MAX];
-                let text = sys::readlink(link.0, &mut text)?.to_bytes();
-                let above = match text.first() {
-                    Some(b'/') => 0,
-                    _ => above,
-                };
-                let parts = [path.get(..above), Some(text), path.get(end..)];
-                return joined(parts.map(Option::unwrap_or_default), buffer);
+        let prefix = terminated(path.get(..end).unwrap_or_default(), buffer)?;
+        if matches!(open(root, prefix, 0), Err(Errno::ENOENT)) {
+            let link = open(root, prefix, NO_FOLLOW)?;
+            let mut text = [0; PATH_MAX];
+            let text = sys::readlink(link.0, &mut text)?.to_bytes();
+            if text.first() == Some(&b'/') {
+                above = 0;
             }
-            other => drop(other?),
+            let rest = path.get(end..).unwrap_or_default();
+            return splice(buffer, above, text, rest);
         }
         above = end + 1;
     }
     Err(Errno::ENOENT)
 }
 
-/// Parts of a path behind each other, with a NUL behind the last.
-fn joined<'b>(parts: [&[u8]; 3], buffer: &'b mut [u8; PATH_MAX]) -> Result<&'b CStr, Errno> {
-    let mut length = 0;
-    for part in parts {
-        let room = buffer.get_mut(length..length + part.len());
-        room.ok_or(Errno::ENAMETOOLONG)?.copy_from_slice(part);
-        length += part.len();
-    }
-    *buffer.get_mut(length).ok_or(Errno::ENAMETOOLONG)? = 0;
-    CStr::from_bytes_with_nul(&buffer[..=length]).map_err(|_| Errno::EINVAL)
+/// Puts a text and what is behind it at a place of a path.
+fn splice(buffer: &mut PathBuffer, at: usize, text: &[u8], rest: &[u8]) -> Result<(), Errno> {
+    let behind = at + text.len();
+    let end = behind + rest.len();
+    *buffer.get_mut(end).ok_or(Errno::ENAMETOOLONG)? = 0;
+    buffer[at..behind].copy_from_slice(text);
+    buffer[behind..end].copy_from_slice(rest);
+    Ok(())
 }
 
 fn open_directory(root: i32, path: &CStr) -> Result<Fd, Errno> {
@@ -349,7 +325,10 @@ fn is_slash(byte: &u8) -> bool {
 }
 
 /// A part of a path with a NUL behind it.
-fn terminated<'b>(part: &[u8], buffer: &'b mut [u8; PATH_MAX]) -> Result<&'b CStr, Errno> {
+pub(super) fn terminated<'b>(
+    part: &[u8],
+    buffer: &'b mut [u8; PATH_MAX],
+) -> Result<&'b CStr, Errno> {
     let room = buffer.get_mut(..=part.len()).ok_or(Errno::ENAMETOOLONG)?;
     let (last, text) = room.split_last_mut().ok_or(Errno::EINVAL)?;
     text.copy_from_slice(part);

@@ -9,7 +9,17 @@ pub(super) const DIGITS: usize = 12;
 
 /// A number in decimal digits.
 pub(super) fn decimal(number: i32, buffer: &mut [u8; DIGITS]) -> Result<&CStr, Errno> {
-    let mut start = digits(number.unsigned_abs(), 10, buffer);
+    let mut rest = number.unsigned_abs();
+    let mut start = DIGITS - 1;
+    buffer[start] = 0;
+    loop {
+        start -= 1;
+        buffer[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
     if number < 0 {
         start -= 1;
         buffer[start] = b'-';
@@ -17,36 +27,29 @@ pub(super) fn decimal(number: i32, buffer: &mut [u8; DIGITS]) -> Result<&CStr, E
     CStr::from_bytes_with_nul(&buffer[start..]).map_err(|_| Errno::EINVAL)
 }
 
-/// A number in octal digits.
-pub(super) fn octal(number: u32, buffer: &mut [u8; DIGITS]) -> Result<&CStr, Errno> {
-    let start = digits(number, 8, buffer);
-    CStr::from_bytes_with_nul(&buffer[start..]).map_err(|_| Errno::EINVAL)
-}
-
-/// Writes digits and a NUL at the end of a buffer; where they begin.
-fn digits(mut rest: u32, base: u32, buffer: &mut [u8; DIGITS]) -> usize {
-    let mut start = DIGITS - 1;
-    buffer[start] = 0;
-    loop {
-        start -= 1;
-        buffer[start] = b'0' + (rest % base) as u8;
-        rest /= base;
-        if rest == 0 {
-            return start;
-        }
+/// Permissions as an option of a file system: in four octal digits.
+pub(super) fn mode_option(mode: u32) -> [u8; 10] {
+    let mut option = *b"mode=0000\0";
+    for (place, digit) in (0..4).zip(option[5..9].iter_mut().rev()) {
+        *digit = b'0' + (mode >> (3 * place) & 7) as u8;
     }
+    option
 }
 
 #[cfg(test)]
 mod tests {
     use std::string::ToString;
 
-    use super::{DIGITS, decimal, octal};
+    use super::{DIGITS, decimal, mode_option};
 
     #[test]
     fn permissions_are_written_in_octal() {
-        for (number, text) in [(0, c"0"), (0o755, c"755"), (u32::MAX, c"37777777777")] {
-            assert_eq!(octal(number, &mut [b'x'; DIGITS]), Ok(text));
+        for (mode, text) in [
+            (0, b"mode=0000\0"),
+            (0o755, b"mode=0755\0"),
+            (0o7654, b"mode=7654\0"),
+        ] {
+            assert_eq!(&mode_option(mode), text);
         }
     }
 

@@ -4,7 +4,7 @@ use core::ffi::CStr;
 
 use super::beneath::{self, Near};
 use super::copy_up::copy_up;
-use super::decimal::{DIGITS, octal};
+use super::decimal::mode_option;
 use super::{Context, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, mask};
 use crate::errno::Errno;
 use crate::format::{Change, Changes, Strings};
@@ -120,6 +120,7 @@ impl Context {
 }
 
 /// A detached copy of what is mounted at a path beneath the root.
+#[inline(never)]
 fn tree_beneath(root: i32, source: &CStr, recursive: bool, flags: u32) -> Result<Fd, Errno> {
     let place = open_beneath(root, source, flags & SOURCE_NO_FOLLOW != 0)?;
     let depth = if recursive { sys::AT_RECURSIVE } else { 0 };
@@ -142,9 +143,11 @@ pub(super) fn new_mount(
     let context = sys::fsopen(fstype)?;
     sys::fsconfig(context.0, &Config::String(c"source", source))?;
     if let Some(mode) = mode {
-        let mut digits = [0; DIGITS];
-        let mode = octal(mode, &mut digits)?;
-        sys::fsconfig(context.0, &Config::String(c"mode", mode))?;
+        let option = mode_option(mode);
+        configure(
+            &context,
+            CStr::from_bytes_with_nul(&option).map_err(|_| Errno::EINVAL)?,
+        )?;
     }
     for option in &options {
         configure(&context, option)?;
@@ -273,6 +276,7 @@ fn make_mount_point(
     }
 }
 
+#[inline(never)]
 pub(super) fn open_target(root: i32, target: &CStr, flags: u32) -> Result<Fd, Errno> {
     let mut how = 0;
     if flags & TARGET_NO_SYMLINKS != 0 {
@@ -284,9 +288,26 @@ pub(super) fn open_target(root: i32, target: &CStr, flags: u32) -> Result<Fd, Er
     beneath::open(root, target, how)
 }
 
+#[inline(never)]
 fn make_and_open(root: i32, target: &CStr, flags: u32, directory: bool) -> Result<Fd, Errno> {
     make_mount_point(&mut Near::default(), root, target, directory)?;
     open_target(root, target, flags)
+}
+
+/// The same at the place to which links that lead nowhere would lead.
+fn make_behind_link(root: i32, target: &CStr, flags: u32, directory: bool) -> Result<Fd, Errno> {
+    const MOST_LINKS: usize = 40;
+    let mut path: beneath::PathBuffer = [0; _];
+    beneath::terminated(target.to_bytes(), &mut path)?;
+    for _ in 0..MOST_LINKS {
+        beneath::follow_dangling(root, &mut path)?;
+        let place = CStr::from_bytes_until_nul(&path).map_err(|_| Errno::EINVAL)?;
+        match make_and_open(root, place, flags, directory) {
+            Err(Errno::ENOENT) => {}
+            other => return other,
+        }
+    }
+    Err(Errno::ELOOP)
 }
 
 /// Attaches a detached mount at a path beneath the root. Whether it is a directory is asked of the
@@ -304,9 +325,7 @@ pub(super) fn attach(
             match make_and_open(root, target, flags, directory) {
                 // A name is taken by a link that leads nowhere.
                 Err(Errno::ENOENT) if flags & (TARGET_NO_SYMLINKS | TARGET_NO_FOLLOW) == 0 => {
-                    beneath::follow_dangling(root, target, |path| {
-                        make_and_open(root, path, flags, directory)
-                    })?
+                    make_behind_link(root, target, flags, directory)?
                 }
                 other => other?,
             }
@@ -317,6 +336,7 @@ pub(super) fn attach(
     attach_at(mount, &place, flags)
 }
 
+#[inline(never)]
 fn attach_at(mount: &Fd, place: &Fd, flags: u32) -> Result<(), Errno> {
     if flags & TARGET_COPY_UP != 0 {
         copy_up(place.0, mount.0)?;

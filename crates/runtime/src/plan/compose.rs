@@ -105,6 +105,7 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     composer.read_only_at_last()?;
     composer.covers()?;
     composer.console()?;
+    composer.first_try_of_directory()?;
     composer.privileges()?;
     composer.program()?;
     Ok(composer.finish(arrangement.cloned, resources))
