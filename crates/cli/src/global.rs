@@ -198,7 +198,7 @@ pub(crate) enum CgroupManager {
 /// What stands before an OCI command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Global {
-    root: Option<PathBuf>,
+    pub(crate) root: Option<PathBuf>,
     pub(crate) log: Option<Destination>,
     pub(crate) log_format: LogFormat,
     log_level: Option<LevelFilter>,

@@ -197,3 +197,19 @@ fn enormous_configurations_are_refused_at_once() {
         assert!(bundle.entries().is_empty());
     }
 }
+
+/// As with runc: a misspelt name has no containers either.
+#[test]
+fn a_state_directory_that_is_named_must_be_there() {
+    let bundle = Bundle::new("no-root", "true");
+    let outcome = bundle.run("list");
+    let path = bundle.state_directory().display().to_string();
+    let expected =
+        format!("crabcan: list: --root {path}: it does not exist (ENOENT)\n");
+    assert_eq!(
+        (outcome.code(), outcome.stderr.as_str()),
+        (1, expected.as_str())
+    );
+    fs::create_dir(&path).unwrap();
+    assert_eq!(bundle.run("list -q").success(), "");
+}

@@ -16,10 +16,11 @@ mod tty;
 
 use std::fs;
 use std::io::{Read, Write};
+use std::process::Command;
 
 use serde_json::json;
-use support::Leaks;
 use support::bundle::Bundle;
+use support::{Leaks, Outcome, run};
 use terminal::Terminal;
 
 const CTRL_C: &str = "\x03";
@@ -125,20 +126,57 @@ fn what_is_said_on_the_terminal_goes_to_standard_output() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "before\nsaid\nwrong\n");
 }
 
+/// As with runc: whatever is a terminal gives the size, or the controlling one. What is read is
+/// standard input all the same.
+#[test]
+fn standard_input_need_not_be_the_terminal() {
+    let _leaks = Leaks::watch();
+    let bundle = with_terminal("other-t", "stty size; read line; echo got $line");
+    let container = bundle.command(["run", "one"]);
+    for (streams, seen_by) in [("", "stderr"), (" 2>&1", "/dev/tty")] {
+        let mut terminal = Terminal::new();
+        let before = terminal.attributes();
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", &format!("echo hello | \"$@\" >said{streams}"), "sh"])
+            .arg(container.get_program())
+            .args(container.get_args())
+            .current_dir(bundle.directory.path());
+        terminal.start(&mut command);
+        assert_eq!(terminal.code(), 0, "{seen_by}");
+        assert_eq!(terminal.attributes(), before);
+        let said = fs::read_to_string(bundle.directory.path().join("said")).unwrap();
+        assert!(said.contains("33 77\n"), "{seen_by}: {said:?}");
+        assert!(said.contains("got hello\n"), "{seen_by}: {said:?}");
+    }
+}
+
+/// A command in a session without a controlling terminal.
+fn without_a_terminal(bundle: &Bundle, words: &str) -> Outcome {
+    let command = bundle.command(words.split(' '));
+    let mut apart = Command::new("setsid");
+    apart
+        .arg("--wait")
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir(bundle.directory.path());
+    run(&mut apart)
+}
+
 /// It is said before anything is done, and not by a program that has run already.
 #[test]
 fn without_a_terminal_to_relay_nothing_is_started() {
     let _leaks = Leaks::watch();
     let mut bundle = with_terminal("no-t", "echo started > /tmp/x; echo started");
-    let run = bundle.run("run one");
+    let run = without_a_terminal(&bundle, "run one");
     assert_eq!((run.code(), run.stdout.as_str()), (1, ""));
-    let expected = "process.terminal: standard input is no terminal";
+    let expected = "process.terminal: there is no terminal";
     assert!(run.stderr.contains(expected), "{run:?}");
     assert_eq!(bundle.entries(), [""; 0]);
     bundle.config["process"]["terminal"] = json!(false);
     bundle.script("exec sleep 600");
     assert_eq!(bundle.leave("run -d one").code(), 0);
-    let exec = bundle.run("exec -t one echo started");
+    let exec = without_a_terminal(&bundle, "exec -t one echo started");
     assert_eq!((exec.code(), exec.stdout.as_str()), (255, ""));
     assert!(exec.stderr.contains(expected), "{exec:?}");
     assert_eq!(bundle.status("one"), "running");

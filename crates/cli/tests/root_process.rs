@@ -11,6 +11,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -337,4 +338,43 @@ fn the_callers_groups_stay_if_an_annotation_says_so() {
         bundle.config["annotations"]["run.oci.keep_original_groups"] = json!(value);
         assert_eq!(groups(&bundle), expected, "{value}");
     }
+}
+
+/// As runc has it: first by the rights of who makes the container, and where those do not suffice,
+/// by the program's own.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn the_program_begins_where_it_may_not_go() {
+    let _leaks = Leaks::watch();
+    let closed = |bundle: &mut Bundle, owner: u32| {
+        let path = bundle.directory.directory("rootfs/closed");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        chown(&path, Some(owner), Some(owner)).unwrap();
+        bundle.config["process"]["cwd"] = json!("/closed");
+    };
+    let script = "readlink /proc/self/cwd; ls / >/dev/null && ls . 2>&1 | grep -o denied";
+    let lines = seen("closed", script, |bundle| {
+        closed(bundle, 0);
+        bundle.config["process"]["user"]["uid"] = json!(1000);
+    });
+    assert_eq!(lines, ["/closed", "denied"]);
+    // Root without CAP_DAC_OVERRIDE, by `run` and by `exec`.
+    let mut bundle = Bundle::new("closed", "sleep 1000");
+    closed(&mut bundle, 1000);
+    bundle.leave("run --detach c").success();
+    let told = bundle.run("exec c /bin/readlink /proc/self/cwd").success();
+    assert_eq!(told, "/closed\n");
+    // What is closed to root of the user namespace and open to the program.
+    let lines = seen("theirs", "readlink /proc/self/cwd", |bundle| {
+        closed(bundle, 101_000);
+        bundle.config["process"]["user"] = json!({"uid": 1000, "gid": 1000});
+        bundle.config["linux"]["uidMappings"] = json!([{"containerID": 1000, "hostID": 101_000, "size": 1},
+            {"containerID": 0, "hostID": 100_000, "size": 1}]);
+        bundle.config["linux"]["gidMappings"] = json!([
+            {"containerID": 0, "hostID": 100_000, "size": 1},
+            {"containerID": 1000, "hostID": 102_000, "size": 1}]);
+        let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.push(json!({"type": "user"}));
+    });
+    assert_eq!(lines, ["/closed"]);
 }

@@ -71,13 +71,13 @@ impl Display for Step<'_> {
             | Self::MakeNode { .. }
             | Self::Mask { .. }
             | Self::ReadOnly { .. } => self.mount_in_words(f),
-            Self::WorkingDirectory { target } => write!(f, "go to the directory {}", Text(target)),
             Self::SessionKeyring {} => f.write_str("take an empty session keyring"),
             Self::ResourceLimit { .. }
             | Self::NoNewPrivileges {}
             | Self::Bounding { .. }
             | Self::Capabilities { .. } => self.privilege_in_words(f),
-            Self::Console { .. }
+            Self::WorkingDirectory { .. }
+            | Self::Console { .. }
             | Self::ParentDeathSignal { .. }
             | Self::JoinCgroup { .. }
             | Self::Ready {}
@@ -136,6 +136,10 @@ impl Step<'_> {
 
     fn process_in_words(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match *self {
+            Self::WorkingDirectory { target, first } => {
+                let later = if first { " if that is allowed" } else { "" };
+                write!(f, "go to the directory {}{later}", Text(target))
+            }
             Self::Console {
                 descriptors,
                 rows,

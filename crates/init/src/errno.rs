@@ -18,6 +18,7 @@ impl Errno {
     pub const ENOTDIR: Self = Self(20);
     pub const EINVAL: Self = Self(22);
     pub const ENAMETOOLONG: Self = Self(36);
+    pub const ELOOP: Self = Self(40);
     pub const ENOSYS: Self = Self(38);
     pub const EPROTO: Self = Self(71);
     pub const ETIMEDOUT: Self = Self(110);

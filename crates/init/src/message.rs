@@ -56,6 +56,9 @@ pub enum Message {
     },
     /// The parent is to run its hooks now; init waits for [`PROCEED`].
     Hooks,
+    /// A detached mount of something in the container's root is attached: the parent is to map its
+    /// ids, and sends it back.
+    Tree,
 }
 
 impl Message {
@@ -81,6 +84,7 @@ impl Message {
             Self::Listener => [6, 0, 0, 0],
             Self::Forked { pid } => [7, 0, pid as u32, 0],
             Self::Hooks => [8, 0, 0, 0],
+            Self::Tree => [9, 0, 0, 0],
         };
         let mut bytes = [0; Self::LENGTH];
         for (chunk, word) in bytes.chunks_exact_mut(4).zip(words) {
@@ -110,6 +114,7 @@ impl Message {
             [6, 0, 0, 0] => Some(Self::Listener),
             [7, 0, pid, 0] => Some(Self::Forked { pid: pid as i32 }),
             [8, 0, 0, 0] => Some(Self::Hooks),
+            [9, 0, 0, 0] => Some(Self::Tree),
             _ => None,
         }
     }

@@ -74,9 +74,10 @@ fn roots() -> Samples {
                 source: c"/srv/root",
                 received: true,
                 recursive: true,
+                in_place: true,
                 changes: Changes::new(&SET).unwrap(),
             },
-            "take /srv/root as the root (recursive; noexec,strictatime; received from the parent)",
+            "take /srv/root as the root (recursive; in its place; noexec,strictatime; received from the parent)",
         ),
         (
             Step::OverlayRoot {
@@ -160,7 +161,10 @@ fn covers() -> Samples {
             "open a terminal of the container's own (80x24; descriptors 0,1,2)",
         ),
         (
-            Step::WorkingDirectory { target: c"/x" },
+            Step::WorkingDirectory {
+                target: c"/x",
+                first: false,
+            },
             "go to the directory /x",
         ),
     ]

@@ -94,6 +94,9 @@ with_mount_steps! {
         received: bool,
         /// Whether the mounts below it come with it.
         recursive: bool,
+        /// Whether it is attached to the directory, where hooks find it with all that is mounted in
+        /// it; else over the root directory, as also where init has no right to go to its own.
+        in_place: bool,
         /// What is changed of the mount before it is attached.
         changes: Changes<'a>,
     }
@@ -184,6 +187,9 @@ with_mount_steps! {
     WorkingDirectory = 18 {
         /// Its path.
         target: &'a CStr,
+        /// Whether this is the first of two: what the rights that init has now do not open (EACCES)
+        /// is tried by the second, which does nothing where the first has succeeded.
+        first: bool,
     }
     /// Set a resource limit (prlimit(2)).
     ResourceLimit = 19 {
@@ -265,10 +271,15 @@ pub const TARGET_OPTIONAL: u32 = 4;
 pub const TARGET_NO_FOLLOW: u32 = 8;
 /// What the target holds is copied into the new file system before that covers it.
 pub const TARGET_COPY_UP: u32 = 16;
+/// The new file system has the permissions of the directory that it covers, as its option `mode`;
+/// of one that was there already.
+pub const TARGET_MODE: u32 = 256;
 /// The source's last name is not followed if it is a symbolic link: the link is bound.
 pub const SOURCE_NO_FOLLOW: u32 = 32;
 /// A source that is a symbolic link is made again at the target, and nothing is bound.
 pub const SOURCE_COPY_SYMLINK: u32 = 64;
+/// The source is a path beneath the container's root: it has what was mounted there before.
+pub const SOURCE_IN_ROOT: u32 = 128;
 
 /// In the text of a hook's standard input, the place of init's own pid. No JSON text has this byte.
 pub const HOOK_PID: u8 = 1;

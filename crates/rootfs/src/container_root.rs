@@ -20,6 +20,9 @@ pub enum Root {
         received: bool,
         /// Whether the mounts below it come with it.
         recursive: bool,
+        /// Whether it is attached to the directory itself until the pivot, so that hooks of the
+        /// host find there what is mounted in it; else over the root directory.
+        in_place: bool,
         /// What holds for it, and for the mounts below when they come with it.
         attributes: MountAttributes,
     },
@@ -55,6 +58,7 @@ impl Root {
                 source,
                 received,
                 recursive,
+                in_place,
                 attributes,
             } => {
                 let mut changes = set_at_birth(*attributes, *recursive);
@@ -63,6 +67,7 @@ impl Root {
                     source: &c_path(source)?,
                     received: *received,
                     recursive: *recursive,
+                    in_place: *in_place,
                     changes: Changes::new(&changes).ok_or(Error::TooLong)?,
                 })?
             }

@@ -60,6 +60,19 @@ pub fn detached_tree_changed(
         path: source.into(),
         source: errno,
     })?;
+    change_detached_tree(tree.as_fd(), source, changes, id_map).map(|()| tree)
+}
+
+/// Changes a mount that is attached nowhere; `source` is what its errors name.
+///
+/// # Errors
+/// As [`detached_tree`], but for [`Error::OpenTree`].
+pub fn change_detached_tree(
+    tree: BorrowedFd<'_>,
+    source: &Path,
+    changes: &[Change],
+    id_map: Option<(BorrowedFd<'_>, bool)>,
+) -> Result<(), Error> {
     for change in changes {
         let attr = MountAttr {
             set: change.set,
@@ -67,7 +80,7 @@ pub fn detached_tree_changed(
             propagation: change.propagation,
             user_namespace: 0,
         };
-        sys::mount_setattr(tree.as_fd(), &attr, change.recursive).map_err(|errno| {
+        sys::mount_setattr(tree, &attr, change.recursive).map_err(|errno| {
             Error::SetAttributes {
                 path: source.into(),
                 attributes: format!("{:#x} (without {:#x})", change.set, change.clear),
@@ -76,10 +89,10 @@ pub fn detached_tree_changed(
         })?;
     }
     if let Some((namespace, recursive)) = id_map {
-        map_ids(tree.as_fd(), recursive, namespace)
+        map_ids(tree, recursive, namespace)
             .map_err(|errno| map_error(source, recursive, namespace, errno))?;
     }
-    Ok(tree)
+    Ok(())
 }
 
 fn copy(source: &Path, recursive: bool) -> io::Result<OwnedFd> {

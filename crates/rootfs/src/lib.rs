@@ -25,6 +25,7 @@
 //!     source: "/".into(),
 //!     received: false,
 //!     recursive: true,
+//!     in_place: false,
 //!     attributes: MountAttributes::RDONLY | MountAttributes::NOSUID,
 //! };
 //! root.push(&mut plan)?;
@@ -76,7 +77,7 @@ mod sys;
 
 pub use attributes::MountAttributes;
 pub use container_root::Root;
-pub use detached::{detached_tree, detached_tree_changed};
+pub use detached::{change_detached_tree, detached_tree, detached_tree_changed};
 pub use error::Error;
 pub use mount::{Bind, NewMount, Target};
 pub use options::MountOptions;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crabcan_init::format::{Change, Changes, Strings};
 use crabcan_init::step::{
-    SOURCE_COPY_SYMLINK, SOURCE_NO_FOLLOW, TARGET_COPY_UP, TARGET_CREATE, TARGET_NO_FOLLOW,
-    TARGET_NO_SYMLINKS, TARGET_OPTIONAL,
+    SOURCE_COPY_SYMLINK, SOURCE_IN_ROOT, SOURCE_NO_FOLLOW, TARGET_COPY_UP, TARGET_CREATE,
+    TARGET_MODE, TARGET_NO_FOLLOW, TARGET_NO_SYMLINKS, TARGET_OPTIONAL,
 };
 use crabcan_init::{PlanWriter, Step};
 
@@ -45,6 +45,12 @@ impl Target {
             path: path.into(),
             flags: 0,
         }
+    }
+
+    /// Gives the permissions of the directory that is there to the file system that covers it.
+    pub fn inherit_mode(mut self) -> Self {
+        self.flags |= TARGET_MODE;
+        self
     }
 
     /// Makes it when it is missing, and the directories above it: a directory or an empty file,
@@ -304,6 +310,13 @@ impl Bind {
         if parsed.target_no_follow {
             self.target = self.target.no_follow();
         }
+        self
+    }
+
+    /// Says that the source is a path beneath the container's root, where it has what was mounted
+    /// before; links lead to places in the root.
+    pub fn in_root(mut self) -> Self {
+        self.source_flags |= SOURCE_IN_ROOT;
         self
     }
 

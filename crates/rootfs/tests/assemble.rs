@@ -24,6 +24,7 @@ fn host_root(attributes: MountAttributes) -> Root {
         source: "/".into(),
         received: false,
         recursive: true,
+        in_place: false,
         attributes,
     }
 }
@@ -78,6 +79,7 @@ fn another_file_than_the_one_that_was_opened_is_refused() {
             source: root.clone(),
             received: false,
             recursive: true,
+            in_place: false,
             attributes: MountAttributes::NONE,
         });
         programs(&mut plan);
@@ -124,6 +126,7 @@ fn nothing_of_the_host_is_left_behind_a_directory() {
         source,
         received: false,
         recursive: true,
+        in_place: false,
         attributes: MountAttributes::NONE,
     });
     programs(&mut plan);
@@ -190,6 +193,7 @@ fn a_hostile_link_leads_nowhere_but_into_the_root() {
         source,
         received: false,
         recursive: true,
+        in_place: false,
         attributes: MountAttributes::NONE,
     });
     programs(&mut plan);
@@ -218,6 +222,7 @@ fn proc_is_not_mounted_through_a_link() {
         source,
         received: false,
         recursive: true,
+        in_place: false,
         attributes: MountAttributes::NONE,
     });
     programs(&mut plan);

@@ -39,6 +39,7 @@ impl Container {
             source,
             received: false,
             recursive: false,
+            in_place: false,
             attributes: MountAttributes::NONE,
         };
         root.push(&mut plan).unwrap();

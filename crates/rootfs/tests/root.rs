@@ -243,6 +243,7 @@ fn init_takes_mapped_mounts_that_the_parent_sends() {
         source: "/".into(),
         received: false,
         recursive: true,
+        in_place: false,
         attributes: MountAttributes::RDONLY,
     };
     root.push(&mut plan).unwrap();

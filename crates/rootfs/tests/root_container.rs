@@ -25,6 +25,7 @@ fn root(source: std::path::PathBuf) -> Root {
         source,
         received: false,
         recursive: false,
+        in_place: false,
         attributes: MountAttributes::NONE,
     }
 }

@@ -78,6 +78,7 @@ fn binds_and_roots_are_written_whole() {
         source: "/root fs".into(),
         received: false,
         recursive: true,
+        in_place: false,
         attributes: MountAttributes::RDONLY,
     };
     root.push(&mut plan).unwrap();
@@ -103,6 +104,7 @@ fn binds_and_roots_are_written_whole() {
             source: c"/root fs",
             received: false,
             recursive: true,
+            in_place: false,
             changes: Changes::new(&read_only).unwrap(),
         };
         let overlay = Step::OverlayRoot {

@@ -41,7 +41,7 @@ pub fn wanted() -> Option<Terminal> {
 }
 
 /// Checks that somebody is there for the terminal that a process of a container asks for, before
-/// anything is done for it: the caller's own in the foreground, which gives it its size, else
+/// anything is done for it: the caller's in the foreground, which gives it its size, else
 /// whoever listens at a socket.
 pub(crate) fn prepare(
     process: &mut Process,
@@ -49,10 +49,6 @@ pub(crate) fn prepare(
     foreground: bool,
 ) -> Result<(), Error> {
     let (field, reason) = match (process.terminal, socket) {
-        (true, None) if foreground && !stdin().is_terminal() => (
-            "process.terminal",
-            "standard input is no terminal: use one, or --detach with --console-socket",
-        ),
         (true, None) if !foreground => (
             "process.terminal",
             "needs --console-socket, where nobody waits in the foreground",
@@ -65,16 +61,62 @@ pub(crate) fn prepare(
             "--console-socket",
             "process.terminal is false: there is no terminal to be sent",
         ),
-        (true, None) if process.console_size.is_none() => {
-            process.console_size = tcgetwinsize(stdin()).ok().map(|size| ConsoleSize {
-                height: size.ws_row.into(),
-                width: size.ws_col.into(),
-            });
-            return Ok(());
-        }
+        (true, None) => match Window::of_caller() {
+            None => (
+                "process.terminal",
+                "there is no terminal: use one, or --detach with --console-socket",
+            ),
+            Some(window) => {
+                let size = || tcgetwinsize(&window).ok().map(console_size);
+                process.console_size = process.console_size.or_else(size);
+                return Ok(());
+            }
+        },
         _ => return Ok(()),
     };
     Err(Error::invalid(field, reason))
+}
+
+fn console_size(size: Winsize) -> ConsoleSize {
+    ConsoleSize {
+        height: size.ws_row.into(),
+        width: size.ws_col.into(),
+    }
+}
+
+/// The caller's terminal, which has a size.
+#[derive(Debug)]
+enum Window {
+    /// A standard descriptor.
+    Standard(BorrowedFd<'static>),
+    /// The controlling terminal, opened here.
+    Controlling(OwnedFd),
+}
+
+impl Window {
+    /// Standard input, or as runc has it, whatever else is a terminal, or the controlling one.
+    fn of_caller() -> Option<Self> {
+        let standard = [
+            rustix::stdio::stdin(),
+            rustix::stdio::stderr(),
+            rustix::stdio::stdout(),
+        ];
+        let standard = standard.into_iter().find(|descriptor| isatty(descriptor));
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        standard.map(Self::Standard).or_else(|| {
+            let opened = open("/dev/tty", flags, Mode::empty());
+            opened.ok().map(Self::Controlling)
+        })
+    }
+}
+
+impl AsFd for Window {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Standard(descriptor) => *descriptor,
+            Self::Controlling(descriptor) => descriptor.as_fd(),
+        }
+    }
 }
 
 /// Carries bytes between the caller's terminal, in raw mode, and a container's; dropping it restores
@@ -88,7 +130,11 @@ pub struct Relay {
     _terminal: Option<OwnedFd>,
     /// Where output goes, if anybody there still takes it.
     output: Option<OwnedFd>,
-    before: Termios,
+    /// The caller's terminal.
+    window: Option<Window>,
+    /// How standard input was set, if it is a terminal: else nobody types, and what the caller's
+    /// terminal does with an interrupt is left as it is.
+    before: Option<Termios>,
     /// Typed, and not yet taken by the container.
     typed: Vec<u8>,
     /// Said by the container, and not yet written.
@@ -104,7 +150,7 @@ impl Relay {
     /// said goes to the caller's terminal, which is put into raw mode.
     ///
     /// # Errors
-    /// [`Error::Terminal`] when standard input is no terminal (ENOTTY).
+    /// [`Error::Terminal`] when the caller has no terminal (ENOTTY).
     pub fn new(master: OwnedFd) -> Result<Self, Error> {
         let standard = [
             rustix::stdio::stdout(),
@@ -143,21 +189,27 @@ impl Relay {
         };
         // The file is ours alone, unlike the caller's terminal, which must stay blocking.
         rustix::io::ioctl_fionbio(&master, true).map_err(failed)?;
-        let before = tcgetattr(stdin()).map_err(failed)?;
-        let mut raw = before.clone();
-        raw.make_raw();
+        let window = Window::of_caller();
+        let before = match tcgetattr(stdin()) {
+            Err(Errno::NOTTY) if window.is_some() => None,
+            other => Some(other.map_err(failed)?),
+        };
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let relay = Self {
             _terminal: ioctl_tiocgptpeer(&master, flags).ok(),
             master,
             output: output.and_then(not_waiting),
+            window,
             before,
             typed: Vec::new(),
             said: Vec::new(),
             input_open: true,
             output_open: true,
         };
-        tcsetattr(stdin(), OptionalActions::Now, &raw).map_err(failed)?;
+        if let Some(mut raw) = relay.before.clone() {
+            raw.make_raw();
+            tcsetattr(stdin(), OptionalActions::Now, &raw).map_err(failed)?;
+        }
         // It may have changed before somebody was there to be told.
         relay.resize();
         Ok(relay)
@@ -218,7 +270,10 @@ impl Relay {
 
     /// Gives the container's terminal the size of the caller's.
     pub(crate) fn resize(&self) {
-        let size: Result<Winsize, _> = tcgetwinsize(stdin());
+        let Some(window) = &self.window else {
+            return;
+        };
+        let size: Result<Winsize, _> = tcgetwinsize(window);
         if let Err(errno) = size.and_then(|size| tcsetwinsize(&self.master, size)) {
             log::debug!("resize the container's terminal: {errno}");
         }
@@ -293,8 +348,11 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
+        let Some(before) = &self.before else {
+            return;
+        };
         // At once: waiting for a terminal that takes no output would be waiting for ever.
-        if let Err(errno) = tcsetattr(stdin(), OptionalActions::Now, &self.before) {
+        if let Err(errno) = tcsetattr(stdin(), OptionalActions::Now, before) {
             log::warn!("restore the terminal: {errno}");
         }
     }

@@ -101,6 +101,9 @@ pub(crate) enum Provision {
     Container,
     /// A mount.
     Mount(MountToSend),
+    /// A mount that init makes, since it alone sees what is mounted in the root, and whose ids only
+    /// the parent can map: it goes there and back.
+    MapTree(MountToSend),
     /// A descriptor of the caller's, to be read.
     Descriptor(Descriptor),
     /// A ruleset, which init adds rules to.
@@ -110,6 +113,13 @@ pub(crate) enum Provision {
         annotation: &'static str,
         path: PathBuf,
     },
+}
+
+impl Provision {
+    /// Whether it is the answer to something that init has to say first.
+    pub(crate) fn answers_init(&self) -> bool {
+        matches!(self, Self::Fork | Self::MapTree(_))
+    }
 }
 
 /// A mount that the parent makes, since the container's own ids could not, and sends to init.

@@ -25,6 +25,8 @@ pub(crate) enum Heard {
     Forked(OwnedFd),
     /// The listener of the system call filter.
     Listener(OwnedFd),
+    /// A detached mount whose ids are to be mapped.
+    Tree(OwnedFd),
     /// The channel's other end is closed.
     Closed,
 }
@@ -55,6 +57,7 @@ impl Protocol {
             (Some(Message::Console), Some(master)) => Ok(Heard::Console(master)),
             (Some(Message::Forked { .. }), Some(pidfd)) => Ok(Heard::Forked(pidfd)),
             (Some(Message::Listener), Some(listener)) => Ok(Heard::Listener(listener)),
+            (Some(Message::Tree), Some(tree)) => Ok(Heard::Tree(tree)),
             (Some(message), None) if !comes_with_descriptor(message) => Ok(Heard::Message(message)),
             _ => Err(Error::Protocol {
                 message: format!("{record:?}"),
@@ -106,7 +109,7 @@ impl Protocol {
 fn comes_with_descriptor(message: Message) -> bool {
     matches!(
         message,
-        Message::Console | Message::Listener | Message::Forked { .. }
+        Message::Console | Message::Listener | Message::Tree | Message::Forked { .. }
     )
 }
 
@@ -166,6 +169,8 @@ mod tests {
         }
         let console = heard(&Message::Console.to_bytes(), true).unwrap();
         assert!(matches!(console, Heard::Console(_)), "{console:?}");
+        let tree = heard(&Message::Tree.to_bytes(), true).unwrap();
+        assert!(matches!(tree, Heard::Tree(_)), "{tree:?}");
         let listener = heard(&Message::Listener.to_bytes(), true).unwrap();
         assert!(matches!(listener, Heard::Listener(_)), "{listener:?}");
     }
@@ -178,6 +183,7 @@ mod tests {
             (Message::Forked { pid: 1 }.to_bytes(), false),
             (Message::Hooks.to_bytes(), true),
             (Message::Listener.to_bytes(), false),
+            (Message::Tree.to_bytes(), false),
             (Message::Ready.to_bytes(), true),
             ([0; Message::LENGTH], false),
             ([255; Message::LENGTH], true),

@@ -1,12 +1,12 @@
 //! What only the parent may do for init, and what it hands to it: files of its cgroup, id maps,
 //! namespaces to be joined, mounts that the container's own ids could not reach.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crabcan_cgroups::Cgroup;
 use crabcan_ns::{Child, Namespace, NamespaceFd, write_id_maps};
-use crabcan_rootfs::detached_tree_changed;
 use crabcan_rootfs::options::Scope;
+use crabcan_rootfs::{change_detached_tree, detached_tree_changed};
 use rustix::fs::{fstat, stat};
 
 use crate::launch::{self, Surroundings};
@@ -71,7 +71,7 @@ fn one(
             }
         }
         // Waited for by who has the process.
-        Provision::Fork => {}
+        Provision::Fork | Provision::MapTree(_) => {}
         Provision::IdMapsOfCaller | Provision::Moved => protocol.proceed().map_err(sent)?,
         Provision::Namespace { kind, path } => {
             let namespace = NamespaceFd::open_path(path, *kind)
@@ -131,21 +131,59 @@ fn refuse_own(plan: &Plan, kind: Namespace, joined: &NamespaceFd) -> Result<(), 
     Ok(())
 }
 
+/// Maps the ids of a mount that init has made, and sends it back.
+pub(crate) fn map_tree(
+    plan: &Plan,
+    index: usize,
+    child: &Child,
+    protocol: &Protocol,
+    mount: &MountToSend,
+    tree: BorrowedFd<'_>,
+) -> Result<(), Error> {
+    let mapped = id_map(plan, child, mount).and_then(|map| {
+        change_detached_tree(tree, &mount.source, &[mount.change], borrowed(&map))
+            .map_err(of_rootfs)
+    });
+    mapped.map_err(|error| named(plan.provided_for(index), error))?;
+    protocol
+        .send_descriptor(tree)
+        .map_err(|source| Error::Channel {
+            doing: "send init on its way",
+            source,
+        })
+}
+
 /// The detached mount that init waits for.
 fn tree(plan: &Plan, child: &Child, mount: &MountToSend) -> Result<OwnedFd, Error> {
-    let namespace = match &mount.idmap {
-        None => None,
-        Some((IdMapping::Container, scope)) => Some((user_namespace(plan, child)?, *scope)),
-        Some((IdMapping::Own(maps), scope)) => Some((namespace_of(plan, maps)?, *scope)),
-    };
-    let namespace = namespace.as_ref();
-    let namespace = namespace.map(|(namespace, scope)| (namespace.as_fd(), *scope == Scope::Tree));
+    let map = id_map(plan, child, mount)?;
     let (source, changes) = (&mount.source, [mount.change]);
-    let tree = detached_tree_changed(source, mount.recursive, &changes, namespace);
-    tree.map_err(|source| match source {
+    detached_tree_changed(source, mount.recursive, &changes, borrowed(&map)).map_err(of_rootfs)
+}
+
+/// With whose ids a mount is seen, and whether those below it are too.
+fn id_map(
+    plan: &Plan,
+    child: &Child,
+    mount: &MountToSend,
+) -> Result<Option<(NamespaceFd, bool)>, Error> {
+    let (namespace, scope) = match &mount.idmap {
+        None => return Ok(None),
+        Some((IdMapping::Container, scope)) => (user_namespace(plan, child)?, scope),
+        Some((IdMapping::Own(maps), scope)) => (namespace_of(plan, maps)?, scope),
+    };
+    Ok(Some((namespace, *scope == Scope::Tree)))
+}
+
+fn borrowed(map: &Option<(NamespaceFd, bool)>) -> Option<(BorrowedFd<'_>, bool)> {
+    map.as_ref()
+        .map(|(namespace, recursive)| (namespace.as_fd(), *recursive))
+}
+
+fn of_rootfs(source: crabcan_rootfs::Error) -> Error {
+    match source {
         crabcan_rootfs::Error::IdMapUnsupported { .. } => Error::IdMapUnsupported { source },
         _ => Error::Rootfs { source },
-    })
+    }
 }
 
 /// The container's user namespace: the child's own, or the one that it is about to join.

@@ -36,7 +36,8 @@ impl Bundle {
                 "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]}),
             json!({"destination": "/dev/pts", "type": "devpts", "source": "devpts",
                 "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]}),
-            json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}),
+            json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs",
+                "options": ["mode=1777"]}),
         ];
         for path in ["/bin", "/lib", "/lib64", "/usr", "/etc"] {
             if Path::new(path).is_dir() {

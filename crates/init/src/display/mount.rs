@@ -6,7 +6,10 @@ use core::fmt::{self, Formatter};
 use super::Details;
 use super::words::{Attributes, ChangeWords, Device, List, Propagation, Text};
 use crate::format::Changes;
-use crate::step::{SOURCE_COPY_SYMLINK, SOURCE_NO_FOLLOW, Step, TARGET_COPY_UP, TARGET_OPTIONAL};
+use crate::step::{
+    SOURCE_COPY_SYMLINK, SOURCE_IN_ROOT, SOURCE_NO_FOLLOW, Step, TARGET_COPY_UP, TARGET_MODE,
+    TARGET_OPTIONAL,
+};
 
 const MOUNT_ATTR_RDONLY: u64 = 0x1;
 const S_IFMT: u32 = 0o170_000;
@@ -21,11 +24,13 @@ impl Step<'_> {
                 source,
                 received,
                 recursive,
+                in_place,
                 changes,
             } => {
                 write!(f, "take {} as the root", Text(source))?;
                 Details::new(f)
                     .add_if(recursive, "recursive")
+                    .add_if(in_place, "in its place")
                     .add_changes(changes, recursive)
                     .add_if(received, "received from the parent")
                     .end()
@@ -82,6 +87,7 @@ impl Step<'_> {
                     .add_if(attributes != 0, Attributes(attributes))
                     .add_if(propagation != 0, Propagation(propagation))
                     .add_if(flags & TARGET_COPY_UP != 0, "with a copy of what is there")
+                    .add_if(flags & TARGET_MODE != 0, "with the mode of what is there")
                     .add_if(options.iter().next().is_some(), List(options, ","))
                     .end()
             }
@@ -99,12 +105,20 @@ impl Step<'_> {
                 Details::new(f)
                     .add_if(recursive, "recursive")
                     .add_changes(changes, recursive)
+                    .add_if(flags & SOURCE_IN_ROOT != 0, "in the root")
                     .add_if(flags & SOURCE_NO_FOLLOW != 0, "the link itself")
                     .add_if(flags & SOURCE_COPY_SYMLINK != 0, "a link is copied")
                     .add_if(device != 0, Device(device))
                     .add_if(received, "received from the parent")
                     .end()
             }
+            _ => self.place_in_words(f),
+        }
+    }
+
+    /// What is changed or made at a place, or covers it.
+    fn place_in_words(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match *self {
             Self::Remount {
                 target,
                 changes,
@@ -118,13 +132,6 @@ impl Step<'_> {
                     .add_if(options.iter().next().is_some(), List(options, ","))
                     .end()
             }
-            _ => self.place_in_words(f),
-        }
-    }
-
-    /// What is made at a place, or covers it.
-    fn place_in_words(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match *self {
             Self::MountPoint { target, directory } => {
                 let kind = if directory { "a directory" } else { "a file" };
                 write!(f, "make the mount point {} ({kind})", Text(target))

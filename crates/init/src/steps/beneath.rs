@@ -227,6 +227,47 @@ impl Near {
     }
 }
 
+/// A path with a NUL behind it.
+pub(super) type PathBuffer = [u8; PATH_MAX];
+
+/// Replaces the first symbolic link on a path that leads nowhere by what it says. The new path is
+/// beneath the root, like any other.
+///
+/// # Errors
+/// ENOENT when there is no such link.
+pub(super) fn follow_dangling(root: i32, buffer: &mut PathBuffer) -> Result<(), Errno> {
+    let whole = *buffer;
+    let path = CStr::from_bytes_until_nul(&whole).map_err(|_| Errno::EINVAL)?;
+    let path = trimmed(path);
+    let mut above = 0;
+    for name in path.split(is_slash) {
+        let end = above + name.len();
+        let prefix = terminated(path.get(..end).unwrap_or_default(), buffer)?;
+        if matches!(open(root, prefix, 0), Err(Errno::ENOENT)) {
+            let link = open(root, prefix, NO_FOLLOW)?;
+            let mut text = [0; PATH_MAX];
+            let text = sys::readlink(link.0, &mut text)?.to_bytes();
+            if text.first() == Some(&b'/') {
+                above = 0;
+            }
+            let rest = path.get(end..).unwrap_or_default();
+            return splice(buffer, above, text, rest);
+        }
+        above = end + 1;
+    }
+    Err(Errno::ENOENT)
+}
+
+/// Puts a text and what is behind it at a place of a path.
+fn splice(buffer: &mut PathBuffer, at: usize, text: &[u8], rest: &[u8]) -> Result<(), Errno> {
+    let behind = at + text.len();
+    let end = behind + rest.len();
+    *buffer.get_mut(end).ok_or(Errno::ENAMETOOLONG)? = 0;
+    buffer[at..behind].copy_from_slice(text);
+    buffer[behind..end].copy_from_slice(rest);
+    Ok(())
+}
+
 fn open_directory(root: i32, path: &CStr) -> Result<Fd, Errno> {
     let flags = sys::O_PATH | sys::O_DIRECTORY;
     sys::openat2(
@@ -284,7 +325,10 @@ fn is_slash(byte: &u8) -> bool {
 }
 
 /// A part of a path with a NUL behind it.
-fn terminated<'b>(part: &[u8], buffer: &'b mut [u8; PATH_MAX]) -> Result<&'b CStr, Errno> {
+pub(super) fn terminated<'b>(
+    part: &[u8],
+    buffer: &'b mut [u8; PATH_MAX],
+) -> Result<&'b CStr, Errno> {
     let room = buffer.get_mut(..=part.len()).ok_or(Errno::ENAMETOOLONG)?;
     let (last, text) = room.split_last_mut().ok_or(Errno::EINVAL)?;
     text.copy_from_slice(part);

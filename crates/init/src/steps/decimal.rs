@@ -27,11 +27,31 @@ pub(super) fn decimal(number: i32, buffer: &mut [u8; DIGITS]) -> Result<&CStr, E
     CStr::from_bytes_with_nul(&buffer[start..]).map_err(|_| Errno::EINVAL)
 }
 
+/// Permissions as an option of a file system: in four octal digits.
+pub(super) fn mode_option(mode: u32) -> [u8; 10] {
+    let mut option = *b"mode=0000\0";
+    for (place, digit) in (0..4).zip(option[5..9].iter_mut().rev()) {
+        *digit = b'0' + (mode >> (3 * place) & 7) as u8;
+    }
+    option
+}
+
 #[cfg(test)]
 mod tests {
     use std::string::ToString;
 
-    use super::{DIGITS, decimal};
+    use super::{DIGITS, decimal, mode_option};
+
+    #[test]
+    fn permissions_are_written_in_octal() {
+        for (mode, text) in [
+            (0, b"mode=0000\0"),
+            (0o755, b"mode=0755\0"),
+            (0o7654, b"mode=7654\0"),
+        ] {
+            assert_eq!(&mode_option(mode), text);
+        }
+    }
 
     #[test]
     fn numbers_are_written_in_full() {

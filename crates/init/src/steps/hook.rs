@@ -68,6 +68,10 @@ impl Context {
     ) -> Errno {
         let prepare = || {
             sys::setsid()?;
+            if let Some(root) = &self.root {
+                // As runc has it: what is mounted in the container is found here by relative paths.
+                sys::fchdir(root.0)?;
+            }
             sys::umask(self.umask);
             sys::default_signal_actions();
             sys::set_blocked_signals(0)?;

@@ -44,7 +44,7 @@ impl Covers {
 
 fn empty_directory() -> Result<Fd, Errno> {
     let options = Strings::new(b"size=0\0mode=755\0").ok_or(Errno::EINVAL)?;
-    new_mount(c"tmpfs", c"tmpfs", options, EMPTY_ATTRIBUTES)
+    new_mount(c"tmpfs", c"tmpfs", options, None, EMPTY_ATTRIBUTES)
 }
 
 /// The host's null device. The container's own could be anything, and the host's is checked too.

@@ -24,6 +24,7 @@ mod seccomp;
 mod start;
 mod wall;
 
+use core::ffi::CStr;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use self::beneath::Near;
@@ -55,6 +56,8 @@ pub(crate) struct Context {
     covers: Covers,
     /// The container's side of its terminal, and which descriptors it becomes.
     console: Option<(Fd, u32)>,
+    /// Whether the first of two tries has led to the working directory.
+    is_in_directory: bool,
     /// The caller's mask of file modes, which the program gets back.
     umask: u32,
     /// Where `HOME=` with the user's home behind it is, once that is looked up.
@@ -102,6 +105,7 @@ impl Context {
             near: Near::default(),
             covers: Covers::default(),
             console: None,
+            is_in_directory: false,
             umask: sys::umask(0),
             home: None,
             program: None,
@@ -210,7 +214,7 @@ impl Context {
             | Step::Mask { .. }
             | Step::ReadOnly { .. } => self.mount_step(step),
             Step::Console { .. } => self.open_console(step),
-            Step::WorkingDirectory { target } => process::working_directory(target),
+            Step::WorkingDirectory { target, first } => self.working_directory(target, first),
             Step::ResourceLimit {
                 resource,
                 soft,
@@ -256,6 +260,16 @@ impl Context {
         };
         self.console = Some((console::open(self.channel, rows, columns)?, descriptors));
         Ok(())
+    }
+
+    fn working_directory(&mut self, target: &CStr, first: bool) -> Result<(), Errno> {
+        if self.is_in_directory {
+            return Ok(());
+        }
+        match process::working_directory(target) {
+            Err(Errno::EACCES) if first => Ok(()),
+            other => other.map(|()| self.is_in_directory = first),
+        }
     }
 
     /// Waits for the parent's word; its end, or another word, is an error.

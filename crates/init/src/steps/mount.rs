@@ -4,12 +4,14 @@ use core::ffi::CStr;
 
 use super::beneath::{self, Near};
 use super::copy_up::copy_up;
+use super::decimal::mode_option;
 use super::{Context, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, mask};
 use crate::errno::Errno;
 use crate::format::{Change, Changes, Strings};
+use crate::message::Message;
 use crate::step::{
-    SOURCE_COPY_SYMLINK, SOURCE_NO_FOLLOW, Step, TARGET_COPY_UP, TARGET_CREATE, TARGET_NO_FOLLOW,
-    TARGET_NO_SYMLINKS, TARGET_OPTIONAL,
+    SOURCE_COPY_SYMLINK, SOURCE_IN_ROOT, SOURCE_NO_FOLLOW, Step, TARGET_COPY_UP, TARGET_CREATE,
+    TARGET_MODE, TARGET_NO_FOLLOW, TARGET_NO_SYMLINKS, TARGET_OPTIONAL,
 };
 use crate::sys::{self, Config, Fd};
 
@@ -39,10 +41,18 @@ impl Context {
                 target,
                 flags,
             } => {
-                let mount = new_mount(fstype, source, options, attributes)?;
+                let covered = (flags & TARGET_MODE != 0)
+                    .then(|| covered(root, target, flags))
+                    .transpose()?
+                    .flatten();
+                let mode = covered.as_ref().map(|(_, mode)| *mode);
+                let mount = new_mount(fstype, source, options, mode, attributes)?;
                 set_propagation(&mount, propagation)?;
-                // The root of a file system is a directory.
-                attach(&mount, root, target, flags, Some(true))
+                match covered {
+                    Some((place, _)) => attach_at(&mount, &place, flags),
+                    // The root of a file system is a directory.
+                    None => attach(&mount, root, target, flags, Some(true)),
+                }
             }
             Step::Bind { .. } => self.bind(root, step),
             Step::Remount {
@@ -70,10 +80,21 @@ impl Context {
         else {
             return Err(Errno::EINVAL);
         };
-        if flags & SOURCE_COPY_SYMLINK != 0 && copy_symlink(source, root, target)? {
+        if flags & SOURCE_COPY_SYMLINK != 0 && copy_symlink(source, root, target, flags)? {
             return Ok(());
         }
-        let mount = self.tree(source, received, recursive, flags)?;
+        let mount = match flags & SOURCE_IN_ROOT {
+            0 => self.tree(source, received, recursive, flags)?,
+            _ => {
+                let tree = tree_beneath(root, source, recursive, flags)?;
+                if received {
+                    sys::send(self.channel, &Message::Tree.to_bytes(), Some(tree.0))?;
+                    self.receive_descriptor()?
+                } else {
+                    tree
+                }
+            }
+        };
         check_device(&mount, device)?;
         apply(&mount, changes)?;
         attach(&mount, root, target, flags, None)
@@ -98,20 +119,54 @@ impl Context {
     }
 }
 
+/// A detached copy of what is mounted at a path beneath the root.
+#[inline(never)]
+fn tree_beneath(root: i32, source: &CStr, recursive: bool, flags: u32) -> Result<Fd, Errno> {
+    let place = open_beneath(root, source, flags & SOURCE_NO_FOLLOW != 0)?;
+    let depth = if recursive { sys::AT_RECURSIVE } else { 0 };
+    sys::open_tree(place.0, c"", sys::AT_EMPTY_PATH | depth)
+}
+
+fn open_beneath(root: i32, path: &CStr, no_follow: bool) -> Result<Fd, Errno> {
+    let how = if no_follow { beneath::NO_FOLLOW } else { 0 };
+    beneath::open(root, path, how)
+}
+
 /// Makes a file system without attaching it anywhere.
 pub(super) fn new_mount(
     fstype: &CStr,
     source: &CStr,
     options: Strings<'_>,
+    mode: Option<u32>,
     attributes: u64,
 ) -> Result<Fd, Errno> {
     let context = sys::fsopen(fstype)?;
     sys::fsconfig(context.0, &Config::String(c"source", source))?;
+    if let Some(mode) = mode {
+        let option = mode_option(mode);
+        configure(
+            &context,
+            CStr::from_bytes_with_nul(&option).map_err(|_| Errno::EINVAL)?,
+        )?;
+    }
     for option in &options {
         configure(&context, option)?;
     }
     sys::fsconfig(context.0, &Config::Create)?;
     sys::fsmount(context.0, attributes)
+}
+
+/// A directory that a file system will cover, with its permissions; none if it is not there yet.
+fn covered(root: i32, target: &CStr, flags: u32) -> Result<Option<(Fd, u32)>, Errno> {
+    const PERMISSIONS: u32 = 0o7777;
+    match open_target(root, target, flags) {
+        Err(Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(errno),
+        Ok(place) => {
+            let mode = sys::stat(place.0)?.mode & PERMISSIONS;
+            Ok(Some((place, mode)))
+        }
+    }
 }
 
 /// Sets one option, `key=value` or `key`.
@@ -179,8 +234,11 @@ fn remount(
 }
 
 /// Makes a link that says the same, if the source is a symbolic link; whether it is.
-fn copy_symlink(source: &CStr, root: i32, target: &CStr) -> Result<bool, Errno> {
-    let link = sys::openat(sys::AT_FDCWD, source, sys::O_PATH | sys::O_NOFOLLOW)?;
+fn copy_symlink(source: &CStr, root: i32, target: &CStr, flags: u32) -> Result<bool, Errno> {
+    let link = match flags & SOURCE_IN_ROOT {
+        0 => sys::openat(sys::AT_FDCWD, source, sys::O_PATH | sys::O_NOFOLLOW)?,
+        _ => open_beneath(root, source, true)?,
+    };
     if sys::stat(link.0)?.mode & S_IFMT != S_IFLNK {
         return Ok(false);
     }
@@ -218,6 +276,7 @@ fn make_mount_point(
     }
 }
 
+#[inline(never)]
 pub(super) fn open_target(root: i32, target: &CStr, flags: u32) -> Result<Fd, Errno> {
     let mut how = 0;
     if flags & TARGET_NO_SYMLINKS != 0 {
@@ -227,6 +286,28 @@ pub(super) fn open_target(root: i32, target: &CStr, flags: u32) -> Result<Fd, Er
         how |= beneath::NO_FOLLOW;
     }
     beneath::open(root, target, how)
+}
+
+#[inline(never)]
+fn make_and_open(root: i32, target: &CStr, flags: u32, directory: bool) -> Result<Fd, Errno> {
+    make_mount_point(&mut Near::default(), root, target, directory)?;
+    open_target(root, target, flags)
+}
+
+/// The same at the place to which links that lead nowhere would lead.
+fn make_behind_link(root: i32, target: &CStr, flags: u32, directory: bool) -> Result<Fd, Errno> {
+    const MOST_LINKS: usize = 40;
+    let mut path: beneath::PathBuffer = [0; _];
+    beneath::terminated(target.to_bytes(), &mut path)?;
+    for _ in 0..MOST_LINKS {
+        beneath::follow_dangling(root, &mut path)?;
+        let place = CStr::from_bytes_until_nul(&path).map_err(|_| Errno::EINVAL)?;
+        match make_and_open(root, place, flags, directory) {
+            Err(Errno::ENOENT) => {}
+            other => return other,
+        }
+    }
+    Err(Errno::ELOOP)
 }
 
 /// Attaches a detached mount at a path beneath the root. Whether it is a directory is asked of the
@@ -241,18 +322,28 @@ pub(super) fn attach(
     let place = match open_target(root, target, flags) {
         Err(Errno::ENOENT) if flags & TARGET_CREATE != 0 => {
             let directory = directory.map_or_else(|| is_directory(mount), Ok)?;
-            make_mount_point(&mut Near::default(), root, target, directory)?;
-            open_target(root, target, flags)?
+            match make_and_open(root, target, flags, directory) {
+                // A name is taken by a link that leads nowhere.
+                Err(Errno::ENOENT) if flags & (TARGET_NO_SYMLINKS | TARGET_NO_FOLLOW) == 0 => {
+                    make_behind_link(root, target, flags, directory)?
+                }
+                other => other?,
+            }
         }
         Err(Errno::ENOENT) if flags & TARGET_OPTIONAL != 0 => return Ok(()),
         other => other?,
     };
+    attach_at(mount, &place, flags)
+}
+
+#[inline(never)]
+fn attach_at(mount: &Fd, place: &Fd, flags: u32) -> Result<(), Errno> {
     if flags & TARGET_COPY_UP != 0 {
         copy_up(place.0, mount.0)?;
     }
     match sys::move_mount(mount.0, place.0, c"") {
         // What a file on a directory, or the reverse, is to the older call (mount(2)).
-        Err(Errno::EINVAL) if is_directory(mount)? != is_directory(&place)? => Err(Errno::ENOTDIR),
+        Err(Errno::EINVAL) if is_directory(mount)? != is_directory(place)? => Err(Errno::ENOTDIR),
         other => other,
     }
 }

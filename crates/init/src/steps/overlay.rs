@@ -89,7 +89,7 @@ impl Layers {
     /// A tmpfs for what is changed.
     fn private(&mut self) -> Result<Fd, Errno> {
         let options = Strings::new(b"mode=755\0").ok_or(Errno::EINVAL)?;
-        let tmpfs = self.cover(new_mount(c"tmpfs", c"tmpfs", options, 0)?)?;
+        let tmpfs = self.cover(new_mount(c"tmpfs", c"tmpfs", options, None, 0)?)?;
         sys::mkdirat(tmpfs.0, c"upper", 0o755)?;
         sys::mkdirat(tmpfs.0, c"work", 0o755)?;
         Ok(tmpfs)

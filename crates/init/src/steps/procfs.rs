@@ -26,7 +26,7 @@ impl Context {
             Ok(procfs) => procfs,
             Err(_) => {
                 let no_options = Strings::new(b"").ok_or(Errno::EINVAL)?;
-                genuine(new_mount(c"proc", c"proc", no_options, 0)?)?
+                genuine(new_mount(c"proc", c"proc", no_options, None, 0)?)?
             }
         };
         self.procfs = Some(procfs);

@@ -18,11 +18,12 @@ impl Context {
                 source,
                 received,
                 recursive,
+                in_place,
                 changes,
             } => {
                 let mount = self.tree(source, received, recursive, 0)?;
                 apply(&mount, changes)?;
-                self.take(mount)
+                self.take_at(mount, if in_place { source } else { c"/" })
             }
             Step::OverlayRoot {
                 lower,
@@ -37,7 +38,7 @@ impl Context {
                 options,
                 attributes,
             } => {
-                let mount = new_mount(c"tmpfs", c"tmpfs", options, attributes)?;
+                let mount = new_mount(c"tmpfs", c"tmpfs", options, None, attributes)?;
                 self.take(mount)
             }
             Step::RootAttributes { attributes } => {
@@ -52,7 +53,16 @@ impl Context {
     /// Attaches the new root over the old one: no path into it is ever looked up by name, while
     /// absolute paths of this process still start at the host's root below.
     pub(super) fn take(&mut self, mount: Fd) -> Result<(), Errno> {
-        cover_root(&mount)?;
+        self.take_at(mount, c"/")
+    }
+
+    /// The same over a directory. The way there may be closed to the ids of a user namespace, for
+    /// which the parent has opened the mount: then it covers the old root after all.
+    fn take_at(&mut self, mount: Fd, place: &CStr) -> Result<(), Errno> {
+        match sys::move_mount(mount.0, sys::AT_FDCWD, place) {
+            Err(Errno::EACCES) => cover_root(&mount)?,
+            other => other?,
+        }
         self.root = Some(mount);
         Ok(())
     }
@@ -91,7 +101,7 @@ pub(super) fn cover_root(mount: &Fd) -> Result<(), Errno> {
 /// the old root with all its mounts would stay behind the new one's `..`.
 fn overlay(lower: &Fd, attributes: u64) -> Result<Fd, Errno> {
     let options = Strings::new(b"mode=755\0").ok_or(Errno::EINVAL)?;
-    let tmpfs = new_mount(c"tmpfs", c"tmpfs", options, 0)?;
+    let tmpfs = new_mount(c"tmpfs", c"tmpfs", options, None, 0)?;
     cover_root(&tmpfs)?;
     cover_root(lower)?;
     let upper = directory(&tmpfs, c"upper")?;

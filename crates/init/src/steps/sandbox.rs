@@ -64,7 +64,7 @@ fn copy(from: &Fd, to: &Fd) -> Result<(), Errno> {
 fn file_of_its_own(contents: &Fd, mode: u32) -> Result<Fd, Errno> {
     const NAME: &CStr = c"file";
     let options = Strings::new(b"mode=700\0").ok_or(Errno::EINVAL)?;
-    let tmpfs = new_mount(c"tmpfs", c"tmpfs", options, 0)?;
+    let tmpfs = new_mount(c"tmpfs", c"tmpfs", options, None, 0)?;
     copy(contents, &beneath::create_file(tmpfs.0, NAME, mode)?)?;
     cover_root(&tmpfs)?;
     let file = sys::open_tree(tmpfs.0, NAME, 0);

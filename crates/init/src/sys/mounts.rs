@@ -15,14 +15,16 @@ pub(crate) fn open_tree(dir: i32, path: &CStr, flags: u32) -> Result<Fd, Errno> 
     call(common_nr::OPEN_TREE, [fd(dir), text(path), flags as usize]).map(new_fd)
 }
 
-/// Moves the mount behind `from` onto `path` beneath `dir`, or onto `dir` itself for an empty path.
+/// Moves the mount behind `from` onto `path` beneath `dir`, symbolic links followed, or onto `dir`
+/// itself for an empty path.
 pub(crate) fn move_mount(from: i32, dir: i32, path: &CStr) -> Result<(), Errno> {
     const F_EMPTY_PATH: usize = 0x4;
+    const T_SYMLINKS: usize = 0x10;
     const T_EMPTY_PATH: usize = 0x40;
     let flags = if path.is_empty() {
         F_EMPTY_PATH | T_EMPTY_PATH
     } else {
-        F_EMPTY_PATH
+        F_EMPTY_PATH | T_SYMLINKS
     };
     call(
         common_nr::MOVE_MOUNT,

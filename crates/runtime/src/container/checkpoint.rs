@@ -263,7 +263,7 @@ pub(super) fn outside_key(name: &str) -> &'static str {
 pub(super) fn joined(spec: &Spec, kind: Namespace) -> Option<&Path> {
     let mut namespaces = spec.linux.namespaces.iter();
     let wanted = namespaces.find(|one| one.namespace() == Some(kind));
-    wanted.and_then(|one| one.path.as_deref())
+    wanted.and_then(|one| one.joined())
 }
 
 /// Names the mounts that come from outside: they are not dumped.

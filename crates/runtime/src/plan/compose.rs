@@ -106,6 +106,7 @@ pub(super) fn compose(spec: &Spec, host: &Host) -> Result<Plan, Error> {
     composer.read_only_at_last()?;
     composer.covers()?;
     composer.console()?;
+    composer.first_try_of_directory()?;
     composer.privileges()?;
     composer.program()?;
     Ok(composer.finish(arrangement.cloned, resources))
@@ -248,10 +249,22 @@ impl Composer<'_> {
                 source,
                 received,
                 recursive: extension.recursive_root,
+                in_place: self.root_stays_in_place(),
                 attributes,
             }
         };
         step.push(&mut self.writer).map_err(rootfs("root.path"))
+    }
+
+    /// Whether the root is attached where it is in the bundle, as hooks of the host expect. A mount
+    /// that is shared with the host would appear there; and without a pivot, what is below the root
+    /// must be out of reach.
+    fn root_stays_in_place(&self) -> bool {
+        let propagation = self.spec.linux.rootfs_propagation.as_deref();
+        let extension = &self.spec.extension;
+        extension.bundle.is_some()
+            && !extension.no_pivot
+            && !matches!(propagation, Some("shared" | "rshared"))
     }
 
     /// A path of the host: relative ones are the bundle's.

@@ -103,6 +103,10 @@ impl Provision {
                 mount.in_words(),
                 "the container's own ids could not reach it",
             ),
+            Self::MapTree(mount) => (
+                format!("map the ids of {}", mount.source.display()),
+                "init alone sees what is mounted in the root",
+            ),
             Self::Descriptor(_) => (
                 "send a descriptor of the caller's".into(),
                 "what it says becomes a file of the container",

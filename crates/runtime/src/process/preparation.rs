@@ -1,7 +1,7 @@
 //! What the parent does until init is ready, and what it makes of an init that fails.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use crabcan_cgroups::Cgroup;
 use crabcan_init::message::Message;
@@ -9,7 +9,7 @@ use crabcan_ns::{Child, ExitStatus};
 
 use super::{Process, SIGKILL};
 use crate::net_devices::NetDevices;
-use crate::plan::Provision;
+use crate::plan::{MountToSend, Provision};
 use crate::protocol::Heard;
 use crate::{Error, provide};
 
@@ -36,16 +36,9 @@ impl Process<'_> {
         const DOING: &str = "preparing the container";
         // The child that goes on may be ready before init has told of it.
         let (mut ready, mut forked) = (false, !self.plan.forks());
-        let parts = self
-            .plan
-            .provisions()
-            .split(|it| matches!(it, Provision::Fork));
         let mut first = 0;
-        for provisions in parts {
-            if first > 0 {
-                forked = true;
-                self.await_fork(DOING)?;
-            }
+        for provisions in self.plan.provisions().split(Provision::answers_init) {
+            forked |= self.answer_init(first, DOING)?;
             let (plan, child) = (self.plan, &self.child);
             let provided = provide::provide(
                 plan,
@@ -92,11 +85,41 @@ impl Process<'_> {
         Ok(())
     }
 
+    /// Answers what init says before the provisions from here on; whether a child goes on in its
+    /// place.
+    fn answer_init(&mut self, first: usize, doing: &'static str) -> Result<bool, Error> {
+        let all = self.plan.provisions();
+        let before = first.checked_sub(1);
+        match before.and_then(|index| Some((index, all.get(index)?))) {
+            None => Ok(false),
+            Some((index, Provision::MapTree(mount))) => {
+                self.map_ids_of_tree(mount, index, doing).map(|()| false)
+            }
+            Some(_) => self.await_fork(doing).map(|()| true),
+        }
+    }
+
     fn await_fork(&mut self, doing: &'static str) -> Result<(), Error> {
         match self.protocol.hear_or_end(self.child.pidfd(), doing)? {
             Heard::Forked(pidfd) => self.go_on_in(pidfd),
             heard => Err(self.unexpected(heard, doing)),
         }
+    }
+
+    /// Maps the ids of a mount that init makes, since only init sees it, and sends it back.
+    fn map_ids_of_tree(
+        &mut self,
+        mount: &MountToSend,
+        index: usize,
+        doing: &'static str,
+    ) -> Result<(), Error> {
+        let tree = match self.protocol.hear_or_end(self.child.pidfd(), doing)? {
+            Heard::Tree(tree) => tree,
+            heard => return Err(self.unexpected(heard, doing)),
+        };
+        let (plan, child) = (self.plan, &self.child);
+        provide::map_tree(plan, index, child, &self.protocol, mount, tree.as_fd())
+            .map_err(|error| self.not_provided(error, doing))
     }
 
     /// Takes the child that goes on in place of the one that was launched. The pid is read from the
@@ -149,10 +172,12 @@ impl Process<'_> {
                 message: format!("{message:?}"),
                 doing,
             },
-            Heard::Console(_) | Heard::Listener(_) | Heard::Forked(_) => Error::Protocol {
-                message: "something a second time".into(),
-                doing,
-            },
+            Heard::Console(_) | Heard::Listener(_) | Heard::Forked(_) | Heard::Tree(_) => {
+                Error::Protocol {
+                    message: "something a second time".into(),
+                    doing,
+                }
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `linux` of the specification.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crabcan_ns::{IdRange, Namespace};
 use crabcan_seccomp::json::Seccomp;
@@ -153,6 +153,13 @@ impl NamespaceRequest {
         }
     }
 
+    /// The file of the namespace that is joined. An empty path is none, as for runc and crun.
+    #[must_use]
+    pub fn joined(&self) -> Option<&Path> {
+        let path = self.path.as_deref();
+        path.filter(|path| !path.as_os_str().is_empty())
+    }
+
     /// Its kind, if the word is one of the specification's.
     #[must_use]
     pub fn namespace(&self) -> Option<Namespace> {
@@ -166,7 +173,7 @@ impl Linux {
     #[must_use]
     pub fn makes(&self, kind: Namespace) -> bool {
         self.request(kind)
-            .is_some_and(|request| request.path.is_none())
+            .is_some_and(|request| request.joined().is_none())
     }
 
     /// Whether the container is in another namespace of this kind than its runtime: a new one, or

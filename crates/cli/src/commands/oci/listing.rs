@@ -84,6 +84,11 @@ enum Format {
 
 pub(super) fn list(global: &Global, args: &List) -> anyhow::Result<u8> {
     let root = global.state_root()?;
+    if global.root.is_some() {
+        // A name that is misspelt has no containers either; where it is not said, there are none yet.
+        let path = root.path();
+        std::fs::metadata(path).with_context(|| format!("--root {}", path.display()))?;
+    }
     if args.quiet {
         // A name needs no look at what the container does.
         let names = of_all(&root, |container| Ok(format!("{}\n", container.id())))?;

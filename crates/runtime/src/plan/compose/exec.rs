@@ -8,8 +8,8 @@ use crabcan_ns::{Namespace, Namespaces};
 
 use super::namespaces::flag;
 use super::program::candidates;
-use super::{Composer, check_absolute, list, strings};
-use crate::plan::{Plan, Provision, c_string};
+use super::{Composer, list, strings};
+use crate::plan::{Plan, Provision};
 use crate::spec::{Process, Spec};
 use crate::{Error, Host};
 
@@ -27,6 +27,7 @@ pub(in crate::plan) fn exec(
     composer.check_user()?;
     composer.write_into_cgroup()?;
     composer.enter(joined)?;
+    composer.first_try_of_directory()?;
     composer.privileges()?;
     composer.joined_program(joined.contains(&Namespace::Pid))?;
     Ok(composer.finish(Namespaces::new(), Resources::default()))
@@ -85,10 +86,8 @@ impl Composer<'_> {
     /// process in the container's pid namespace, which must have nothing that its root lacks.
     fn joined_program(&mut self, forks: bool) -> Result<(), Error> {
         let process = &self.spec.process;
-        check_absolute("process.cwd", &process.cwd)?;
-        let cwd = c_string("process.cwd", &process.cwd)?;
         self.about("process.cwd");
-        self.push(&Step::WorkingDirectory { target: &cwd })?;
+        self.working_directory()?;
         self.about("");
         if process.terminal {
             self.terminal()?;

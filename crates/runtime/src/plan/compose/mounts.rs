@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crabcan_init::Step;
 use crabcan_init::format::Change;
@@ -75,6 +75,11 @@ impl Composer<'_> {
 
     fn mount(&mut self, field: &str, mount: &Mount) -> Result<(), Error> {
         let destination = destination(field, mount)?;
+        // As runc has it: a path of the host below the root is the same place.
+        let destination = match self.beneath_root(&destination) {
+            Some(path) => Cow::from(path),
+            None => destination,
+        };
         let options = options(mount);
         check_id_map(field, mount, &options)?;
         self.read_only_before(field, &destination)?;
@@ -116,6 +121,14 @@ impl Composer<'_> {
         if matches!(mount.fstype.as_str(), "proc" | "sysfs") {
             // A link there would have what is masked later in a place that nobody looks at.
             target = target.no_symlinks();
+        }
+        let says_mode = |word: &String| word.starts_with("mode=");
+        if mount.fstype == "tmpfs" && !options.data.iter().any(says_mode) {
+            // As runc and crun do. A sandbox says it, or means the kernel's 1777.
+            target = match self.spec.extension.bundle {
+                Some(_) => target.inherit_mode(),
+                None => target,
+            };
         }
         let source = match mount.source.as_os_str().is_empty() {
             true => Cow::from(&mount.fstype),
@@ -217,9 +230,10 @@ impl Composer<'_> {
         let recursive = bind.recursive;
         let idmap = self.id_mapping(field, mount, options)?;
         let looks_at_links = options.source_no_follow || options.copy_symlink;
-        if idmap.is_some() || self.parent_mounts && !looks_at_links {
+        let in_root = self.beneath_root(&source);
+        if idmap.is_some() || self.parent_mounts && !looks_at_links && in_root.is_none() {
             let attributes = options.recursive_attributes.set;
-            self.provisions.push(Provision::Mount(MountToSend {
+            let mount = MountToSend {
                 source,
                 recursive,
                 change: Change {
@@ -227,10 +241,28 @@ impl Composer<'_> {
                     ..Change::set(attributes.bits(), recursive)
                 },
                 idmap,
-            }));
+            };
+            self.provisions.push(match in_root {
+                None => Provision::Mount(mount),
+                Some(_) => Provision::MapTree(mount),
+            });
             bind = bind.received();
         }
+        if let Some(path) = in_root {
+            bind = bind.in_root();
+            bind.source = path;
+        }
         bind.push(&mut self.writer).map_err(rootfs(field))
+    }
+
+    /// A path of the host below the bundle's root as a path beneath the container's, which has all
+    /// that was mounted there before.
+    fn beneath_root(&self, path: &Path) -> Option<PathBuf> {
+        let bundle = self.spec.extension.bundle.as_ref()?;
+        let root = bundle.join(&self.spec.root.path);
+        let plain = |path: &Path| !path.components().any(|part| part == Component::ParentDir);
+        let beneath = path.strip_prefix(&root).ok()?;
+        (root != Path::new("/") && plain(beneath)).then(|| Path::new("/").join(beneath))
     }
 
     /// Changes what an earlier mount has made.

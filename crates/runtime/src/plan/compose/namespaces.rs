@@ -43,10 +43,10 @@ impl Arrangement {
                     format!("{word} stands twice"),
                 ));
             }
-            match &request.path {
+            match request.joined() {
                 Some(path) => {
                     check_absolute(&field("path"), path)?;
-                    joined.push((kind, path.clone()));
+                    joined.push((kind, path.to_owned()));
                 }
                 None => made.push(kind),
             }

@@ -23,7 +23,6 @@ impl Composer<'_> {
     /// The last preparations, the word of the parent, and the program.
     pub(super) fn program(&mut self) -> Result<(), Error> {
         let process = &self.spec.process;
-        check_absolute("process.cwd", &process.cwd)?;
         self.about("process.cwd");
         self.working_directory()?;
         self.about("");
@@ -89,12 +88,32 @@ impl Composer<'_> {
         })
     }
 
-    fn working_directory(&mut self) -> Result<(), Error> {
+    /// Tries the working directory of a container while init may still go everywhere, as runc does:
+    /// it may lie in a place that is closed to the program's user. What is closed to init, as a
+    /// directory of a network can be, is left for later. A sandbox' program begins where it may go.
+    pub(super) fn first_try_of_directory(&mut self) -> Result<(), Error> {
+        let cwd = &self.spec.process.cwd;
+        check_absolute("process.cwd", cwd)?;
+        if self.spec.extension.bundle.is_none() {
+            return Ok(());
+        }
+        let target = &c_string("process.cwd", cwd)?;
+        self.about("process.cwd");
+        self.push(&Step::WorkingDirectory {
+            target,
+            first: true,
+        })
+    }
+
+    pub(super) fn working_directory(&mut self) -> Result<(), Error> {
         let first = &self.spec.process.cwd;
         let others = &self.spec.extension.other_directories;
         if others.is_empty() {
             let target = &c_string("process.cwd", first)?;
-            return self.push(&Step::WorkingDirectory { target });
+            return self.push(&Step::WorkingDirectory {
+                target,
+                first: false,
+            });
         }
         let all: Vec<_> = std::iter::once(first).chain(others).collect();
         let candidates = strings("process.cwd", &all)?;

@@ -134,6 +134,18 @@ fn with_a_joined_user_namespace_everything_else_is_made_in_it() {
 }
 
 #[test]
+fn an_empty_path_of_a_namespace_is_none() {
+    let mut spec = rootful();
+    for request in &mut spec.linux.namespaces {
+        request.path = Some("".into());
+    }
+    let without = plan(&rootful(), true);
+    let with = plan(&spec, true);
+    assert_eq!(with.steps(), without.steps());
+    assert_eq!(with.namespaces().made().count(), 6);
+}
+
+#[test]
 fn what_is_wrong_with_namespaces_is_named() {
     refused("linux.namespaces[7].type", |spec| {
         spec.linux
