@@ -65,7 +65,7 @@ pub(crate) fn order() -> Result<()> {
         program,
         options: Vec::new(),
     };
-    let world = World::new(vec![runtime])?;
+    let world = World::new(vec![runtime], Vec::new())?;
     world.enter()?;
     let mut list = List::default();
     for case in COMMANDS {
