@@ -22,6 +22,8 @@ pub(crate) enum Fact {
     V2,
     /// `cgroupfs`: the client makes the cgroups itself, and the scenario names them.
     Cgroupfs,
+    /// `pod-devices`: the devices of a pod's cgroup are open.
+    PodDevices,
     /// `crictl`: Kubernetes' client of CRI, which Debian does not package.
     Crictl,
 }
@@ -34,6 +36,7 @@ impl Fact {
             "v1" => Fact::V1,
             "v2" => Fact::V2,
             "cgroupfs" => Fact::Cgroupfs,
+            "pod-devices" => Fact::PodDevices,
             "crictl" => Fact::Crictl,
             _ => bail!("an unknown fact"),
         })
@@ -55,6 +58,10 @@ impl Fact {
             Fact::Cgroupfs => (
                 machine.layout != Layout::Systemd,
                 "systemd makes and names the cgroups",
+            ),
+            Fact::PodDevices => (
+                user == User::Ordinary || !machine.unified || machine.layout == Layout::Systemd,
+                "podman 4.3 lets nobody make devices in the cgroup2 of a pod that it made itself",
             ),
             Fact::Crictl => (
                 prerequisites::find("crictl").is_ok(),
