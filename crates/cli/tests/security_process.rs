@@ -170,7 +170,8 @@ fn no_working_directory_leads_out() {
             assert_ne!(outcome.code(), 0, "{cwd}: {outcome:?}");
             assert_eq!(outcome.stdout, "", "{cwd}: {outcome:?}");
         }
-        let mut other = Bundle::new("cwd-run", "cat /proc/self/cwd/etc/shadow ../../etc/shadow");
+        // That it runs at all is too much.
+        let mut other = Bundle::new("cwd-run", "echo SEEN");
         other.config["process"]["cwd"] = json!(format!("/proc/self/fd/{number}"));
         let outcome = other.run("run two");
         assert_ne!(outcome.code(), 0, "{number}: {outcome:?}");
@@ -291,7 +292,15 @@ fn names_are_no_paths() {
         let outcome = exec(&bundle, &["--cgroup", cgroup], &["/bin/true"]);
         assert_ne!(outcome.code(), 0, "{cgroup}: {outcome:?}");
     }
-    for path in ["../../hard-up", "a/../../../hard-up", "/../hard-up"] {
+    // The last one leads through cgroups that are there.
+    let own = bundle.config["linux"]["cgroupsPath"].as_str().unwrap();
+    let beside = format!("{own}/../hard-up");
+    for path in [
+        "../../hard-up",
+        "a/../../../hard-up",
+        "/../hard-up",
+        &beside,
+    ] {
         let mut other = Bundle::new("up", "cat /proc/self/cgroup");
         other.config["linux"]["cgroupsPath"] = json!(path);
         let outcome = other.run("run up");

@@ -264,6 +264,7 @@ fn is_of_xtask(name: &str) -> bool {
         "crabcan-cgroups-",
         "crabcan-rdt-",
         "crabcan-handover-",
+        "crabcan-hidden-",
         "crabcan-image-",
         "crabcan-lifecycle-",
         "crabcan-state-",

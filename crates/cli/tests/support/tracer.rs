@@ -254,8 +254,10 @@ impl Tracer {
         let Some((wanted, fault)) = self.fault else {
             return false;
         };
-        // Who was quicker this time makes another call in its place: that is left alone.
-        if self.followed.struck || call != wanted {
+        // Who was quicker, or asked once more, this time makes the same call later.
+        let is_wanted = (call.process, call.number) == (wanted.process, wanted.number)
+            && call.index >= wanted.index;
+        if self.followed.struck || !is_wanted {
             return false;
         }
         self.followed.struck = true;
