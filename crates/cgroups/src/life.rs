@@ -1,55 +1,18 @@
 //! What happens to the processes of a cgroup, and to itself in the end.
 
+mod patience;
+
 use std::io;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use self::patience::Patience;
 use crate::cgroup::Member;
 use crate::directory::Directory;
 use crate::{Cgroup, Controller, Error};
-
-/// Between two looks at what the kernel does not tell by itself.
-const SHORTEST_PAUSE: Duration = Duration::from_micros(200);
-const LONGEST_PAUSE: Duration = Duration::from_millis(20);
-
-/// Looks again and again, with pauses that grow, until something is so or the time is over.
-struct Patience {
-    timeout: Duration,
-    /// From the first look at the time on: most never need one.
-    until: Option<Instant>,
-    pause: Duration,
-}
-
-impl Patience {
-    fn new(timeout: Duration) -> Self {
-        Self {
-            timeout,
-            until: None,
-            pause: SHORTEST_PAUSE,
-        }
-    }
-
-    fn left(&mut self) -> Duration {
-        let now = Instant::now();
-        let until = self.until.get_or_insert(now + self.timeout);
-        until.saturating_duration_since(now)
-    }
-
-    /// Sleeps; whether there was any time left to do so.
-    fn pause(&mut self) -> bool {
-        let left = self.left();
-        if left.is_zero() {
-            return false;
-        }
-        thread::sleep(self.pause.min(left));
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        true
-    }
-}
 
 impl Cgroup {
     /// Its processes and those of its children, each once; 0 for one that this process can't see.

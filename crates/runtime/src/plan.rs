@@ -28,7 +28,7 @@ use crate::landlock::Landlock;
 use crate::launch::InitProgram;
 use crate::limits::{Limits, Unenforced};
 use crate::net_devices::NetDevice;
-use crate::spec::{self, Descriptor, IntelRdt, Spec};
+use crate::spec::{Descriptor, IntelRdt, Spec};
 use crate::{Error, Host};
 
 pub use explain::Explanation;
@@ -155,22 +155,17 @@ impl Plan {
 
     /// Decides how a process joins a container that runs.
     ///
-    /// `container` is the configuration that it was made from, and `joined` names the namespaces in
-    /// which its first process is and the caller is not: they are joined all at once by that
-    /// process' pidfd. Its cgroup is entered by the clone, and those of v1 by the first step. What the process is to be stands in
-    /// `process` alone, but for what the configuration says of everything in the container: the
-    /// filter of system calls, the personality and the memory policy.
+    /// `spec` is the configuration that it was made from, with the process that joins in place of
+    /// its own: of the rest there counts what it says of everything in the container, the filter of
+    /// system calls, the personality and the memory policy. `joined` names the namespaces in which
+    /// its first process is and the caller is not: they are joined all at once by that process'
+    /// pidfd. Its cgroup is entered by the clone, and those of v1 by the first step.
     ///
     /// # Errors
     /// As [`Plan::new`] has them.
-    pub fn exec(
-        process: &spec::Process,
-        container: &Spec,
-        joined: &[Namespace],
-        host: &Host,
-    ) -> Result<Self, Error> {
+    pub fn exec(spec: Spec, joined: &[Namespace], host: &Host) -> Result<Self, Error> {
         host.check_kernel()?;
-        compose::exec(process, container, joined, host)
+        compose::exec(spec, joined, host)
     }
 
     /// Every step that init will do, in order and in words: what `crabcan explain` prints, and what

@@ -153,24 +153,39 @@ impl List {
     }
 }
 
-/// A name as the linker finds it after other versions of the compiler and of the program, too:
-/// mangled names hold numbers of crates, as `Cs7BliBxkEZsN_4core`, and end with the crate that a
-/// generic function was made for first.
+/// A name as the linker finds it after other versions of the compiler and of the program, too.
+///
+/// Mangled names hold numbers of crates, as `Cs7BliBxkEZsN_4core`, and places in themselves, as `B12_`,
+/// which depend on how long those are; they end with the crate that a generic function was made for
+/// first, or with the number of a copy.
 fn pattern(name: &str) -> String {
     let mut pattern = String::new();
+    let (name, copy) = name.split_once('.').unwrap_or((name, ""));
     let mut rest = name;
-    while let Some((before, behind)) = rest.split_once("Cs") {
-        let digits = behind.find(|one: char| !one.is_ascii_alphanumeric());
-        let (digits, behind) = behind.split_at(digits.unwrap_or(behind.len()));
+    while let Some(at) = rest.find(['B', 'C']) {
+        let (before, behind) = rest.split_at(at);
         pattern.push_str(before);
-        if behind.starts_with('_') && is_last_crate(behind) {
+        let end = behind.find('_').unwrap_or(behind.len());
+        let (number, next) = behind.split_at(end);
+        let is_number = number.bytes().all(|one| one.is_ascii_alphanumeric());
+        if number.starts_with("Cs") && is_number && is_last_crate(next) {
             return pattern + "*";
         }
-        pattern.push_str("Cs");
-        pattern.push_str(if behind.starts_with('_') { "*" } else { digits });
-        rest = behind;
+        let known = match number.len() {
+            1..=3 if number.starts_with('B') && is_number => 1,
+            _ if number.starts_with("Cs") && is_number => 2,
+            _ => 0,
+        };
+        if known > 0 && !next.is_empty() {
+            pattern.push_str(&number[..known]);
+            pattern.push('*');
+            rest = next;
+        } else {
+            pattern.push_str(&behind[..1]);
+            rest = &behind[1..];
+        }
     }
-    pattern + rest
+    pattern + rest + if copy.is_empty() { "" } else { "*" }
 }
 
 /// Whether nothing stands behind the name of a crate, as `_4core`.
@@ -220,7 +235,8 @@ mod tests {
         let name = "_RNvMNtCs7BliBxkEZsN_4core3str4trimCsaL18yR2AWFC_14rustc_demangle";
         let fits = "_RNvMNtCs*_4core3str4trim*";
         assert_eq!(pattern(name), fits);
-        assert_eq!(pattern("OfCs.8"), "OfCs.8");
+        let name = "_RNvMs_NtCs9b9pN3FtJ8o_5alloc6BufferB12_E3newB4_.88";
+        assert_eq!(pattern(name), "_RNvMs_NtCs*_5alloc6BufferB*_E3newB*_*");
     }
 
     #[test]

@@ -4,6 +4,8 @@
     reason = "a test fails by panicking"
 )]
 
+use std::time::Instant;
+
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command};
 

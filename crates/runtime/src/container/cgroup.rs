@@ -173,11 +173,11 @@ impl Container {
         if let status @ Status::Stopped = self.status()? {
             return Err(self.refused("container not running", status));
         }
-        let made_with = self.spec()?.linux.intel_rdt.ok_or_else(|| {
+        let made_with = self.spec()?.linux.intel_rdt.as_ref().ok_or_else(|| {
             Error::invalid("linux.intelRdt", "the container was made without a share")
         })?;
         let wanted = spec::IntelRdt {
-            clos_id: made_with.clos_id,
+            clos_id: made_with.clos_id.clone(),
             l3_cache_schema: l3_cache_schema.map(str::to_owned),
             mem_bw_schema: mem_bw_schema.map(str::to_owned),
             ..spec::IntelRdt::default()

@@ -158,7 +158,7 @@ impl Container {
             return Vec::new();
         }
         match self.spec() {
-            Ok(spec) => spec.hooks.poststop,
+            Ok(spec) => spec.hooks.poststop.clone(),
             Err(error) => {
                 log::warn!("poststop hooks of {}: {error}", self.id());
                 Vec::new()

@@ -45,7 +45,7 @@ impl Container {
     /// # Errors
     /// [`Error::State`] when the kept configuration can't be read.
     pub fn process(&self) -> Result<spec::Process, Error> {
-        Ok(self.spec()?.process)
+        Ok(self.spec()?.process.clone())
     }
 }
 
@@ -176,23 +176,27 @@ impl<'a> Execution<'a> {
         cgroup: Option<&Cgroup>,
         foreground: bool,
     ) -> Result<Plan, Error> {
-        let mut spec = self.container.spec()?;
-        let mut process = std::mem::take(&mut self.process);
+        let mut spec = self.container.spec()?.clone();
+        spec.process = std::mem::take(&mut self.process);
         spec.extension.session_keyring = self.container.record.new_keyring;
         spec.extension.preserved_descriptors =
             u32::try_from(self.inherited.len()).unwrap_or(u32::MAX);
         spec.extension.task_files = cgroup.map_or(0, Cgroup::legacy_trees);
         if self.listen > 0 {
             let count = format!("LISTEN_FDS={}", self.listen);
-            process.env.push(count.into());
+            spec.process.env.push(count.into());
         }
-        console::prepare(&mut process, self.console_socket.as_deref(), foreground)?;
+        console::prepare(
+            &mut spec.process,
+            self.console_socket.as_deref(),
+            foreground,
+        )?;
         let joined = self.container.namespaces_to_join(&spec, init)?;
         let pid = self.container.record.init.map_or(0, |init| init.pid);
         let own = init
             .try_clone()
             .map_err(|source| Error::Identity { pid, source })?;
-        let plan = Plan::exec(&process, &spec, &joined, &Host::current()?)?;
+        let plan = Plan::exec(spec, &joined, &Host::current()?)?;
         let mut plan = plan.joining(own);
         for warning in plan.warnings() {
             log::warn!("{warning}");

@@ -211,14 +211,13 @@ impl Container {
     }
 
     /// The configuration as it was when the container was made.
-    fn spec(&self) -> Result<Spec, Error> {
+    fn spec(&self) -> Result<&Spec, Error> {
         if let Some(spec) = self.configuration.get() {
-            return Ok(spec.as_ref().clone());
+            return Ok(spec);
         }
         let mut spec = Spec::from_json(&self.entry.configuration()?)?;
         spec.extension.bundle = Some(self.record.bundle.clone());
-        let spec = self.configuration.get_or_init(|| Box::new(spec));
-        Ok(spec.as_ref().clone())
+        Ok(self.configuration.get_or_init(|| Box::new(spec)))
     }
 }
 

@@ -10,18 +10,15 @@ use super::namespaces::flag;
 use super::program::candidates;
 use super::{Composer, list, strings};
 use crate::plan::{Plan, Provision};
-use crate::spec::{Process, Spec};
+use crate::spec::Spec;
 use crate::{Error, Host};
 
 /// Composes a plan that joins the container's namespaces by the pidfd of its first process.
 pub(in crate::plan) fn exec(
-    process: &Process,
-    container: &Spec,
+    mut spec: Spec,
     joined: &[Namespace],
     host: &Host,
 ) -> Result<Plan, Error> {
-    let mut spec = container.clone();
-    spec.process = process.clone();
     spec.extension.await_start = false;
     let mut composer = Composer::new(&spec, host)?;
     composer.check_user()?;
