@@ -190,18 +190,10 @@ enum UserNamespace {
 }
 
 impl Args {
-    /// Reads the options of a sandbox.
-    pub(crate) fn read(arguments: &[OsString]) -> anyhow::Result<Self> {
-        let words = arguments.get(1..).unwrap_or_default();
-        match Self::quick(words) {
-            Some(args) => Ok(args),
-            None => Self::parse(arguments),
-        }
-    }
-
-    /// Reads them by the parser. Never inlined: its frame is for those who need it.
+    /// Reads the options of a sandbox, by the parser. Never inlined: its frame is for those who need
+    /// it, see [`Args::quick`].
     #[inline(never)]
-    fn parse(arguments: &[OsString]) -> anyhow::Result<Self> {
+    pub(crate) fn parse(arguments: &[OsString]) -> anyhow::Result<Self> {
         Self::from(&Self::matches(Self::command(), arguments)?)
     }
 
@@ -300,7 +292,7 @@ impl Args {
     }
 
     /// A stopwatch, if the time of the start is asked for.
-    pub(crate) fn watch(&self, since: Timings) -> Option<Watch> {
+    pub(crate) fn watch(&self, since: Option<Timings>) -> Option<Watch> {
         Watch::new(self.options.timings.as_ref(), since)
     }
 

@@ -19,8 +19,8 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// A stopwatch that has run since crabcan has; the value of the option, empty for a table.
-    pub(crate) fn new(wanted: Option<&OsString>, own: Timings) -> Option<Self> {
-        wanted.map(|file| Self {
+    pub(crate) fn new(wanted: Option<&OsString>, own: Option<Timings>) -> Option<Self> {
+        wanted.zip(own).map(|(file, own)| Self {
             file: Some(file).filter(|file| !file.is_empty()).cloned(),
             own,
             spans: Vec::new(),

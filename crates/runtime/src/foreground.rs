@@ -21,15 +21,12 @@ pub fn wait(
     signals: Option<&Signals>,
     mut relay: Option<&mut Relay>,
 ) -> Result<ExitStatus, Error> {
-    // Without a reaper nobody is left who could say anything once the program was executed.
-    let mut listening = container.may_speak();
     loop {
         if container.time_left().is_some_and(|left| left.is_zero()) {
             container.end_in_time()?;
         }
         let ready = ready(
             container.pidfd(),
-            listening.then(|| container.channel()),
             signals,
             relay.as_deref(),
             container.time_left(),
@@ -46,16 +43,15 @@ pub fn wait(
                 relay.as_deref(),
             )?;
         }
-        if ready.channel {
-            listening = container.listen()?;
-        }
         if ready.ended {
-            // What it said before its end is still to be heard.
-            while listening && is_readable(container)? {
-                listening = container.listen()?;
-            }
             break;
         }
+    }
+    // What it said waits in the channel: to be woken for that, and again by its end, takes longer.
+    // Without a reaper nobody was left who could say anything once the program was executed.
+    let mut listening = container.may_speak();
+    while listening && is_readable(container)? {
+        listening = container.listen()?;
     }
     let status = container.reap()?;
     if let Some(relay) = relay {
@@ -71,7 +67,7 @@ pub(crate) fn wait_for(
     mut relay: Option<&mut Relay>,
 ) -> Result<ExitStatus, Error> {
     loop {
-        let ready = ready(child.pidfd(), None, signals, relay.as_deref(), None)?;
+        let ready = ready(child.pidfd(), signals, relay.as_deref(), None)?;
         if let Some(relay) = relay.as_deref_mut() {
             relay.carry(ready.typed)?;
         }
@@ -101,30 +97,17 @@ pub(crate) fn wait_for(
 /// What has happened.
 struct Ready {
     ended: bool,
-    channel: bool,
     signal: bool,
     typed: bool,
 }
 
 fn ready(
     pidfd: BorrowedFd<'_>,
-    channel: Option<BorrowedFd<'_>>,
     signals: Option<&Signals>,
     relay: Option<&Relay>,
     left: Option<Duration>,
 ) -> Result<Ready, Error> {
-    let input = |condition| {
-        if condition {
-            PollFlags::IN
-        } else {
-            PollFlags::empty()
-        }
-    };
     let mut fds = vec![PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
-    // A closed channel is always ready: it is not asked any more.
-    let listening = channel.is_some();
-    let channel = channel.unwrap_or(pidfd);
-    fds.push(PollFd::from_borrowed_fd(channel, input(listening)));
     fds.extend(signals.map(|signals| PollFd::new(signals, PollFlags::IN)));
     let stdin = rustix::stdio::stdin();
     let reads_input = relay.is_some_and(Relay::reads_input);
@@ -140,7 +123,6 @@ fn ready(
     let mut next = || happened.next().unwrap_or(PollFlags::empty());
     Ok(Ready {
         ended: !next().is_empty(),
-        channel: !next().is_empty() && listening,
         signal: signals.is_some() && !next().is_empty(),
         typed: reads_input && !next().is_empty(),
     })

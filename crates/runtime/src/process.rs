@@ -380,7 +380,8 @@ impl<'plan> Process<'plan> {
                     End::Code(code) => ExitStatus::Exited(code),
                     End::Signal(signal) => ExitStatus::Signaled(signal),
                 });
-                Ok(true)
+                // Its last word.
+                Ok(false)
             }
             // Left behind by a start that failed: the reaper goes on once its child is gone.
             Heard::Message(Message::Started) => Ok(true),

@@ -152,6 +152,34 @@ fn a_start_that_failed_is_final() {
 }
 
 #[test]
+fn what_is_made_and_started_at_once_ends_as_it_would() {
+    alone("what_is_made_and_started_at_once_ends_as_it_would", || {
+        leaves_nothing(|| {
+            for as_pid_1 in [false, true] {
+                let shell = |text| Sandbox::new("sh").args(["-c", text]).as_pid_1(as_pid_1);
+                let mut plan = shell("exit 3").plan().unwrap();
+                let mut container = Process::spawn(&plan).unwrap();
+                let again = container.start().unwrap_err();
+                assert!(matches!(again, Error::StartedBefore), "{again:?}");
+                assert_eq!(container.wait().unwrap(), ExitStatus::Exited(3));
+                container.remove().unwrap();
+                // Before the last word, and behind it.
+                let last = u32::try_from(plan.steps().len() - 1).unwrap();
+                for step in [5, last] {
+                    plan.fail_at(step, 5);
+                    let error = Process::spawn(&plan).unwrap_err();
+                    let failed = matches!(error, Error::Step { .. } | Error::Execute { .. });
+                    assert!(failed, "{step}: {error:?}");
+                }
+            }
+            let plan = Sandbox::new("/no/such/program").plan().unwrap();
+            let error = Process::spawn(&plan).unwrap_err();
+            assert!(matches!(error, Error::Execute { .. }), "{error:?}");
+        });
+    });
+}
+
+#[test]
 fn started_once_only() {
     alone("started_once_only", || {
         leaves_nothing(|| {

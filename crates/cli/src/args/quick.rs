@@ -12,8 +12,9 @@ use super::Args;
 use crate::pieces::WORDS;
 
 impl Args {
-    /// Reads the words behind the program's name.
-    pub(super) fn quick(words: &[OsString]) -> Option<Self> {
+    /// Reads the words behind the program's name. What asks for the time of the start is not among
+    /// those that are read here.
+    pub(crate) fn quick(words: &[OsString]) -> Option<Self> {
         let end = words.iter().position(|word| word == "--")?;
         let (options, behind) = words.split_at(end);
         let mut read = Self {

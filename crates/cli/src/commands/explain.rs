@@ -55,7 +55,7 @@ fn asks_for_bundle(arguments: &[OsString]) -> bool {
 }
 
 fn of_sandbox(arguments: &[OsString]) -> anyhow::Result<Plan> {
-    let args = Args::read(arguments)?;
+    let args = Args::parse(arguments)?;
     logging::start(args.level());
     let sandbox = args.sandbox()?;
     let sandbox = sandbox.terminal(crabcan_runtime::console::wanted());

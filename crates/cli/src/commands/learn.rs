@@ -71,7 +71,7 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
         container: None,
         teacher: None,
     };
-    sandbox::run_in(&Args::from(&matches)?, begin, Some(lesson))
+    sandbox::run_in(&Args::from(&matches)?, Some(begin), Some(lesson))
 }
 
 /// A file to be written when all is known: until then what stands in it stays.

@@ -14,12 +14,19 @@ use crate::{limits, logging, network};
 
 #[inline(never)]
 pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<u8> {
+    if let Some(args) = Args::quick(arguments.get(1..).unwrap_or_default()) {
+        return run_in(&args, None, None);
+    }
     let begin = Timings::from_now();
-    run_in(&Args::read(arguments)?, begin, None)
+    run_in(&Args::parse(arguments)?, Some(begin), None)
 }
 
 /// The same with options that were read already; with a lesson, something is learnt from it.
-pub(super) fn run_in(args: &Args, begin: Timings, lesson: Option<Lesson>) -> anyhow::Result<u8> {
+pub(super) fn run_in(
+    args: &Args,
+    begin: Option<Timings>,
+    lesson: Option<Lesson>,
+) -> anyhow::Result<u8> {
     // What is wrong with the words is said alone, without a log before it.
     let words = args.words()?;
     logging::start(args.level());

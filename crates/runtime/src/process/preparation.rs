@@ -35,28 +35,7 @@ impl Process<'_> {
     ) -> Result<(), Error> {
         const DOING: &str = "preparing the container";
         // The child that goes on may be ready before init has told of it.
-        let (mut ready, mut forked) = (false, !self.plan.forks());
-        let mut first = 0;
-        for provisions in self.plan.provisions().split(Provision::answers_init) {
-            forked |= self.answer_init(first, DOING)?;
-            let (plan, child) = (self.plan, &self.child);
-            let provided = provide::provide(
-                plan,
-                first,
-                provisions,
-                child,
-                &self.protocol,
-                cgroup,
-                hooks,
-            );
-            first += provisions.len() + 1;
-            if let Err(error) = provided {
-                return Err(self.not_provided(error, DOING));
-            }
-        }
-        if self.goes_on {
-            self.proceed(DOING)?;
-        }
+        let (mut ready, mut forked) = (false, self.provide(cgroup, hooks, DOING)?);
         let mut hooks_due = false;
         while !(ready && forked) {
             // Only who goes on is sure to be in the container's namespaces, and to stay.
@@ -83,6 +62,38 @@ impl Process<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Sends what init waits for; whether no child is to go on in its place any more.
+    fn provide(
+        &mut self,
+        cgroup: Option<&Cgroup>,
+        hooks: &mut dyn FnMut(&Child) -> Result<(), Error>,
+        doing: &'static str,
+    ) -> Result<bool, Error> {
+        let mut forked = !self.plan.forks();
+        let mut first = 0;
+        for provisions in self.plan.provisions().split(Provision::answers_init) {
+            forked |= self.answer_init(first, doing)?;
+            let (plan, child) = (self.plan, &self.child);
+            let provided = provide::provide(
+                plan,
+                first,
+                provisions,
+                child,
+                &self.protocol,
+                cgroup,
+                hooks,
+            );
+            first += provisions.len() + 1;
+            if let Err(error) = provided {
+                return Err(self.not_provided(error, doing));
+            }
+        }
+        if self.goes_on {
+            self.proceed(doing)?;
+        }
+        Ok(forked)
     }
 
     /// Answers what init says before the provisions from here on; whether a child goes on in its

@@ -412,3 +412,22 @@ fn in_a_user_namespace_of_its_own_every_capability_can_be_granted() {
     });
     assert_eq!(compose(&spec, &host(false)).unwrap().warnings(), [""; 0]);
 }
+
+/// Init takes the first word that comes: that to start may not come before another that it waits for.
+#[test]
+fn who_waits_for_another_word_is_not_given_that_to_start() {
+    let stops = |spec: &Spec| Plan::new(spec, &host(false)).unwrap().stops();
+    let plain = rootless();
+    assert!(!stops(&plain));
+    let mut hooked = rootless();
+    hooked.hooks.create_runtime = vec![Hook {
+        path: "/r".into(),
+        args: Vec::new(),
+        env: Vec::new(),
+        timeout: None,
+    }];
+    assert!(stops(&hooked));
+    let mut waiting = rootless();
+    waiting.extension.await_start = true;
+    assert!(stops(&waiting));
+}
