@@ -204,8 +204,7 @@ fn a_state_directory_that_is_named_must_be_there() {
     let bundle = Bundle::new("no-root", "true");
     let outcome = bundle.run("list");
     let path = bundle.state_directory().display().to_string();
-    let expected =
-        format!("crabcan: list: --root {path}: it does not exist (ENOENT)\n");
+    let expected = format!("crabcan: list: --root {path}: it does not exist (ENOENT)\n");
     assert_eq!(
         (outcome.code(), outcome.stderr.as_str()),
         (1, expected.as_str())

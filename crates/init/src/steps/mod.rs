@@ -180,7 +180,8 @@ impl Context {
         Ok(program)
     }
 
-    /// Does one step. [`Step::Reaper`] is the walker's own, since it leaves two processes behind.
+    /// Does one step. [`Step::Reaper`] is the walker's own, since it leaves two processes behind, and
+    /// [`Step::Hook`], which is told of another.
     pub(crate) fn perform(&mut self, step: &Step<'_>) -> Result<(), Failure> {
         if !makes_only(step) {
             self.near.let_go();
