@@ -200,7 +200,7 @@ impl Context {
                 groups,
             } => process::set_ids(uid, gid, set_groups.then_some(groups)),
             Step::LoopbackUp {} => process::loopback_up(),
-            Step::Propagation { flags } => sys::propagation_of_root(flags),
+            Step::Propagation { flags } => sys::propagation(c"/", flags),
             Step::Root { .. }
             | Step::OverlayRoot { .. }
             | Step::RootAttributes { .. }
