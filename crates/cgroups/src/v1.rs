@@ -61,6 +61,15 @@ fn memory(memory: &Memory, writes: &mut Vec<Write>) -> Result<(), Error> {
     if let Some(max) = memory.max_with_swap_bytes {
         push("memory.memsw.limit_in_bytes", max.v1());
     }
+    if memory.max_with_swap_bytes.is_none() && memory.max_bytes == Some(Limit::Max) {
+        // Memory can't have more than both together have: where one has no limit, neither has.
+        let file = "memory.memsw.limit_in_bytes";
+        let both = Write::new(Controller::Memory, file, Limit::Max.v1());
+        writes.push(both.or_later().if_there());
+    }
+    let mut push = |file: &str, value: String| {
+        writes.push(Write::new(Controller::Memory, file, value).or_later());
+    };
     if let Some(low) = memory.reservation_bytes {
         push("memory.soft_limit_in_bytes", low.v1());
     }

@@ -86,8 +86,8 @@ fn found_in_the_document() -> Vec<Wrong> {
         ),
         (
             "process.scheduler",
-            json!({"policy": "SCHED_FIFO", "nice": 4}),
-            &["process.scheduler.nice: is for"],
+            json!({"policy": "SCHED_FIFO", "nice": 20}),
+            &["process.scheduler.nice: 20 is not between"],
         ),
         (
             "process.ioPriority",

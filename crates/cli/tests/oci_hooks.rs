@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::Leaks;
 use support::bundle::Bundle;
+use support::{Leaks, is_root};
 
 const KINDS: [&str; 6] = [
     "prestart",
@@ -240,4 +240,36 @@ fn what_hooks_say_is_added_to_a_file() {
     // Nothing has been done for them.
     assert_eq!(fs::read_to_string(&files[0]).unwrap(), texts[0]);
     assert!(bundle.entries().is_empty());
+}
+
+/// It is a program of the image's, run by the container's rights.
+#[test]
+fn a_hook_in_the_container_is_under_its_filter() {
+    let _leaks = Leaks::watch();
+    let mut bundle = Bundle::new("hook-filter", "mkdir /tmp/x 2>/dev/null; echo $?");
+    bundle = if is_root() { bundle } else { bundle.rootless() };
+    bundle.config["linux"]["seccomp"] = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}],
+    });
+    // Init itself is not, nor is what is the host's.
+    let host = bundle.directory.path().join("made").display().to_string();
+    let hook = |script: &str| {
+        json!([{"path": "/bin/sh", "args": ["sh", "-c", script],
+        "env": ["PATH=/usr/bin:/bin"]}])
+    };
+    bundle.config["hooks"] = json!({
+        "createContainer": hook(&format!("mkdir {host}")),
+        "startContainer": hook("! mkdir /tmp/y 2>/dev/null"),
+    });
+    for new_privileges in [false, true] {
+        bundle.config["process"]["noNewPrivileges"] = json!(!new_privileges);
+        assert_eq!(bundle.run("run one").success(), "1\n");
+        fs::remove_dir(&host).unwrap();
+    }
+    bundle.config["linux"]["seccomp"]["syscalls"][0]["action"] = json!("SCMP_ACT_KILL_PROCESS");
+    bundle.config["process"]["rlimits"] = json!([{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]);
+    bundle.config["hooks"]["startContainer"] = hook("exec mkdir /tmp/y");
+    let outcome = bundle.run("run one");
+    assert!(outcome.failure(1).contains("SIGSYS"), "{outcome:?}");
 }

@@ -59,6 +59,29 @@ fn answer(listener: &OwnedFd, errno: i32) {
     assert_eq!(sent, 0, "{}", std::io::Error::last_os_error());
 }
 
+/// Has the kernel go on with the next call; whether there was one.
+fn go_on(listener: &OwnedFd) -> bool {
+    const SECCOMP_IOCTL_NOTIF_RECV: libc::c_ulong = 0xc050_2100;
+    const SECCOMP_IOCTL_NOTIF_SEND: libc::c_ulong = 0xc018_2101;
+    const SECCOMP_USER_NOTIF_FLAG_CONTINUE: u32 = 1;
+    // SAFETY: all zeroes is what the kernel wants to be handed.
+    let mut asked: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    let number = listener.as_raw_fd();
+    // SAFETY: the kernel writes one structure of this type.
+    if unsafe { libc::ioctl(number, SECCOMP_IOCTL_NOTIF_RECV, &mut asked) } != 0 {
+        return false;
+    }
+    let mut response = libc::seccomp_notif_resp {
+        id: asked.id,
+        val: 0,
+        error: 0,
+        flags: SECCOMP_USER_NOTIF_FLAG_CONTINUE,
+    };
+    // SAFETY: the kernel reads one structure of this type. Who asked may have ended.
+    unsafe { libc::ioctl(number, SECCOMP_IOCTL_NOTIF_SEND, &mut response) };
+    true
+}
+
 fn bundle(name: &str) -> Bundle {
     let bundle = Bundle::new(name, "mkdir /tmp/never");
     let mut bundle = if is_root() { bundle } else { bundle.rootless() };
@@ -169,4 +192,30 @@ fn without_an_agent_there_is_no_container() {
     assert_ne!(outcome.code(), 0);
     assert!(outcome.stderr.contains("agent"), "{outcome:?}");
     assert_eq!(bundle.entries(), [""; 0]);
+}
+
+/// Init waits for the agent as well, once it is there.
+#[test]
+fn an_agent_answers_for_what_init_calls() {
+    let _leaks = Leaks::watch();
+    for new_privileges in [true, false] {
+        let mut bundle = bundle("listener-init");
+        bundle.script("exit 7");
+        bundle.config["process"]["noNewPrivileges"] = json!(!new_privileges);
+        let names = [
+            "execve", "recvmsg", "read", "close", "ppoll", "openat", "fcntl",
+        ];
+        bundle.config["linux"]["seccomp"]["syscalls"][0]["names"] = json!(names);
+        let agent = UnixListener::bind(bundle.directory.path().join("agent")).unwrap();
+        thread::spawn(move || {
+            let (_, listener) = receive(&agent);
+            while go_on(&listener) {}
+        });
+        let outcome = bundle.run("run c1");
+        assert_eq!(outcome.code(), 7, "{outcome:?}");
+        if !is_root() {
+            // Without the right to filter there is no other case.
+            break;
+        }
+    }
 }

@@ -300,3 +300,32 @@ fn a_kill_reaches_all_where_the_pids_are_the_hosts() {
     assert_eq!(count(), 0);
     bundle.run("delete one").success();
 }
+
+/// A cgroup of v1 that somebody else has made has no processors and no memory: nothing below it could
+/// be entered.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_place_without_processors_gets_those_above_it() {
+    let _leaks = Leaks::watch();
+    if !Path::new("/sys/fs/cgroup/cpuset/cpuset.cpus").exists() {
+        return support::lacks("cpuset of cgroup v1");
+    }
+    let mut bundle = Bundle::new("no-cpus", "cat /proc/self/cgroup");
+    let above = name(&bundle);
+    let place = Path::new("/sys/fs/cgroup/cpuset").join(&above);
+    fs::create_dir_all(place.join("pod")).unwrap();
+    bundle.config["linux"]["cgroupsPath"] = json!(format!("/{above}/pod/one"));
+    let outcome = bundle.run("run c1");
+    let filled = fs::read_to_string(place.join("pod/cpuset.mems")).unwrap();
+    fs::remove_dir(place.join("pod")).unwrap();
+    fs::remove_dir(place).unwrap();
+    assert!(
+        outcome
+            .success()
+            .contains(&format!("cpuset:/{above}/pod/one\n"))
+    );
+    assert_eq!(
+        filled,
+        fs::read_to_string("/sys/fs/cgroup/cpuset/cpuset.mems").unwrap()
+    );
+}

@@ -203,3 +203,28 @@ fn a_tmpfs_has_the_mode_of_the_directory_that_it_covers() {
     });
     assert_eq!(lines, ["2710", "1500", "1777"]);
 }
+
+/// The host's procfs stays not where a user namespace in the container finds it, by which the kernel
+/// decides whether one without masks may be mounted. The host's own is as it was.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_root_without_pivot_has_no_bare_procfs_below() {
+    let _leaks = Leaks::watch();
+    let mut bundle = Bundle::new(
+        "bare",
+        "unshare -mrpf mount -t proc none /proc 2>&1 && echo bare",
+    );
+    bundle.config["linux"]["maskedPaths"] = json!(["/proc/kcore"]);
+    bundle.config["linux"]["readonlyPaths"] = json!(["/proc/sys"]);
+    let map = json!(["CAP_SETFCAP", "CAP_DAC_OVERRIDE"]);
+    bundle.config["process"]["capabilities"] =
+        json!({"bounding": map, "permitted": map, "effective": map});
+    let before = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    for propagation in ["private", "shared"] {
+        bundle.config["linux"]["rootfsPropagation"] = json!(propagation);
+        let outcome = bundle.run("run --no-pivot c");
+        assert!(outcome.stdout.contains("permission denied"), "{outcome:?}");
+        assert!(!outcome.stdout.contains("bare"), "{outcome:?}");
+    }
+    assert_eq!(fs::read_to_string("/proc/self/mountinfo").unwrap(), before);
+}

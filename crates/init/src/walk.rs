@@ -93,6 +93,18 @@ fn perform(
             let pid = sys::fork_and_wait_for_exec()?;
             Ok((pid != 0).then_some(pid))
         }
+        Step::Hook { .. } => {
+            let filter = plan.steps().find_map(|step| match step {
+                Step::Seccomp {
+                    program,
+                    flags,
+                    listener: false,
+                } => Some((program, flags)),
+                // It is on already, and the hook inherits it.
+                _ => None,
+            });
+            context.hook(step, filter).map(|()| None)
+        }
         Step::Seccomp { .. } => {
             context.prepare_program(plan.steps().last(), true)?;
             context.perform(step).map(|()| None)

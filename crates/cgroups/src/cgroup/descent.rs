@@ -83,7 +83,7 @@ fn enter(
     });
     let ready = entered.and_then(|next| {
         if made && tree.controllers().contains(Controller::Cpuset) {
-            inherit_cpuset(here, &next)?;
+            inherit_cpuset(tree, here, &next)?;
         }
         Ok((next, made))
     });
@@ -158,22 +158,58 @@ fn not_handed_on(here: &Directory, controller: Controller, source: io::Error) ->
     }
 }
 
-/// A new cgroup of v1's cpuset has no processors, and nothing could join it.
-fn inherit_cpuset(parent: &Directory, child: &Directory) -> Result<(), Error> {
+/// A new cgroup of v1's cpuset has no processors, and nothing could join it. Nor could anything where
+/// those above have none, which somebody else has made: they get theirs first, as by runc.
+fn inherit_cpuset(tree: &Tree, parent: &Directory, child: &Directory) -> Result<(), Error> {
     for file in ["cpuset.cpus", "cpuset.mems"] {
-        let value = parent.read(file).map_err(|source| Error::Read {
-            path: parent.file(file),
-            source,
-        })?;
-        let value = value.trim();
-        child.write(file, value).map_err(|source| Error::Write {
-            controller: Controller::Cpuset,
-            path: child.file(file),
-            value: value.to_owned(),
-            source,
-        })?;
+        let mut value = cpuset(parent, file)?;
+        if value.is_empty() {
+            value = fill_cpusets(tree, parent, file)?;
+        }
+        set_cpuset(child, file, value)?;
     }
     Ok(())
+}
+
+/// Gives to each cgroup down to this one that has no processors or memory those of the one above
+/// it; what this one has then.
+fn fill_cpusets(tree: &Tree, last: &Directory, file: &'static str) -> Result<String, Error> {
+    let mut here = tree.open()?;
+    let mut value = cpuset(&here, file)?;
+    let below = last
+        .path()
+        .strip_prefix(&tree.point)
+        .unwrap_or(Path::new(""));
+    for step in below {
+        here = here.open(Path::new(step)).map_err(|source| Error::Open {
+            cgroup: here.path().join(step),
+            source,
+        })?;
+        let own = cpuset(&here, file)?;
+        if own.is_empty() {
+            set_cpuset(&here, file, value.clone())?;
+        } else {
+            value = own;
+        }
+    }
+    Ok(value)
+}
+
+fn cpuset(cgroup: &Directory, file: &str) -> Result<String, Error> {
+    let value = cgroup.read(file).map_err(|source| Error::Read {
+        path: cgroup.file(file),
+        source,
+    })?;
+    Ok(value.trim().to_owned())
+}
+
+fn set_cpuset(cgroup: &Directory, file: &str, value: String) -> Result<(), Error> {
+    cgroup.write(file, &value).map_err(|source| Error::Write {
+        controller: Controller::Cpuset,
+        path: cgroup.file(file),
+        value,
+        source,
+    })
 }
 
 /// A cgroup that exists may only be taken when nothing runs in it, or would be frozen at once.

@@ -41,6 +41,10 @@ fn memory_with_swap_is_swap_alone_in_v2() {
         "memory.memsw.limit_in_bytes 150",
     ];
     assert_eq!(on_v1(&both).unwrap(), expected);
+    // No limit of memory is none of both.
+    let unlimited = resources(|all| all.memory.max_bytes = Some(Limit::Max));
+    let expected = ["memory.limit_in_bytes -1", "memory.memsw.limit_in_bytes -1"];
+    assert_eq!(on_v1(&unlimited).unwrap(), expected);
     // An update of the sum alone is about the limit that is in force.
     let sum = resources(|all| all.memory.max_with_swap_bytes = Some(Limit::Of(150)));
     let in_force = v2::InForce {

@@ -25,7 +25,6 @@ impl Context {
             }
             Step::AwaitCgroup {} => self.await_proceed(),
             Step::HookOutput { number } => self.hook_output(number),
-            Step::Hook { .. } => return self.hook(step),
             Step::Hostname { name } => sys::sethostname(name),
             Step::Domainname { name } => sys::setdomainname(name),
             Step::SessionKeyring {} => process::session_keyring(),

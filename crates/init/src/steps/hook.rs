@@ -6,12 +6,16 @@ use super::decimal::{DIGITS, decimal};
 use super::process::vectors;
 use super::{Context, Failure};
 use crate::errno::Errno;
+use crate::format::Instructions;
 use crate::step::{HOOK_PID, Step};
 use crate::sys::{self, Fd};
 
 const SIGKILL: i32 = 9;
 /// Where the copy keeps the pipe by which it tells why it could not become the hook.
 const REPORT: i32 = 3;
+
+/// A filter's program, and its flags.
+pub(crate) type Filter<'a> = (Instructions<'a>, u32);
 
 impl Context {
     pub(super) fn hook_output(&mut self, number: u32) -> Result<(), Errno> {
@@ -25,7 +29,10 @@ impl Context {
         Ok(())
     }
 
-    pub(super) fn hook(&self, step: &Step<'_>) -> Result<(), Failure> {
+    /// Runs a hook. Behind the pivot it is a program of the container's, under the container's
+    /// filter, which init itself has not yet.
+    pub(crate) fn hook(&self, step: &Step<'_>, filter: Option<Filter<'_>>) -> Result<(), Failure> {
+        let filter = filter.filter(|_| self.root.is_none());
         let Step::Hook {
             path,
             args,
@@ -42,7 +49,7 @@ impl Context {
         // A caller that ignores the ends of its children hands that on.
         sys::keep_children_that_ended()?;
         let Some((pid, pidfd)) = sys::fork_child()? else {
-            let errno = self.become_hook(path, argv, envp, &input, &child_report);
+            let errno = self.become_hook(path, argv, envp, [&input, &child_report], filter);
             // A parent that is gone can't be told, and needs not be.
             let _ = sys::write_whole(REPORT, &errno.0.to_ne_bytes());
             sys::exit(127)
@@ -63,8 +70,8 @@ impl Context {
         path: &CStr,
         argv: &[usize],
         envp: &[usize],
-        input: &Fd,
-        report: &Fd,
+        [input, report]: [&Fd; 2],
+        filter: Option<Filter<'_>>,
     ) -> Errno {
         let prepare = || {
             sys::setsid()?;
@@ -84,7 +91,11 @@ impl Context {
             sys::dup_onto(input.0, 0)?;
             sys::dup_onto(report.0, REPORT)?;
             sys::close_on_exec(REPORT)?;
-            sys::close_from(REPORT + 1)
+            sys::close_from(REPORT + 1)?;
+            // What the filter forbids here ends the hook before it has begun.
+            filter.map_or(Ok(()), |(program, flags)| {
+                sys::set_filter(program, flags).map(drop)
+            })
         };
         match prepare() {
             Ok(()) => sys::execve(path, argv, envp),

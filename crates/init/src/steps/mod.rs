@@ -180,7 +180,8 @@ impl Context {
         Ok(program)
     }
 
-    /// Does one step. [`Step::Reaper`] is the walker's own, since it leaves two processes behind.
+    /// Does one step. [`Step::Reaper`] is the walker's own, since it leaves two processes behind, and
+    /// [`Step::Hook`], which is told of another.
     pub(crate) fn perform(&mut self, step: &Step<'_>) -> Result<(), Failure> {
         if !makes_only(step) {
             self.near.let_go();
@@ -199,7 +200,7 @@ impl Context {
                 groups,
             } => process::set_ids(uid, gid, set_groups.then_some(groups)),
             Step::LoopbackUp {} => process::loopback_up(),
-            Step::Propagation { flags } => sys::propagation_of_root(flags),
+            Step::Propagation { flags } => sys::propagation(c"/", flags),
             Step::Root { .. }
             | Step::OverlayRoot { .. }
             | Step::RootAttributes { .. }

@@ -98,7 +98,7 @@ impl Layers {
     /// The overlay. What covers the root must go: the pivot takes away one mount only.
     fn finish(self, attributes: u64) -> Result<Fd, Errno> {
         for _ in 0..self.covers {
-            sys::detach_cover_of_root()?;
+            sys::detach(c"/")?;
         }
         sys::fsmount(self.context.0, attributes)
     }

@@ -77,6 +77,8 @@ impl Context {
 
     /// Makes the new root, which covers the old one already, what `/` means.
     fn chroot(&mut self) -> Result<(), Errno> {
+        take_away(c"/proc")?;
+        take_away(c"/sys")?;
         sys::fchdir(self.root()?)?;
         sys::chroot_to_working_directory()?;
         self.leave_root()
@@ -87,6 +89,20 @@ impl Context {
         self.root = None;
         self.covers = Covers::default();
         sys::chdir(c"/")
+    }
+}
+
+/// Detaches a mount of the host's that would stay below the root: while there is an unmasked procfs,
+/// the kernel lets every user namespace in the container mount one more.
+fn take_away(place: &CStr) -> Result<(), Errno> {
+    const SLAVES: u64 = 0x4000 | 1 << 19;
+    // What is mounted on it is not to vanish from the host.
+    let detached = sys::propagation(place, SLAVES).and_then(|()| sys::detach(place));
+    match detached {
+        // Nothing is mounted there; or it is locked by a user namespace, whose root has no say over
+        // the host's settings in it.
+        Err(Errno::EINVAL | Errno::ENOENT) => Ok(()),
+        other => other,
     }
 }
 
@@ -114,8 +130,8 @@ fn overlay(lower: &Fd, attributes: u64) -> Result<Fd, Errno> {
     layer(&context, c"upperdir", c"upperdir", &upper)?;
     layer(&context, c"workdir", c"workdir", &work)?;
     sys::fsconfig(context.0, &Config::Create)?;
-    sys::detach_cover_of_root()?;
-    sys::detach_cover_of_root()?;
+    sys::detach(c"/")?;
+    sys::detach(c"/")?;
     sys::fsmount(context.0, attributes)
 }
 

@@ -68,7 +68,7 @@ fn file_of_its_own(contents: &Fd, mode: u32) -> Result<Fd, Errno> {
     copy(contents, &beneath::create_file(tmpfs.0, NAME, mode)?)?;
     cover_root(&tmpfs)?;
     let file = sys::open_tree(tmpfs.0, NAME, 0);
-    sys::detach_cover_of_root()?;
+    sys::detach(c"/")?;
     file
 }
 

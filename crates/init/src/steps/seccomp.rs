@@ -27,6 +27,8 @@ impl Context {
             self.by_write = true;
             return Ok(());
         }
+        // While the parent waits for the listener, nobody answers.
+        self.procfs = None;
         let listener = Fd(sys::set_filter(program, flags | NEW_LISTENER)? as i32);
         self.by_write = true;
         let message = Message::Listener.to_bytes();

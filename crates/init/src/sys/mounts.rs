@@ -107,9 +107,9 @@ pub(crate) fn fsmount(context: i32, attributes: u64) -> Result<Fd, Errno> {
     .map(new_fd)
 }
 
-/// Changes the propagation of everything at and below the root, as mount(2) can on any kernel.
-pub(crate) fn propagation_of_root(flags: u64) -> Result<(), Errno> {
-    call(nr::MOUNT, [0, text(c"/"), 0, flags as usize, 0]).map(drop)
+/// Changes the propagation of a mount, as mount(2) can on any kernel.
+pub(crate) fn propagation(mount: &CStr, flags: u64) -> Result<(), Errno> {
+    call(nr::MOUNT, [0, text(mount), 0, flags as usize, 0]).map(drop)
 }
 
 /// pivot_root(2) with the working directory as both the new root and the place of the old one.
@@ -119,9 +119,9 @@ pub(crate) fn pivot_to_working_directory() -> Result<(), Errno> {
 
 const MNT_DETACH: usize = 2;
 
-/// Takes away what was mounted last over the root directory.
-pub(crate) fn detach_cover_of_root() -> Result<(), Errno> {
-    call(nr::UMOUNT2, [text(c"/"), MNT_DETACH]).map(drop)
+/// Takes away what was mounted last at a place, with what is mounted on it.
+pub(crate) fn detach(place: &CStr) -> Result<(), Errno> {
+    call(nr::UMOUNT2, [text(place), MNT_DETACH]).map(drop)
 }
 
 pub(crate) fn detach_working_directory() -> Result<(), Errno> {

@@ -15,22 +15,10 @@ use crate::spec::{SandboxFilter, Spec};
 /// What init still calls behind a filter that comes last: its listener is sent, the program is
 /// executed, and a failure is told. Nobody could answer for these yet.
 const AFTER_LAST: &[&str] = &["sendmsg", "execve", "write", "exit_group"];
-/// What it calls behind one that comes before `Ready`: all that follows. When the program is
-/// executed, whoever answers has the listener.
-const AFTER_EARLY: &[&str] = &[
-    "sendmsg",
-    "recvmsg",
-    "read",
-    "write",
-    "close",
-    "ppoll",
-    "prctl",
-    "mmap",
-    "setsid",
-    "ioctl",
-    "dup3",
-    "exit_group",
-];
+/// What it calls behind one that comes before `Ready`, until it waits for the parent's word: whoever
+/// answers has the listener by then. And `write`, by which it tells of a failure, also that nobody
+/// answers; runc refuses it as well.
+const AFTER_EARLY: &[&str] = &["sendmsg", "write"];
 
 /// A compiled filter.
 #[derive(Debug)]

@@ -30,7 +30,12 @@ const ALWAYS: [(DeviceKind, Option<u32>, Option<u32>, &str); 10] = [
 pub(crate) fn resources(prefix: &str, wanted: &spec::Resources) -> Result<Resources, Error> {
     let field = |name: &str| format!("{prefix}.{name}");
     let block = |wanted| block_io(&field("blockIO"), wanted);
-    let limit = |pids: &spec::PidsLimit| pids.limit.map(Limit::from_oci);
+    // One is the container's first process: nothing more can be made, as with none. And systemd has
+    // no zero here, which is why runc writes one, too.
+    let limit = |pids: &spec::PidsLimit| {
+        let limit = pids.limit.map(|limit| if limit == 0 { 1 } else { limit });
+        limit.map(Limit::from_oci)
+    };
     Ok(Resources {
         memory: wanted.memory.as_ref().map(memory).unwrap_or_default(),
         cpu: match &wanted.cpu {

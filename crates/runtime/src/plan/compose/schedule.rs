@@ -99,9 +99,6 @@ pub(super) fn scheduler(scheduler: &Scheduler) -> Result<SchedulerNumbers, Error
             format!("{nice} is not between -20 and 19"),
         ));
     }
-    if nice != 0 && ![OTHER, BATCH].contains(&policy) {
-        return unfit("nice", "SCHED_OTHER and SCHED_BATCH");
-    }
     let priority = scheduler.priority.unwrap_or(0);
     let Ok(static_priority) = u32::try_from(priority) else {
         return Err(Error::invalid(
@@ -202,9 +199,9 @@ mod tests {
             ..SchedulerNumbers::default()
         };
         assert_eq!(scheduler(&wanted).unwrap(), expected);
+        // The kernel keeps it for the time when the policy is another one, as for runc.
         wanted.policy = "SCHED_DEADLINE".into();
-        assert_eq!(named(scheduler(&wanted)), "process.scheduler.nice");
-        wanted.nice = None;
+        assert_eq!(scheduler(&wanted).unwrap().nice, -5);
         (wanted.runtime, wanted.deadline, wanted.period) = (Some(1), Some(2), Some(3));
         let numbers = scheduler(&wanted).unwrap();
         assert_eq!(

@@ -27,7 +27,7 @@ fn nothing_is_limited_by_nothing() {
     assert_eq!(read(empty).unwrap(), Resources::default());
 }
 
-/// -1 is no limit, 0 is one, absent is neither.
+/// -1 is no limit, 0 is one, absent is neither. No process is the first one alone.
 #[test]
 fn memory_and_processes() {
     let text = r#"{"memory":{"limit":1024,"reservation":512,"swap":-1,"kernel":7,"kernelTCP":8,
@@ -46,7 +46,7 @@ fn memory_and_processes() {
         check_before_update: true,
     };
     assert_eq!(read.memory, expected);
-    assert_eq!(read.pids_max, Some(Limit::Of(0)));
+    assert_eq!(read.pids_max, Some(Limit::Of(1)));
 }
 
 #[test]

@@ -193,3 +193,21 @@ fn a_new_user_namespace_comes_after_what_is_joined() {
     let plan = compose(&spec, &host(false)).unwrap();
     assert_eq!(names(&plan)[..5], expected[1..]);
 }
+
+/// It would be the parent's alone: nothing is started by other rules than those that were asked for.
+#[test]
+fn what_the_fork_would_undo_is_refused() {
+    let mut joining = process();
+    joining.scheduler = Some(crate::spec::Scheduler {
+        policy: "SCHED_BATCH".into(),
+        flags: vec!["SCHED_FLAG_RESET_ON_FORK".into()],
+        ..Default::default()
+    });
+    let joined = |kinds: &[Namespace]| exec(&joining, &rootful(), kinds, &host(true));
+    assert!(joined(&[Namespace::Mount]).is_ok());
+    let error = joined(&[Namespace::Mount, Namespace::Pid]).unwrap_err();
+    assert!(
+        error.to_string().contains("process.scheduler.flags[0]"),
+        "{error}"
+    );
+}
