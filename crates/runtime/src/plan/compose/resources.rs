@@ -75,13 +75,15 @@ pub(super) fn of_container(
     Ok(resources)
 }
 
+/// docker writes 0 for what nobody has asked for, as runc takes it: nothing could run with so little.
 fn memory(wanted: &MemoryLimits) -> Memory {
+    let limit = |bytes: Option<i64>| bytes.filter(|bytes| *bytes != 0).map(Limit::from_oci);
     Memory {
-        max_bytes: wanted.limit.map(Limit::from_oci),
-        reservation_bytes: wanted.reservation.map(Limit::from_oci),
-        max_with_swap_bytes: wanted.swap.map(Limit::from_oci),
-        kernel_bytes: wanted.kernel.map(Limit::from_oci),
-        kernel_tcp_bytes: wanted.kernel_tcp.map(Limit::from_oci),
+        max_bytes: limit(wanted.limit),
+        reservation_bytes: limit(wanted.reservation),
+        max_with_swap_bytes: limit(wanted.swap),
+        kernel_bytes: limit(wanted.kernel),
+        kernel_tcp_bytes: limit(wanted.kernel_tcp),
         swappiness: wanted.swappiness,
         disable_oom_killer: wanted.disable_oom_killer,
         use_hierarchy: wanted.use_hierarchy,

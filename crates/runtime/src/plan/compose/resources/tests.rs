@@ -27,7 +27,14 @@ fn nothing_is_limited_by_nothing() {
     assert_eq!(read(empty).unwrap(), Resources::default());
 }
 
-/// -1 is no limit, 0 is one, absent is neither. No process is the first one alone.
+/// docker's `update` names every limit of memory, those with 0 that nobody has set.
+#[test]
+fn no_memory_is_no_limit_of_memory() {
+    let text = r#"{"memory":{"limit":0,"reservation":0,"swap":0,"kernel":0,"kernelTCP":0}}"#;
+    assert_eq!(read(text).unwrap(), Resources::default());
+}
+
+/// -1 is no limit, absent is none either. No process is the first one alone.
 #[test]
 fn memory_and_processes() {
     let text = r#"{"memory":{"limit":1024,"reservation":512,"swap":-1,"kernel":7,"kernelTCP":8,

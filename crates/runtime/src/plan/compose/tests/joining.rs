@@ -203,7 +203,7 @@ fn what_the_fork_would_undo_is_refused() {
         flags: vec!["SCHED_FLAG_RESET_ON_FORK".into()],
         ..Default::default()
     });
-    let joined = |kinds: &[Namespace]| exec(&joining, &rootful(), kinds, &host(true));
+    let joined = |kinds: &[Namespace]| exec(joining_of(&joining, &rootful()), kinds, &host(true));
     assert!(joined(&[Namespace::Mount]).is_ok());
     let error = joined(&[Namespace::Mount, Namespace::Pid]).unwrap_err();
     assert!(
