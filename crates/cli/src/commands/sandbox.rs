@@ -80,7 +80,7 @@ pub(super) fn foreground(
     words: &[OsString],
     around: &mut Around,
 ) -> anyhow::Result<ExitStatus> {
-    if around.is_nobody() && plan.limits().is_none() {
+    if around.is_nobody() && plan.limits().is_none() && plan.unenforced().is_empty() {
         let container = Process::spawn(plan)?;
         return end(plan, container, signals, around);
     }
