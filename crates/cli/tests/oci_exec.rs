@@ -19,6 +19,32 @@ use serde_json::json;
 use support::bundle::Bundle;
 use support::{Leaks, run};
 
+/// The children of this program, which is who gets orphans.
+fn children() -> String {
+    let path = format!("/proc/self/task/{}/children", std::process::id());
+    fs::read_to_string(path).unwrap()
+}
+
+/// What goes on in the container's pid namespace may fail before init has told of it. Only `exec` can
+/// wait for it then, and unless it does, whoever deletes the container may wait for that in vain.
+#[test]
+fn a_process_that_fails_at_once_is_waited_for() {
+    let _leaks = Leaks::watch();
+    let bundle = running("first-word");
+    let before = children();
+    let fault = |step: u32| {
+        let outcome = run(exec(&bundle, &[], "true").env("CRABCAN_FAULT", format!("{step}:1")));
+        assert_eq!(outcome.code(), 255, "{outcome:?}");
+        outcome.stderr
+    };
+    let first = |step: &u32| fault(*step).contains("tell the parent that everything is ready");
+    let first = (0..40).find(first).expect("the first step of the child");
+    for round in 0..400 {
+        fault(first);
+        assert_eq!(children(), before, "round {round}");
+    }
+}
+
 /// A container that runs.
 fn running(name: &str) -> Bundle {
     let bundle = Bundle::new(name, "exec sleep 600").rootless();

@@ -68,7 +68,8 @@ fn policies_priorities_and_deadlines_are_the_kernels() {
             bundle.config["process"]["scheduler"] = wanted.clone();
             // Without a share of it no process of a cgroup of v1 has real time.
             if Path::new("/sys/fs/cgroup/cpu/cpu.rt_runtime_us").exists() {
-                let share = json!({"cpu": {"realtimePeriod": 1_000_000, "realtimeRuntime": 10_000}});
+                let share =
+                    json!({"cpu": {"realtimePeriod": 1_000_000, "realtimeRuntime": 10_000}});
                 bundle.config["linux"]["resources"] = share;
             }
         });

@@ -58,7 +58,12 @@ impl Process<'_> {
                 }
                 Heard::Console(master) if self.console.is_none() => self.console = Some(master),
                 Heard::Listener(fd) if self.listener.is_none() => self.listener = Some(fd),
-                heard => return Err(self.unexpected(heard, DOING)),
+                heard => {
+                    if !forked {
+                        self.follow(&heard, DOING);
+                    }
+                    return Err(self.unexpected(heard, DOING));
+                }
             }
         }
         Ok(())
@@ -113,7 +118,31 @@ impl Process<'_> {
     fn await_fork(&mut self, doing: &'static str) -> Result<(), Error> {
         match self.protocol.hear_or_end(self.child.pidfd(), doing)? {
             Heard::Forked(pidfd) => self.go_on_in(pidfd),
-            heard => Err(self.unexpected(heard, doing)),
+            heard => {
+                self.follow(&heard, doing);
+                Err(self.unexpected(heard, doing))
+            }
+        }
+    }
+
+    /// Takes the child that has failed before init has told of it: this process alone can wait for
+    /// it, and until then the container's pid namespace can't end.
+    fn follow(&mut self, heard: &Heard, doing: &'static str) {
+        // Whoever fails ends, and init, if it was not the one, tells of the child before.
+        if !matches!(heard, Heard::Message(Message::Failed { .. })) {
+            return;
+        }
+        while let Ok(next) = self.protocol.hear_or_end(self.child.pidfd(), doing) {
+            match next {
+                Heard::Closed => return,
+                Heard::Forked(pidfd) => {
+                    if let Err(error) = self.go_on_in(pidfd) {
+                        log::warn!("{error}");
+                    }
+                    return;
+                }
+                _ => {}
+            }
         }
     }
 
