@@ -39,7 +39,14 @@ const CGROUPS: &str = "cgroups";
 
 /// Test programs that have nothing to do with cgroups, and are run on the machine itself as well: in
 /// the virtual machine only by name or where all is run, for want of time.
-const ONLY_FULL: [&str; 3] = ["root_join", "root_mounts", "root_netdevices"];
+const ONLY_FULL: [&str; 6] = [
+    "root_join",
+    "root_mounts",
+    "root_netdevices",
+    "root_places",
+    "root_process",
+    "root_subordinate",
+];
 
 impl Job {
     pub(super) fn new(boot: Boot, built: &Built, full: bool, filters: &[String]) -> Job {
