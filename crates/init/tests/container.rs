@@ -300,11 +300,8 @@ fn a_fork_is_the_parents_own_child() {
         exec(b"/bin/sh\0", b"sh\0-c\0exit 3\0"),
     ];
     let mut init = Init::start(&plan(&steps));
-    let (message, _pidfd) = init.message_with_descriptor();
-    let Message::Forked { pid } = message else {
-        panic!("{message:?}");
-    };
-    init.proceed();
+    let (pid, _pidfd) = init.forked();
+    init.go_on();
     assert_eq!(init.message(), None);
     let pid = nix::unistd::Pid::from_raw(pid);
     let end = nix::sys::wait::waitpid(pid, None).unwrap();

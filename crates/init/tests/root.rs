@@ -19,7 +19,6 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use crabcan_init::Step;
-use crabcan_init::message::Message;
 use launch::{Init, exec, failed, plan, shell, strings};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
@@ -223,13 +222,10 @@ fn namespaces_are_joined_and_a_child_goes_on_in_them() {
     let mut init = Init::start(&plan(&steps));
     init.send_descriptor(&holder.namespace("uts"));
     init.send_descriptor(&holder.namespace("pid_for_children"));
-    let (message, _pidfd) = init.message_with_descriptor();
-    let Message::Forked { pid } = message else {
-        panic!("{message:?}");
-    };
+    let (pid, _pidfd) = init.forked();
     let theirs = fs::read_link(format!("/proc/{pid}/ns/pid")).unwrap();
     let theirs = theirs.into_os_string().into_string().unwrap();
-    init.proceed();
+    init.go_on();
     let output = init.output();
     let lines: Vec<_> = output.lines().collect();
     assert_eq!(lines[..2], ["joined", theirs.as_str()]);

@@ -98,6 +98,11 @@ impl Init {
 
     /// The descriptor that comes with the next message.
     pub(crate) fn message_with_descriptor(&self) -> (Message, OwnedFd) {
+        let (message, descriptor) = self.message_with_any_descriptor();
+        (message, descriptor.unwrap())
+    }
+
+    fn message_with_any_descriptor(&self) -> (Message, Option<OwnedFd>) {
         let mut bytes = [0; Message::LENGTH];
         let channel = self.channel.as_ref().unwrap().as_raw_fd();
         let mut parts = [IoSliceMut::new(&mut bytes)];
@@ -108,10 +113,29 @@ impl Init {
             ControlMessageOwned::ScmRights(descriptors) => Some(descriptors),
             _ => None,
         });
-        let number = descriptors.and_then(|all| all.first().copied()).unwrap();
+        let number = descriptors.and_then(|all| all.first().copied());
         // SAFETY: recvmsg(2) has just made this descriptor for us.
-        let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
+        let descriptor = number.map(|number| unsafe { OwnedFd::from_raw_fd(number) });
         (Message::from_bytes(&bytes).unwrap(), descriptor)
+    }
+
+    /// Waits for the word of a child that goes on, and for `Ready`, which the child may say before.
+    pub(crate) fn forked(&self) -> (i32, OwnedFd) {
+        let both = [(); 2].map(|()| self.message_with_any_descriptor());
+        let ready = both
+            .iter()
+            .filter(|(message, _)| *message == Message::Ready);
+        assert_eq!(ready.count(), 1, "{both:?}");
+        let forked = both.into_iter().find_map(|said| match said {
+            (Message::Forked { pid }, Some(pidfd)) => Some((pid, pidfd)),
+            _ => None,
+        });
+        forked.unwrap()
+    }
+
+    /// Answers a `Ready` that was heard.
+    pub(crate) fn go_on(&self) {
+        self.send(&[PROCEED]);
     }
 
     pub(crate) fn send(&self, packet: &[u8]) {
@@ -132,7 +156,7 @@ impl Init {
     /// Waits for `Ready` and answers it.
     pub(crate) fn proceed(&self) {
         assert_eq!(self.message(), Some(Message::Ready));
-        self.send(&[PROCEED]);
+        self.go_on();
     }
 
     pub(crate) fn close_channel(&mut self) {
