@@ -80,30 +80,26 @@ fn dropped_before_it_starts() {
 /// Every call of an observed sandbox asks: without anybody to answer it is not started, and still can
 /// be with.
 #[test]
-fn an_observed_sandbox_starts_with_somebody_who_answers() {
-    alone(
-        "an_observed_sandbox_starts_with_somebody_who_answers",
-        || {
-            leaves_nothing(|| {
-                let plan = shell("exit 5").observed(true).plan().unwrap();
-                let mut container = Process::create(&plan).unwrap();
-                let error = container.start().unwrap_err().to_string();
-                assert!(error.contains("Process::start_observed"), "{error}");
-                let mut supervisor = None;
-                let supervise = |listener| {
-                    let listener = Listener::from(listener);
-                    let answers = move || {
-                        let calls = std::iter::from_fn(|| listener.receive().unwrap());
-                        calls.map(|call| listener.proceed(&call).unwrap()).count()
-                    };
-                    supervisor = Some(thread::spawn(answers));
-                };
-                container.start_observed(&mut { supervise }).unwrap();
-                assert_eq!(container.wait().unwrap(), ExitStatus::Exited(5));
-                assert!(supervisor.unwrap().join().unwrap() > 1);
-            });
-        },
-    );
+fn an_observed_sandbox_needs_answers() {
+    alone("an_observed_sandbox_needs_answers", || {
+        leaves_nothing(|| {
+            let plan = shell("exit 5").observed(true).plan().unwrap();
+            let mut container = Process::create(&plan).unwrap();
+            let error = container.start().unwrap_err().to_string();
+            assert!(error.contains("Process::start_observed"), "{error}");
+            let mut supervisor = None;
+            let supervise = &mut |listener| {
+                let listener = Listener::from(listener);
+                supervisor = Some(thread::spawn(move || {
+                    let calls = std::iter::from_fn(|| listener.receive().unwrap());
+                    calls.map(|call| listener.proceed(&call).unwrap()).count()
+                }));
+            };
+            container.start_observed(supervise).unwrap();
+            assert_eq!(container.wait().unwrap(), ExitStatus::Exited(5));
+            assert!(supervisor.unwrap().join().unwrap() > 1);
+        });
+    });
 }
 
 fn start_fails(sandbox: &Sandbox) -> Error {
