@@ -27,7 +27,7 @@ pub(crate) fn suites() -> Result<()> {
             .args(["--ignored", "--show-output"]);
         let outcome = programs::run(command);
         if let Some(fault) = outcome.fault {
-            bail!("{}: {fault}", suite.label());
+            bail!("{}: {fault}\n{}", suite.label(), outcome.failures);
         }
         if outcome.counts.passed == 0 {
             bail!("{}: not one test was run", suite.label());

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, bail};
 
 /// Runs the parts of a task one after the other.
 ///
@@ -11,7 +11,8 @@ use anyhow::{Result, bail};
 pub(crate) struct Parts {
     task: &'static str,
     start: Instant,
-    failed: Vec<String>,
+    /// The names of the parts that failed, with what was wrong.
+    failed: Vec<(String, Error)>,
 }
 
 impl Parts {
@@ -31,8 +32,10 @@ impl Parts {
         match result {
             Ok(()) => println!("==> {name}: ok, {seconds:.1} s"),
             Err(error) => {
-                println!("==> {name}: FAILED, {seconds:.1} s: {error:#}");
-                self.failed.push(name.to_owned());
+                let text = format!("{error:#}");
+                let first = text.lines().next().unwrap_or_default();
+                println!("==> {name}: FAILED, {seconds:.1} s: {first}");
+                self.failed.push((name.to_owned(), error));
             }
         }
     }
@@ -42,13 +45,20 @@ impl Parts {
         self.failed.is_empty()
     }
 
+    /// Fails with everything that was wrong: the end of CI's output may be all that is kept.
     pub(crate) fn finish(self) -> Result<()> {
         let seconds = self.start.elapsed().as_secs_f32();
         if !self.failed.is_empty() {
+            let names: Vec<_> = self.failed.iter().map(|(name, _)| name.as_str()).collect();
+            let details: String = self
+                .failed
+                .iter()
+                .map(|(name, error)| format!("\n{name}: {error:#}"))
+                .collect();
             bail!(
-                "{} failed after {seconds:.1} s: {}",
+                "{} failed after {seconds:.1} s: {}{details}",
                 self.task,
-                self.failed.join(", ")
+                names.join(", ")
             );
         }
         println!("==> {}: all ok, {seconds:.1} s", self.task);
@@ -72,6 +82,6 @@ mod tests {
         assert!(!parts.are_ok());
         let error = parts.finish().map_err(|e| e.to_string());
         assert!(ran);
-        assert!(matches!(error, Err(m) if m.ends_with(": first")));
+        assert!(matches!(error, Err(m) if m.ends_with(": first\nfirst: broken")));
     }
 }

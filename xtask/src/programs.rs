@@ -85,6 +85,8 @@ pub(crate) struct Outcome {
     /// Why it counts as failed: it could not be started, failed, ran too long, printed no closing
     /// line, or left a process that still holds its standard output.
     pub(crate) fault: Option<String>,
+    /// What a failed program said of its failures.
+    pub(crate) failures: String,
     /// The sums of the lines `figure: NUMBER WHAT`, by what.
     pub(crate) figures: BTreeMap<String, u64>,
 }
@@ -109,6 +111,10 @@ impl Ended {
 
     pub(crate) fn counts(&self) -> Counts {
         counts(&self.output)
+    }
+
+    pub(crate) fn failures(&self) -> String {
+        failures(&self.output)
     }
 }
 
@@ -136,6 +142,7 @@ fn outcome(ended: &Ended) -> Outcome {
     });
     Outcome {
         counts,
+        failures: fault.as_ref().map_or(String::new(), |_| ended.failures()),
         fault,
         figures: figures(&ended.output),
     }
@@ -211,6 +218,31 @@ fn counts(output: &str) -> Counts {
     sum
 }
 
+/// What libtest says of the tests that failed, or the last lines of a program without such words.
+fn failures(output: &str) -> String {
+    const LINES: usize = 60;
+    let mut words = Vec::new();
+    let mut inside = false;
+    for line in output.lines() {
+        inside = match line {
+            "failures:" => true,
+            line if line.starts_with("test result: ") => false,
+            _ => inside,
+        };
+        if inside && !line.is_empty() {
+            words.push(line);
+        }
+    }
+    let words = match words.is_empty() {
+        true => {
+            let last: Vec<_> = output.lines().rev().take(LINES / 2).collect();
+            last.into_iter().rev().collect()
+        }
+        false => words,
+    };
+    words.into_iter().take(LINES).collect::<Vec<_>>().join("\n")
+}
+
 /// Adds up the lines `figure: 500 races`.
 fn figures(output: &str) -> BTreeMap<String, u64> {
     let mut sums = BTreeMap::new();
@@ -262,6 +294,15 @@ mod tests {
         assert_eq!(sums, BTreeMap::from(expected));
     }
 
+    #[test]
+    fn what_failed_is_repeated_without_what_passed() {
+        let output = "test a ... FAILED\ntest b ... ok\n\nsuccesses:\n    b\n\nfailures:\n\n---- a stdout ----\n\
+                      why\n\nfailures:\n    a\n\ntest result: FAILED. 1 passed";
+        let expected = "failures:\n---- a stdout ----\nwhy\nfailures:\n    a";
+        assert_eq!(failures(output), expected);
+        assert_eq!(failures("running\ntest a ..."), "running\ntest a ...");
+    }
+
     fn outcome(script: &str) -> Outcome {
         super::outcome(&watch_to(shell(script), io::sink(), DRAIN).unwrap())
     }
@@ -270,14 +311,15 @@ mod tests {
     fn a_good_program_is_counted() {
         let outcome = outcome(&format!("echo '{OK}'"));
         assert_eq!((outcome.counts.passed, outcome.counts.ignored), (3, 1));
-        assert_eq!(outcome.fault, None);
+        assert_eq!((outcome.fault, outcome.failures.as_str()), (None, ""));
     }
 
     #[test]
     fn a_failing_program_is_a_fault_and_its_numbers_count() {
         let bad = OK.replace("0 failed", "2 failed");
-        let outcome = outcome(&format!("echo '{bad}'; exit 101"));
+        let outcome = outcome(&format!("echo 'failures:'; echo '{bad}'; exit 101"));
         assert_eq!(outcome.fault.unwrap(), "exit status: 101");
+        assert_eq!(outcome.failures, "failures:");
         assert_eq!(outcome.counts.failed, 2);
     }
 

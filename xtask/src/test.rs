@@ -332,7 +332,7 @@ fn run_all<'a>(
             None => println!("--> {}: ok, {seconds:.1} s", test.label()),
             Some(fault) => {
                 println!("--> {}: FAILED, {seconds:.1} s: {fault}", test.label());
-                failed.push(test.label());
+                failed.push(format!("{}: {fault}\n{}", test.label(), outcome.failures));
             }
         }
     }
@@ -340,7 +340,7 @@ fn run_all<'a>(
     for (figure, number) in &figures {
         println!("{what}: {number} {figure}");
     }
-    ensure!(failed.is_empty(), "{}", failed.join(", "));
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(sum.passed)
 }
 
@@ -419,9 +419,11 @@ mod tests {
             Ok(Outcome {
                 counts,
                 fault: Some("exit status: 101".to_owned()),
+                failures: "why".to_owned(),
                 ..Outcome::default()
             })
         });
-        assert_eq!(result.unwrap_err().to_string(), "ns/tests/root.rs");
+        let expected = "ns/tests/root.rs: exit status: 101\nwhy";
+        assert_eq!(result.unwrap_err().to_string(), expected);
     }
 }

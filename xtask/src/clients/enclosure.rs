@@ -11,9 +11,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::hierarchy::Hierarchy;
+use crate::programs;
 
 /// The programs between us and the harness inside, the outermost first.
 ///
@@ -53,11 +54,14 @@ shift
 exec "$@"
 "#;
 
-/// Runs this program again inside an enclosure, with the given arguments; true if it succeeded.
-pub(crate) fn run(args: &[String]) -> Result<bool> {
+/// Runs this program again inside an enclosure, with the given arguments.
+pub(crate) fn run(args: &[String]) -> Result<()> {
     let cgroups = Cgroups::new()?;
-    let status = command(&cgroups, args)?.status();
-    Ok(status.context("start the enclosure")?.success())
+    let ended = programs::watch(command(&cgroups, args)?)?;
+    match ended.fault() {
+        None => Ok(()),
+        Some(fault) => bail!("{fault}\n{}", ended.failures()),
+    }
 }
 
 /// The same, for what it prints on standard output.

@@ -29,6 +29,8 @@ pub(crate) struct Tally {
     pub(crate) passed: u32,
     pub(crate) failed: u32,
     pub(crate) skipped: u32,
+    /// What was printed of those that failed.
+    pub(crate) failures: String,
 }
 
 impl fmt::Display for Tally {
@@ -37,6 +39,7 @@ impl fmt::Display for Tally {
             passed,
             failed,
             skipped,
+            failures: _,
         } = self;
         write!(f, "{passed} passed, {failed} failed, {skipped} skipped")
     }
@@ -89,7 +92,9 @@ pub(crate) fn run(
             println!("ok       {title} ({seconds:.1} s)");
             tally.passed += 1;
         } else {
-            println!("FAILED   {title} ({seconds:.1} s)\n{faults}");
+            let failure = format!("FAILED   {title} ({seconds:.1} s)\n{faults}");
+            println!("{failure}");
+            writeln!(tally.failures, "{failure}")?;
             tally.failed += 1;
         }
     }

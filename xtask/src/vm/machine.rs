@@ -85,7 +85,7 @@ impl Machine {
             None => Ok(ended.counts()),
             Some(fault) => {
                 tell_end_of(&console)?;
-                bail!(fault)
+                bail!("{fault}\n{}", ended.failures())
             }
         }
     }
