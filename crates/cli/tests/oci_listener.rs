@@ -15,6 +15,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::{Value, json};
@@ -182,6 +183,25 @@ fn an_agent_answers_for_what_is_executed_too() {
         bundle.run("delete --force c1").success();
         std::fs::remove_file(path).unwrap();
     }
+}
+
+/// Init waits behind the filter, which has come before it was ready.
+#[test]
+fn a_created_container_ends_when_it_is_asked_to() {
+    let _leaks = Leaks::watch();
+    let bundle = bundle("listener-asked");
+    let agent = UnixListener::bind(bundle.directory.path().join("agent")).unwrap();
+    let answering = thread::spawn(move || receive(&agent));
+    assert_eq!(bundle.leave("create c1").code(), 0);
+    let (_, _listener) = answering.join().unwrap();
+    assert_eq!(bundle.status("c1"), "created");
+    bundle.run("kill c1 TERM").success();
+    let until = Instant::now() + Duration::from_secs(10);
+    while bundle.status("c1") != "stopped" {
+        assert!(Instant::now() < until, "it does not end");
+        thread::sleep(Duration::from_millis(2));
+    }
+    bundle.run("delete c1").success();
 }
 
 #[test]

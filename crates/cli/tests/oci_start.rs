@@ -83,6 +83,36 @@ fn a_created_container_can_be_killed_and_deleted() {
 }
 
 /// What the clients look for decides between 127 and 126.
+/// The kernel keeps what has no handler from the first process of a pid namespace; as with runc, one
+/// that waits ends all the same.
+#[test]
+fn a_created_container_ends_when_it_is_asked_to() {
+    let _leaks = Leaks::watch();
+    let bundle = rootless("asked", "exec sleep 600");
+    for signal in ["TERM", "INT", "HUP", "QUIT"] {
+        assert_eq!(bundle.leave("create one").code(), 0);
+        bundle.run("kill one USR1").success();
+        assert_eq!(bundle.status("one"), "created");
+        bundle.run(&format!("kill one {signal}")).success();
+        until(signal, || bundle.status("one") == "stopped");
+        let start = bundle.run("start one");
+        assert!(start.stderr.contains("one is stopped"), "{start:?}");
+        bundle.run("delete one").success();
+    }
+    // What runs answers for itself.
+    bundle.leave("create one").success();
+    bundle.run("start one").success();
+    until("it runs", || {
+        let pid = bundle.state("one")["pid"].clone();
+        let name = fs::read_to_string(format!("/proc/{pid}/comm"));
+        name.is_ok_and(|name| name == "sleep\n")
+    });
+    bundle.run("kill one TERM").success();
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(bundle.status("one"), "running");
+    bundle.run("delete --force one").success();
+}
+
 #[test]
 fn a_program_that_is_not_there_fails_create_in_the_clients_words() {
     let _leaks = Leaks::watch();

@@ -257,6 +257,47 @@ fn who_joins_runs_on_the_processors_that_are_named() {
     }
 }
 
+/// Also what fork(2) would undo, by which a process enters the pid namespace.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn who_joins_is_scheduled_as_asked_for() {
+    let _leaks = Leaks::watch();
+    let bundle = Bundle::new("joins", "exec sleep 600");
+    bundle.leave("run -d one").success();
+    let reset = json!(["SCHED_FLAG_RESET_ON_FORK"]);
+    let deadline = json!({"policy": "SCHED_DEADLINE", "runtime": 1_000_000,
+        "deadline": 20_000_000, "period": 30_000_000});
+    let mut deadline_and_reset = deadline.clone();
+    deadline_and_reset["flags"] = reset.clone();
+    for (scheduler, expected) in [
+        (json!({"policy": "SCHED_BATCH"}), "SCHED_BATCH"),
+        (
+            json!({"policy": "SCHED_BATCH", "nice": 3, "flags": reset}),
+            "SCHED_BATCH|SCHED_RESET_ON_FORK",
+        ),
+        (deadline, "SCHED_DEADLINE"),
+        (deadline_and_reset, "SCHED_DEADLINE|SCHED_RESET_ON_FORK"),
+    ] {
+        let args = ["/bin/sh", "-c", "exec chrt -p $$"];
+        let process = json!({"args": args, "cwd": "/", "scheduler": scheduler});
+        let text = process.to_string();
+        bundle.directory.file("process", text.as_bytes(), 0o644);
+        let told = bundle.run("exec --process process one").success();
+        let policy = told.lines().next().and_then(|line| line.split(": ").nth(1));
+        assert_eq!(policy, Some(expected), "{scheduler}: {told}");
+    }
+    // A period that is shorter than the deadline.
+    let impossible = json!({"args": ["/bin/true"], "cwd": "/", "scheduler": {
+        "policy": "SCHED_DEADLINE", "runtime": 1_000_000, "deadline": 2_000_000, "period": 1_500_000}});
+    let text = impossible.to_string();
+    bundle.directory.file("process", text.as_bytes(), 0o644);
+    let refused = bundle.run("exec --process process one");
+    assert_eq!(refused.code(), 255, "{refused:?}");
+    let told = "process.scheduler: set the scheduling policy: Invalid argument";
+    assert!(refused.stderr.contains(told), "{refused:?}");
+    bundle.run("delete --force one").success();
+}
+
 /// What is not asked for is the caller's own.
 #[test]
 #[ignore = "needs root: cargo xtask test-root"]

@@ -107,6 +107,7 @@ fn perform(
         }
         Step::Seccomp { .. } => {
             context.prepare_program(plan.steps().last(), true)?;
+            context.end_when_asked(plan)?;
             context.perform(step).map(|()| None)
         }
         _ => context.perform(step).map(|()| None),

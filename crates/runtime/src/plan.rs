@@ -5,7 +5,9 @@ mod explain;
 mod late;
 mod properties;
 
-pub(crate) use compose::{check_intel_rdt, hook_outputs, memory_words, resources, tmpfs_options};
+pub(crate) use compose::{
+    SchedulerNumbers, check_intel_rdt, hook_outputs, memory_words, resources, tmpfs_options,
+};
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -53,6 +55,8 @@ pub struct Plan {
     forks: bool,
     /// Init waits for somebody's word besides what it is provided with and the word to start.
     stops: bool,
+    /// How the child is scheduled in which init goes on, where only the parent may say so.
+    schedule_of_child: Option<SchedulerNumbers>,
     resources: Resources,
     intel_rdt: Option<IntelRdt>,
     changed: Vec<(Namespace, &'static str)>,
@@ -306,6 +310,7 @@ impl Plan {
             time_limit: None,
             forks: false,
             stops: true,
+            schedule_of_child: None,
             filtered: false,
             listener: None,
             learner: None,
@@ -360,6 +365,10 @@ impl Plan {
 
     pub(crate) fn stops(&self) -> bool {
         self.stops
+    }
+
+    pub(crate) fn schedule_of_child(&self) -> Option<&SchedulerNumbers> {
+        self.schedule_of_child.as_ref()
     }
 
     pub(crate) fn has_reaper(&self) -> bool {

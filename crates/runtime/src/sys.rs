@@ -8,7 +8,10 @@ use std::process::Command;
 use std::ptr;
 
 use nix::sys::signal::SigSet;
+use nix::unistd::Pid;
 use rustix::io::{Errno, FdFlags};
+
+use crate::plan::SchedulerNumbers;
 
 /// Whether a signal's action is to be ignored.
 pub(crate) fn is_ignored(signal: i32) -> bool {
@@ -37,6 +40,27 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()
     let (descriptor, none) = (pidfd.as_raw_fd(), ptr::null::<libc::siginfo_t>());
     // SAFETY: the descriptor is open, and a null information asks for the kernel's own.
     let answer = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, descriptor, signal, none, 0) };
+    match answer {
+        0 => Ok(()),
+        _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)),
+    }
+}
+
+/// How another process is scheduled, see sched_setattr(2).
+pub(crate) fn sched_setattr(pid: Pid, numbers: &SchedulerNumbers) -> Result<(), Errno> {
+    let attributes = libc::sched_attr {
+        size: size_of::<libc::sched_attr>() as u32,
+        sched_policy: numbers.policy,
+        sched_flags: numbers.flags,
+        sched_nice: numbers.nice,
+        sched_priority: numbers.priority,
+        sched_runtime: numbers.runtime,
+        sched_deadline: numbers.deadline,
+        sched_period: numbers.period,
+    };
+    let (pid, attributes) = (pid.as_raw(), &raw const attributes);
+    // SAFETY: the kernel reads the structure, as much of it as its `size` says.
+    let answer = unsafe { libc::syscall(libc::SYS_sched_setattr, pid, attributes, 0) };
     match answer {
         0 => Ok(()),
         _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)),

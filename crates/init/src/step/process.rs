@@ -27,7 +27,8 @@ macro_rules! with_process_steps {
         /// `Ready` behind it makes sure that nothing is executed if this process dies untold.
         Fork = 64 {}
         /// Wait for a byte in a FIFO. From here on nothing depends on the parent: the channel is
-        /// closed, and a failure is written into the FIFO.
+        /// closed, and a failure is written into the FIFO. SIGHUP, SIGINT, SIGQUIT and SIGTERM end
+        /// this process while it waits.
         AwaitStart = 65 {
             /// The FIFO's descriptor, open for reading and writing.
             descriptor: u32,

@@ -4,8 +4,9 @@ use core::mem;
 
 use super::{Context, Failure, S_IFMT, S_IFREG};
 use crate::errno::Errno;
-use crate::format::Strings;
+use crate::format::{FlatPlan, Strings};
 use crate::message::PROCEED;
+use crate::step::Step;
 use crate::sys::{self, AT_FDCWD};
 use core::ffi::CStr;
 
@@ -24,6 +25,10 @@ impl Context {
         self.channel = fifo;
         let filtered = mem::replace(&mut self.by_write, true);
         // A filter need not know these calls: it may kill who makes them.
+        if !filtered {
+            sys::end_when_asked()?;
+            sys::unblock_requests_to_end()?;
+        }
         while !filtered && !sys::poll_for(fifo, PATIENCE_MS)? {
             if sys::stat(fifo)?.links == 0 {
                 // The container's state is gone: nobody will ever come.
@@ -34,6 +39,16 @@ impl Context {
         match sys::read(fifo, &mut word)? {
             1 if word == [PROCEED] => Ok(()),
             _ => Err(Errno::EPROTO),
+        }
+    }
+
+    /// Has an init that will wait behind a filter end when it is asked to: the filter need not know
+    /// the calls.
+    pub(crate) fn end_when_asked(&self, plan: &FlatPlan<'_>) -> Result<(), Errno> {
+        let mut steps = plan.steps();
+        match !self.by_write && steps.any(|step| matches!(step, Step::AwaitStart { .. })) {
+            true => sys::end_when_asked(),
+            false => Ok(()),
         }
     }
 

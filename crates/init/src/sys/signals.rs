@@ -28,6 +28,32 @@ pub(crate) fn default_signal_actions() {
     }
 }
 
+/// What asks a process to end: SIGHUP, SIGINT, SIGQUIT, SIGTERM.
+const REQUESTS_TO_END: [usize; 4] = [1, 2, 3, 15];
+
+/// Ends this process when it is asked to. The kernel keeps from the first process of a pid namespace
+/// every signal that it has no handler for; execve(2) takes these away.
+pub(crate) fn end_when_asked() -> Result<(), Errno> {
+    extern "C" fn end(signal: i32) -> ! {
+        super::exit(128 + signal)
+    }
+    // On x86_64 the kernel wants a restorer, which nothing returns to.
+    const SA_RESTORER: usize = 0x0400_0000;
+    let handler = end as *const () as usize;
+    let action = [handler, SA_RESTORER, handler, 0];
+    for signal in REQUESTS_TO_END {
+        let args = [signal, address(&action), 0, size_of::<u64>()];
+        call(nr::RT_SIGACTION, args)?;
+    }
+    Ok(())
+}
+
+/// Blocks every signal but those that ask this process to end.
+pub(crate) fn unblock_requests_to_end() -> Result<(), Errno> {
+    let requests = REQUESTS_TO_END.into_iter();
+    set_blocked_signals(!requests.fold(0, |all, signal| all | 1 << (signal - 1)))
+}
+
 /// Gives the end of a child its default action, which is to wait until it is reaped.
 pub(crate) fn keep_children_that_ended() -> Result<(), Errno> {
     const SIGCHLD: usize = 17;

@@ -42,7 +42,7 @@ pub(crate) use self::operations::tmpfs_options;
 use self::program::strings;
 pub(crate) use self::rdt::check as check_intel_rdt;
 pub(crate) use self::resources::resources;
-pub(crate) use self::schedule::memory_words;
+pub(crate) use self::schedule::{SchedulerNumbers, memory_words};
 use super::{IdMapping, IdMaps, MountToSend, Plan, Properties, Provision};
 use crate::launch::InitProgram;
 use crate::net_devices::NetDevice;
@@ -67,6 +67,10 @@ struct Composer<'a> {
     writer: PlanWriter,
     forks: bool,
     stops: bool,
+    /// Whether init's rights are gone when a fork takes some ways of scheduling from its child.
+    loses_schedule: bool,
+    /// The parent's to give, then.
+    schedule_of_child: Option<SchedulerNumbers>,
     warnings: Vec<String>,
     properties: Properties,
     /// Where a tmpfs becomes read-only once everything in it is made.
@@ -146,6 +150,8 @@ impl<'a> Composer<'a> {
             writer: PlanWriter::new(),
             forks: false,
             stops: false,
+            loses_schedule: false,
+            schedule_of_child: None,
             warnings: Vec::new(),
             properties: Properties::default(),
             read_only_later: Vec::new(),
@@ -166,6 +172,7 @@ impl<'a> Composer<'a> {
             reaper: spec.extension.reaper,
             forks: self.forks,
             stops: self.stops,
+            schedule_of_child: self.schedule_of_child,
             limits: spec.extension.limits.clone(),
             unenforced: Vec::new(),
             time_limit: None,

@@ -11,7 +11,7 @@ use super::{Process, SIGKILL};
 use crate::net_devices::NetDevices;
 use crate::plan::{MountToSend, Provision};
 use crate::protocol::Heard;
-use crate::{Error, provide};
+use crate::{Error, provide, sys};
 
 impl Process<'_> {
     /// Lets init go on, also to where it waits for the word of another program.
@@ -55,6 +55,7 @@ impl Process<'_> {
                 Heard::Forked(pidfd) if !forked => {
                     forked = true;
                     self.go_on_in(pidfd)?;
+                    self.schedule(DOING)?;
                 }
                 Heard::Console(master) if self.console.is_none() => self.console = Some(master),
                 Heard::Listener(fd) if self.listener.is_none() => self.listener = Some(fd),
@@ -173,6 +174,25 @@ impl Process<'_> {
             Ok(_) | Err(crabcan_ns::Error::Reaped { .. }) => Ok(()),
             Err(source) => Err(failed(source)),
         }
+    }
+
+    /// Says how the child is scheduled, which has given up the right to. It is this process' own, so
+    /// that its pid is nobody else's.
+    fn schedule(&mut self, doing: &'static str) -> Result<(), Error> {
+        let Some(numbers) = self.plan.schedule_of_child() else {
+            return Ok(());
+        };
+        let scheduled = sys::sched_setattr(self.child.pid(), numbers);
+        scheduled.map_err(|source| {
+            let refused = Error::Provide {
+                property: "process.scheduler".into(),
+                source: Box::new(Error::Wait {
+                    doing: "set the scheduling policy",
+                    source: source.into(),
+                }),
+            };
+            self.not_provided(refused, doing)
+        })
     }
 
     /// Why init could not be provided with what it needs. If it failed or was killed before, all

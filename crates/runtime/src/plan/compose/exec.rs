@@ -25,8 +25,10 @@ pub(in crate::plan) fn exec(
     composer.write_into_cgroup()?;
     composer.enter(joined)?;
     composer.first_try_of_directory()?;
+    let forks = joined.contains(&Namespace::Pid);
+    composer.loses_schedule = forks;
     composer.privileges()?;
-    composer.joined_program(joined.contains(&Namespace::Pid))?;
+    composer.joined_program(forks)?;
     Ok(composer.finish(Namespaces::new(), Resources::default()))
 }
 
@@ -79,19 +81,6 @@ impl Composer<'_> {
         Ok(())
     }
 
-    /// The right to it is given up before the fork into the pid namespace, which would undo it.
-    fn refuse_reset_on_fork(&self) -> Result<(), Error> {
-        let scheduler = self.spec.process.scheduler.as_ref();
-        let mut flags = scheduler.iter().flat_map(|wanted| &wanted.flags);
-        match flags.position(|flag| flag == "SCHED_FLAG_RESET_ON_FORK") {
-            None => Ok(()),
-            Some(index) => Err(Error::invalid(
-                format!("process.scheduler.flags[{index}]"),
-                "would be lost in the fork that enters the pid namespace",
-            )),
-        }
-    }
-
     /// Everything that needs the container's own view comes before the fork; behind it there is a
     /// process in the container's pid namespace, which must have nothing that its root lacks.
     fn joined_program(&mut self, forks: bool) -> Result<(), Error> {
@@ -112,7 +101,6 @@ impl Composer<'_> {
             self.umask(mask)?;
         }
         if forks {
-            self.refuse_reset_on_fork()?;
             self.push(&Step::Fork {})?;
         }
         let early = self.filter_is_early();

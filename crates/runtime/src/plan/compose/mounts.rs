@@ -21,6 +21,9 @@ use crate::spec::{Mount, MountPoint};
 /// The group that owns terminals, on every distribution.
 const TTY_GID: u32 = 5;
 
+/// What is said to a tmpfs, and configurations say to bind mounts too.
+const OF_TMPFS: [&str; 6] = ["gid", "mode", "nr_blocks", "nr_inodes", "size", "uid"];
+
 /// File systems that take no SELinux context: their files have labels of their own.
 const UNLABELLED: [&str; 6] = ["proc", "sysfs", "mqueue", "cgroup", "cgroup2", "devpts"];
 
@@ -109,6 +112,34 @@ impl Composer<'_> {
             "cgroup" | "cgroup2" => self.cgroup_mount(field, mount, &options, target),
             _ => self.new_mount(field, mount, &options, target),
         }
+    }
+
+    /// Refuses for a bind mount what would not be done to it: a misspelt `ro` is the file system's
+    /// own word, and a bind mount has no file system to say it to. What is known to be a tmpfs' own
+    /// can't be meant for anything else.
+    fn check_bind(&mut self, field: &str, options: &MountOptions) -> Result<(), Error> {
+        let of_tmpfs = |word: &&String| {
+            let key = word.split_once('=').map(|(key, _)| key);
+            key.is_some_and(|key| OF_TMPFS.contains(&key))
+        };
+        let of_bundle = self.spec.extension.bundle.is_some();
+        let (passed, refused): (Vec<_>, Vec<_>) =
+            (options.data.iter()).partition(|word| of_bundle && of_tmpfs(word));
+        let without_effect = |word: &str| {
+            let reason = format!("\"{}\" is no option of a bind mount", word.escape_debug());
+            (format!("{field}.options"), reason)
+        };
+        let mut words = options.superblock.words();
+        let word = words.next().or(refused.first().map(|word| word.as_str()));
+        if let Some(word) = word.or(options.tmpcopyup.then_some("tmpcopyup")) {
+            let (field, reason) = without_effect(word);
+            return Err(Error::invalid(field, reason));
+        }
+        for word in passed {
+            let (field, reason) = without_effect(word);
+            self.warnings.push(format!("{field}: {reason}: left out"));
+        }
+        Ok(())
     }
 
     fn new_mount(
@@ -224,7 +255,7 @@ impl Composer<'_> {
         options: &MountOptions,
         target: Target,
     ) -> Result<(), Error> {
-        check_bind(field, options)?;
+        self.check_bind(field, options)?;
         let source = self.of_bundle(&format!("{field}.source"), &mount.source)?;
         let mut bind = Bind::new(&source, target).parsed(options);
         let recursive = bind.recursive;
@@ -274,7 +305,7 @@ impl Composer<'_> {
     ) -> Result<(), Error> {
         if options.bind.is_some() {
             // The others would be said to the file system, and so to the host.
-            check_bind(field, options)?;
+            self.check_bind(field, options)?;
         }
         let remount = Remount::parsed(target, options);
         remount.push(&mut self.writer).map_err(rootfs(field))
@@ -351,16 +382,4 @@ fn parents_propagation(options: &MountOptions) -> Propagation {
         true => Propagation::Slave,
         false => Propagation::Private,
     }
-}
-
-/// Refuses for a bind mount what would not be done to it: a misspelt `ro` is the file system's own
-/// word, and a bind mount has no file system to say it to.
-fn check_bind(field: &str, options: &MountOptions) -> Result<(), Error> {
-    let mut words = options.superblock.words();
-    let word = words.next().or(options.data.first().map(String::as_str));
-    let Some(word) = word.or(options.tmpcopyup.then_some("tmpcopyup")) else {
-        return Ok(());
-    };
-    let reason = format!("\"{}\" is no option of a bind mount", word.escape_debug());
-    Err(Error::invalid(format!("{field}.options"), reason))
 }

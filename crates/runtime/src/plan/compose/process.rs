@@ -6,6 +6,7 @@ use crabcan_init::format::{Bits, Groups};
 use crabcan_ns::{IdMapWriter, Namespace};
 
 use super::namespaces::flag;
+use super::schedule::SchedulerNumbers;
 use super::{Composer, check_absolute, filter, schedule};
 use crate::Error;
 use crate::plan::{Provision, c_string};
@@ -129,16 +130,11 @@ impl Composer<'_> {
         let process = &self.spec.process;
         if let Some(wanted) = &process.scheduler {
             let numbers = schedule::scheduler(wanted)?;
-            self.about("process.scheduler");
-            self.push(&Step::Scheduler {
-                policy: numbers.policy,
-                flags: numbers.flags,
-                nice: numbers.nice,
-                priority: numbers.priority,
-                runtime: numbers.runtime,
-                deadline: numbers.deadline,
-                period: numbers.period,
-            })?;
+            if self.loses_schedule && numbers.is_lost_in_fork() {
+                self.schedule_of_child = Some(numbers);
+            } else {
+                self.scheduler(&numbers)?;
+            }
         }
         if let Some(wanted) = &process.io_priority {
             let (class, level) = schedule::io_priority(wanted)?;
@@ -157,6 +153,19 @@ impl Composer<'_> {
             self.push(&Step::Personality { persona })?;
         }
         Ok(())
+    }
+
+    fn scheduler(&mut self, numbers: &SchedulerNumbers) -> Result<(), Error> {
+        self.about("process.scheduler");
+        self.push(&Step::Scheduler {
+            policy: numbers.policy,
+            flags: numbers.flags,
+            nice: numbers.nice,
+            priority: numbers.priority,
+            runtime: numbers.runtime,
+            deadline: numbers.deadline,
+            period: numbers.period,
+        })
     }
 
     /// In the user namespace that is entered late, if there is one. Only the kernel knows whether

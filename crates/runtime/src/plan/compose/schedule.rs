@@ -6,14 +6,21 @@ use crate::spec::{IoPriority, MemoryPolicy, Personality, Scheduler};
 
 /// `struct sched_attr` of sched_setattr(2), as far as the specification speaks of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct SchedulerNumbers {
-    pub(super) policy: u32,
-    pub(super) flags: u64,
-    pub(super) nice: i32,
-    pub(super) priority: u32,
-    pub(super) runtime: u64,
-    pub(super) deadline: u64,
-    pub(super) period: u64,
+pub(crate) struct SchedulerNumbers {
+    pub(crate) policy: u32,
+    pub(crate) flags: u64,
+    pub(crate) nice: i32,
+    pub(crate) priority: u32,
+    pub(crate) runtime: u64,
+    pub(crate) deadline: u64,
+    pub(crate) period: u64,
+}
+
+impl SchedulerNumbers {
+    /// Whether fork(2) takes it from the child, or is refused because of it (EAGAIN).
+    pub(super) fn is_lost_in_fork(&self) -> bool {
+        self.policy == DEADLINE || self.flags & RESET_ON_FORK != 0
+    }
 }
 
 const OTHER: u32 = 0;
@@ -21,6 +28,8 @@ const FIFO: u32 = 1;
 const RR: u32 = 2;
 const BATCH: u32 = 3;
 const DEADLINE: u32 = 6;
+
+const RESET_ON_FORK: u64 = 0x01;
 
 const POLICIES: [(&str, u32); 6] = [
     ("SCHED_OTHER", OTHER),
@@ -32,7 +41,7 @@ const POLICIES: [(&str, u32); 6] = [
 ];
 
 const SCHEDULER_FLAGS: [(&str, u64); 7] = [
-    ("SCHED_FLAG_RESET_ON_FORK", 0x01),
+    ("SCHED_FLAG_RESET_ON_FORK", RESET_ON_FORK),
     ("SCHED_FLAG_RECLAIM", 0x02),
     ("SCHED_FLAG_DL_OVERRUN", 0x04),
     ("SCHED_FLAG_KEEP_POLICY", 0x08),

@@ -194,20 +194,24 @@ fn a_new_user_namespace_comes_after_what_is_joined() {
     assert_eq!(names(&plan)[..5], expected[1..]);
 }
 
-/// It would be the parent's alone: nothing is started by other rules than those that were asked for.
+/// Init has no right to it any more when it is on the other side of the fork: the parent says it.
 #[test]
-fn what_the_fork_would_undo_is_refused() {
-    let mut joining = process();
-    joining.scheduler = Some(crate::spec::Scheduler {
-        policy: "SCHED_BATCH".into(),
-        flags: vec!["SCHED_FLAG_RESET_ON_FORK".into()],
-        ..Default::default()
-    });
-    let joined = |kinds: &[Namespace]| exec(joining_of(&joining, &rootful()), kinds, &host(true));
-    assert!(joined(&[Namespace::Mount]).is_ok());
-    let error = joined(&[Namespace::Mount, Namespace::Pid]).unwrap_err();
-    assert!(
-        error.to_string().contains("process.scheduler.flags[0]"),
-        "{error}"
-    );
+fn what_the_fork_would_undo_is_the_parents_to_say() {
+    let scheduled = |policy: &str, flag: Option<&str>, kinds: &[Namespace]| {
+        let mut joining = process();
+        joining.scheduler = Some(crate::spec::Scheduler {
+            policy: policy.into(),
+            flags: flag.into_iter().map(str::to_owned).collect(),
+            ..Default::default()
+        });
+        let plan = exec(joining_of(&joining, &rootful()), kinds, &host(true)).unwrap();
+        let of_init = names(&plan).contains(&"Scheduler");
+        (of_init, plan.schedule_of_child().map(|one| one.flags))
+    };
+    let reset = Some("SCHED_FLAG_RESET_ON_FORK");
+    let (here, both) = ([Namespace::Mount], [Namespace::Mount, Namespace::Pid]);
+    assert_eq!(scheduled("SCHED_BATCH", reset, &here), (true, None));
+    assert_eq!(scheduled("SCHED_BATCH", None, &both), (true, None));
+    assert_eq!(scheduled("SCHED_BATCH", reset, &both), (false, Some(1)));
+    assert_eq!(scheduled("SCHED_DEADLINE", None, &both), (false, Some(0)));
 }

@@ -204,6 +204,28 @@ fn destinations_may_be_relative_and_must_be_inside() {
     });
 }
 
+/// A tmpfs' own words can't be meant for anything else; any other word may be a misspelt `ro`.
+#[test]
+fn words_of_a_tmpfs_are_passed_over_for_a_bind_mount() {
+    let mut spec = rootful();
+    spec.extension.bundle = Some("/b".into());
+    let words = ["bind", "ro", "mode=755", "size=1k", "uid=1"];
+    spec.mounts = vec![bind("/x", &words)];
+    let expected = ["mode=755", "size=1k", "uid=1"].map(|word| {
+        format!("mounts[0].options: \"{word}\" is no option of a bind mount: left out")
+    });
+    assert_eq!(compose(&spec, &host(true)).unwrap().warnings(), expected);
+    for word in ["mod=755", "mode", "rp", "sync", "huge=always"] {
+        refused("mounts[0].options", |spec| {
+            spec.extension.bundle = Some("/b".into());
+            spec.mounts = vec![bind("/x", &["bind", "mode=755", word])];
+        });
+    }
+    // A sandbox' own words are nobody else's.
+    spec.extension.bundle = None;
+    assert!(compose(&spec, &host(true)).is_err());
+}
+
 #[test]
 fn labels_are_given_to_file_systems_that_take_them() {
     let mut spec = rootful();
