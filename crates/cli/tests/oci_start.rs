@@ -82,7 +82,6 @@ fn a_created_container_can_be_killed_and_deleted() {
     assert_eq!(bundle.entries(), [""; 0]);
 }
 
-/// What the clients look for decides between 127 and 126.
 /// The kernel keeps what has no handler from the first process of a pid namespace; as with runc, one
 /// that waits ends all the same.
 #[test]
@@ -113,6 +112,7 @@ fn a_created_container_ends_when_it_is_asked_to() {
     bundle.run("delete --force one").success();
 }
 
+/// What the clients look for decides between 127 and 126.
 #[test]
 fn a_program_that_is_not_there_fails_create_in_the_clients_words() {
     let _leaks = Leaks::watch();
