@@ -26,12 +26,19 @@ fn main() -> Result<(), String> {
     fs::write(&script, layout(&order))
         .map_err(|error| format!("write {}: {error}", script.display()))?;
     println!("cargo::rustc-link-arg-bin=crabcan=-T{}", script.display());
+    // Each part of a program with rights of its own is a mapping to make, to fault in and to remove.
+    // Nothing here is relocated, and so nothing is to be protected after that.
+    println!("cargo::rustc-link-arg-bin=crabcan=-Wl,-z,noseparate-code,-z,norelro");
     Ok(())
 }
 
 /// What the linker's own layout (of GNU's and LLVM's linkers) is told besides.
 fn layout(order: &str) -> String {
-    let mut script = String::from("SECTIONS {\n  .text.first : {\n    *libc.a:*(.text .text.*)\n");
+    // What starts and ends every program comes with no name.
+    let mut script = String::from(
+        "SECTIONS {\n  .text.first : {\n    *crt*.o(.text) KEEP(*(SORT_NONE(.fini)))\n    \
+         *libc.a:*(.text .text.*)\n",
+    );
     for name in order.lines() {
         let _ = writeln!(script, "    *(.text.{name} .text.unlikely.{name})");
     }

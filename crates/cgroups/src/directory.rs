@@ -137,7 +137,7 @@ impl Directory {
     pub(crate) fn read(&self, file: &str) -> io::Result<String> {
         let fd = self.open_beneath(Path::new(file), OFlags::RDONLY | OFlags::NOFOLLOW)?;
         // Room for an ordinary file at once: an empty string would be filled in small bites.
-        let mut text = String::with_capacity(4096);
+        let mut text = String::with_capacity(1024);
         let file = std::fs::File::from(fd);
         file.take(u64::MAX).read_to_string(&mut text)?;
         Ok(text)

@@ -67,7 +67,8 @@ impl Hierarchy {
     /// The trees for places that are known: where this process itself is, is not looked at.
     ///
     /// Where the whole tree of v2 is mounted on `/sys/fs/cgroup`, everything is there, as systemd
-    /// has it too, and the list of all mounts, which grows with their number, need not be read.
+    /// has it too, and the list of all mounts, which grows with their number, need not be read. That
+    /// holds in a cgroup namespace too: a path names what is there, not what is below this process.
     /// A relative path would begin at the root there: [`of_this_process`](Self::of_this_process) is
     /// for those.
     ///
@@ -206,14 +207,9 @@ impl Hierarchy {
     }
 }
 
-/// Whether a path is the root of the tree of v2, and paths of cgroups begin there for this process.
+/// Whether a path is the root of the tree of v2: that has the first inode.
 fn whole_tree_is_on(point: &str) -> bool {
-    /// The root of the tree has the first inode, and the initial cgroup namespace that of
-    /// `CGROUP_NS_INIT_INO` in the kernel's `nsfs.h`.
-    const ROOT: u64 = 1;
-    const INITIAL: u64 = 0xeffffffb;
-    let is = |path: &str, inode| rustix::fs::stat(path).is_ok_and(|stat| stat.st_ino == inode);
-    directory::is_of_v2(point) && is(point, ROOT) && is("/proc/self/ns/cgroup", INITIAL)
+    directory::is_of_v2(point) && rustix::fs::stat(point).is_ok_and(|stat| stat.st_ino == 1)
 }
 
 /// The mount through which the membership's cgroup can be reached: the one that shows most, and of

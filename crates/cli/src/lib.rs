@@ -41,7 +41,6 @@ mod sys;
 mod timings;
 
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 pub use completion::{Shell, completion};
 pub use definition::{definition, examples};
@@ -56,7 +55,10 @@ const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.
 
 /// The program, from its arguments to its exit code.
 #[must_use]
-pub fn main() -> ExitCode {
+pub fn main(arguments: Vec<OsString>) -> u8 {
+    if sys::prepare().is_err() {
+        return FAILURE;
+    }
     // What it reads from its environment is its caller's, and so must its rights be.
     if nix::unistd::getuid() != nix::unistd::geteuid()
         || nix::unistd::getgid() != nix::unistd::getegid()
@@ -64,16 +66,15 @@ pub fn main() -> ExitCode {
         hints::report(&anyhow::anyhow!(
             "is installed set-user-ID or set-group-ID, and refuses to run like that"
         ));
-        return ExitCode::from(FAILURE);
+        return FAILURE;
     }
-    let arguments: Vec<OsString> = std::env::args_os().collect();
     match commands::run(arguments) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) if hints::is_answer(&error) => ExitCode::from(hints::print_answer(&error)),
+        Ok(code) => code,
+        Err(error) if hints::is_answer(&error) => hints::print_answer(&error),
         Err(error) => {
             hints::report(&error);
             let runtime = error.downcast_ref::<crabcan_runtime::Error>();
-            ExitCode::from(runtime.map_or(FAILURE, crabcan_runtime::Error::exit_code))
+            runtime.map_or(FAILURE, crabcan_runtime::Error::exit_code)
         }
     }
 }

@@ -1,10 +1,8 @@
 //! The program `crabcan`: see the library's page.
+#![no_main]
 
-use std::process::ExitCode;
+#[path = "main/sys.rs"]
+mod sys;
 
 #[global_allocator]
 static MEMORY: crabcan_cli::Memory = crabcan_cli::Memory;
-
-fn main() -> ExitCode {
-    crabcan_cli::main()
-}

@@ -1,4 +1,5 @@
-//! Memory for a program that lives for some milliseconds, and a helper that ends with it.
+//! What the standard library does before `main`, memory for a program that lives for some
+//! milliseconds, and a helper that ends with it.
 //!
 //! musl asks the kernel for nearly every page of its heap by a call of its own and gives it back by
 //! another, and the kernel brings each page in at a fault of its own. Here the first requests are
@@ -8,23 +9,47 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
+use std::io;
+use std::os::fd::IntoRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use nix::sys::signal::{SIGPIPE, SigHandler, signal};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::{Errno, fcntl_getfd};
 use rustix::mm::{Advice, madvise};
 use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::stdio::{stderr, stdin, stdout};
 
 /// More than all that an ordinary command takes.
 const SIZE: usize = 256 << 10;
 
 /// So much is brought in by one call in place of as many page faults, whenever it is begun. A page
 /// that is never used costs as much as one that is: so it is little.
-const AT_ONCE: usize = 16 << 10;
+const AT_ONCE: usize = 8 << 10;
 
 /// What a start takes of the stack, of which the kernel has reserved 128 KiB at exec.
 const STACK_AT_ONCE: usize = 64 << 10;
+
+/// What a program relies on from its first line on: that no file it opens becomes its output, since
+/// 0, 1 and 2 are open, and that a pipe without a reader is an error and no end.
+///
+/// # Errors
+/// What `/dev/null` can't be opened for.
+pub(crate) fn prepare() -> io::Result<()> {
+    for standard in [stdin(), stdout(), stderr()] {
+        if fcntl_getfd(standard) == Err(Errno::BADF) {
+            let null = open("/dev/null", OFlags::RDWR, Mode::empty())?;
+            // The lowest number that is free: this one.
+            let _ = null.into_raw_fd();
+        }
+    }
+    // SAFETY: no function is installed.
+    unsafe { signal(SIGPIPE, SigHandler::SigIgn) }?;
+    Ok(())
+}
 
 /// Has a program that is to be started killed when the calling thread ends, however that does.
 pub(crate) fn end_with_this_thread(command: &mut Command) {

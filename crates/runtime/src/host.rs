@@ -48,13 +48,17 @@ impl Host {
                 source: std::io::Error::from_raw_os_error(errno.0),
             })?;
         let every_id = || has_every_id("uid") && has_every_id("gid");
-        let is_the_hosts = || in_initial_user_namespace() || every_id();
+        let root = effective & ROOT == ROOT;
+        let initial = root && in_initial_user_namespace();
         Ok(Self {
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
-            privileged: effective & ROOT == ROOT && is_the_hosts(),
+            privileged: initial || root && every_id(),
             capabilities: CapabilitySet::from_bits(permitted),
-            setgroups: OnceLock::new(),
+            setgroups: match initial {
+                true => OnceLock::from(true),
+                false => OnceLock::new(),
+            },
             cgroup_trees: OnceLock::new(),
             release: uname().release().to_string_lossy().into_owned(),
         })

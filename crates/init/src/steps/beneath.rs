@@ -13,6 +13,8 @@ use crate::sys::{self, Fd};
 const RESOLVE_NO_MAGICLINKS: u64 = 0x02;
 const RESOLVE_NO_SYMLINKS: u64 = 0x04;
 const RESOLVE_IN_ROOT: u64 = 0x10;
+/// A buffer of this size is a page of the stack for all that it is inlined into, used or not: where
+/// that is more than the one step, a function of its own has it (`inline(never)`).
 const PATH_MAX: usize = 4096;
 
 /// No symbolic link is followed, neither on the way nor at its end.

@@ -234,6 +234,7 @@ fn remount(
 }
 
 /// Makes a link that says the same, if the source is a symbolic link; whether it is.
+#[inline(never)]
 fn copy_symlink(source: &CStr, root: i32, target: &CStr, flags: u32) -> Result<bool, Errno> {
     let link = match flags & SOURCE_IN_ROOT {
         0 => sys::openat(sys::AT_FDCWD, source, sys::O_PATH | sys::O_NOFOLLOW)?,
@@ -295,6 +296,7 @@ fn make_and_open(root: i32, target: &CStr, flags: u32, directory: bool) -> Resul
 }
 
 /// The same at the place to which links that lead nowhere would lead.
+#[inline(never)]
 fn make_behind_link(root: i32, target: &CStr, flags: u32, directory: bool) -> Result<Fd, Errno> {
     const MOST_LINKS: usize = 40;
     let mut path: beneath::PathBuffer = [0; _];

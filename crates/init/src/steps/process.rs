@@ -70,6 +70,7 @@ pub(super) fn loopback_up() -> Result<(), Errno> {
 
 /// Goes to a directory, and makes sure that it is inside the root: for one that is not, getcwd(2)
 /// answers with a path that does not begin with a slash.
+#[inline(never)]
 pub(super) fn working_directory(path: &CStr) -> Result<(), Errno> {
     sys::chdir(path)?;
     let mut buffer = [0; 4096];

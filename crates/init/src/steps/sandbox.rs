@@ -48,6 +48,7 @@ impl Context {
     }
 }
 
+#[inline(never)]
 fn copy(from: &Fd, to: &Fd) -> Result<(), Errno> {
     let mut buffer = [0; 4096];
     loop {

@@ -248,7 +248,7 @@ impl Entry {
         let file = openat(&self.directory, name, flags, Mode::empty())
             .map_err(|errno| self.failed("open", name, errno))?;
         // Room for an ordinary record at once: an empty vector would be filled in small bites.
-        let mut bytes = Vec::with_capacity(4096);
+        let mut bytes = Vec::with_capacity(2048);
         // Less than there is room for is all that a regular file has: there is nothing behind it to
         // be asked for.
         let first = retry_on_intr(|| read(&file, spare_capacity(&mut bytes)));
