@@ -176,7 +176,7 @@ fn mounts(mountinfo: &[u8]) -> Vec<(PathBuf, String)> {
 }
 
 /// Mountinfo writes space, tab, newline and backslash as a backslash and three octal digits.
-fn unescaped(field: &[u8]) -> PathBuf {
+pub(crate) fn unescaped(field: &[u8]) -> PathBuf {
     let mut path = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, others)) = rest.split_first() {

@@ -78,6 +78,34 @@ pub enum Error {
         /// As mount_setattr(2) says; ENOSYS before Linux 5.12.
         source: io::Error,
     },
+    /// A detached mount could not be attached.
+    #[error("mount the root at {}", path.display())]
+    Attach {
+        /// The path.
+        path: PathBuf,
+        /// EPERM without `CAP_SYS_ADMIN`, else as move_mount(2) says.
+        source: io::Error,
+    },
+    /// A mount could not be taken away.
+    #[error("unmount {}", path.display())]
+    Detach {
+        /// The path.
+        path: PathBuf,
+        /// EPERM without `CAP_SYS_ADMIN`, else as umount2(2) says.
+        source: io::Error,
+    },
+    /// Something is mounted over a mount that is to be taken away.
+    #[error("something else is mounted over {}: unmount that first", path.display())]
+    Covered {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The kernel does not tell which mount is behind a descriptor.
+    #[error("ask for the id of a mount")]
+    MountId {
+        /// ENOSYS before Linux 5.8, else as statx(2) says.
+        source: io::Error,
+    },
     /// The ids of a detached mount could not be mapped.
     #[error("map the ids of the mount of {}", path.display())]
     IdMap {

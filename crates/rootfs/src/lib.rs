@@ -40,7 +40,8 @@
 //!
 //! # Limits
 //! The steps decide nothing: their order is the caller's, as above. There is no unmounting: mounts
-//! live in the container's mount namespace and go with it. A process with `CAP_SYS_ADMIN` in the
+//! live in the container's mount namespace and go with it. Only a root among the host's own mounts
+//! ([`attach_detached`]) is taken away ([`MountId::detach`]), with all that is in it. A process with `CAP_SYS_ADMIN` in the
 //! container can undo masks and read-only mounts. Where a link in the root leads nowhere, what lies
 //! behind it is not made (ENOENT).
 //!
@@ -48,6 +49,7 @@
 //! | what | Linux | privilege |
 //! |---|---|---|
 //! | [`RootFd`] (openat2) | 5.6 | none |
+//! | [`MountId`] (statx) | 5.8; unique 6.8 | none; `CAP_SYS_ADMIN` to take a mount away |
 //! | writing steps | any | none |
 //! | performing them (open_tree, fsopen, move_mount) | 5.2 | `CAP_SYS_ADMIN` in the container's user namespace |
 //! | attributes of binds, masks, read-only paths, [`detached_tree`] (mount_setattr) | 5.12 | the same; id maps: where the file system was mounted |
@@ -60,6 +62,7 @@
 //! [`Error`] names the operation and the path; its source is the kernel's answer. A failing step
 //! is reported by init as its index and errno.
 
+mod attached;
 mod attributes;
 pub mod cgroup;
 mod container_root;
@@ -75,6 +78,7 @@ mod remount;
 mod root;
 mod sys;
 
+pub use attached::{MountId, attach_detached, mount_below};
 pub use attributes::MountAttributes;
 pub use container_root::Root;
 pub use detached::{change_detached_tree, detached_tree, detached_tree_changed};

@@ -85,6 +85,32 @@ pub fn push_chroot(plan: &mut PlanWriter) -> Result<(), Error> {
     Ok(())
 }
 
+/// Appends the step that takes the root that the parent has attached among the host's mounts
+/// ([`attach_detached`](crate::attach_detached)): there is no mount namespace. What is copied from
+/// the host's mounts from here on is first given this propagation.
+///
+/// # Errors
+/// [`Error::TooLong`].
+pub fn push_attached_root(
+    plan: &mut PlanWriter,
+    of_copies: Option<Propagation>,
+) -> Result<(), Error> {
+    plan.push(&Step::AttachedRoot {
+        propagation: of_copies.map_or(0, Propagation::flag),
+    })?;
+    Ok(())
+}
+
+/// Appends the step after which that root is the root directory. The host's stays below it: a
+/// process with `CAP_SYS_CHROOT` or `CAP_SYS_ADMIN` in the container can get at it.
+///
+/// # Errors
+/// [`Error::TooLong`].
+pub fn push_enter_root(plan: &mut PlanWriter) -> Result<(), Error> {
+    plan.push(&Step::EnterRoot {})?;
+    Ok(())
+}
+
 /// Appends the step that gives the container's root this propagation, once it is the root: before,
 /// the pivot would be refused for a shared one.
 ///

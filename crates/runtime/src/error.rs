@@ -42,6 +42,18 @@ pub enum Error {
     /// A plan made for a process that joins a container was launched without one.
     #[error("there is no container to join")]
     NoContainer,
+    /// A plan without a mount namespace was launched, and nobody has attached its root.
+    #[error("there is no root: a container without a mount namespace is made by `Creation`")]
+    NoRoot,
+    /// The root of a container without a mount namespace.
+    #[error("{doing}")]
+    RootMount {
+        /// What was being done.
+        doing: &'static str,
+        /// The cause.
+        #[source]
+        source: crabcan_rootfs::Error,
+    },
     /// A part of the configuration is wrong.
     #[error("{field}: {reason}")]
     Invalid {

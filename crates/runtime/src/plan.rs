@@ -14,6 +14,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crabcan_cgroups::Resources;
@@ -74,6 +75,8 @@ pub struct Plan {
     place_of_init: InitProgram,
     /// The first process of the container that is joined.
     container: Option<OwnedFd>,
+    /// The root that is attached among the host's mounts, once it is.
+    root: OnceLock<OwnedFd>,
     /// The ids of the container, held for as long as the plan is there.
     ids: Option<IdRange>,
 }
@@ -103,6 +106,8 @@ pub(crate) enum Provision {
     Namespace { kind: Namespace, path: PathBuf },
     /// The container that is joined: its first process' pidfd.
     Container,
+    /// The root that is attached among the host's mounts.
+    Root,
     /// A mount.
     Mount(MountToSend),
     /// A mount that init makes, since it alone sees what is mounted in the root, and whose ids only
@@ -256,6 +261,22 @@ impl Plan {
         self.container.as_ref().map(AsFd::as_fd)
     }
 
+    /// Whether its root is attached among the host's mounts, where there is no mount namespace.
+    pub(crate) fn attaches_root(&self) -> bool {
+        let mut provisions = self.provisions.iter();
+        provisions.any(|provision| matches!(provision, Provision::Root))
+    }
+
+    /// The mount that is its root then.
+    pub(crate) fn root(&self) -> Option<BorrowedFd<'_>> {
+        self.root.get().map(AsFd::as_fd)
+    }
+
+    /// Says which mount that is; the first one stays.
+    pub(crate) fn attached(&self, root: OwnedFd) {
+        let _ = self.root.set(root);
+    }
+
     pub(crate) fn with_ids(mut self, ids: Option<IdRange>) -> Self {
         self.ids = ids;
         self
@@ -324,6 +345,7 @@ impl Plan {
             fault: None,
             place_of_init: init,
             container: None,
+            root: OnceLock::new(),
             ids: None,
         })
     }

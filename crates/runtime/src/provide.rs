@@ -94,6 +94,10 @@ fn one(
             let container = plan.container().ok_or(Error::NoContainer)?;
             protocol.send_descriptor(container).map_err(sent)?;
         }
+        Provision::Root => {
+            let root = plan.root().ok_or(Error::NoRoot)?;
+            protocol.send_descriptor(root).map_err(sent)?;
+        }
         Provision::Mount(mount) => {
             let tree = tree(plan, child, mount)?;
             protocol.send_descriptor(tree.as_fd()).map_err(sent)?;

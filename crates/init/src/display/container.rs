@@ -33,6 +33,7 @@ impl Step<'_> {
             Self::FindProgram { candidates } => {
                 write!(f, "look for {}", List(candidates, ", "))
             }
+            Self::AttachedRoot { .. } | Self::EnterRoot {} => self.root_in_words(f),
             Self::RuntimeHooks {} => f.write_str("have the parent run its hooks"),
             Self::Hook { .. } => self.hook_in_words(f),
             Self::Domainname { name } => write!(f, "set domain name {}", Text(name)),

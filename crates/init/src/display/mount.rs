@@ -62,7 +62,13 @@ impl Step<'_> {
             Self::RootAttributes { attributes } => {
                 write!(f, "set attributes of the root ({})", Attributes(attributes))
             }
-            Self::Chroot {} => f.write_str("enter the root (chroot)"),
+            Self::AttachedRoot { propagation } => {
+                f.write_str("take the root that is attached among the host's mounts")?;
+                Details::new(f)
+                    .add_if(propagation != 0, Propagation(propagation))
+                    .end()
+            }
+            Self::Chroot {} | Self::EnterRoot {} => f.write_str("enter the root (chroot)"),
             _ => f.write_str("enter the root (pivot_root)"),
         }
     }

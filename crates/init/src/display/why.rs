@@ -49,6 +49,9 @@ impl Step<'_> {
             Self::Root { .. } | Self::OverlayRoot { .. } | Self::EmptyRoot { .. } => {
                 "what the container sees as its root; nobody else sees this mount"
             }
+            Self::AttachedRoot { .. } => {
+                "there is no mount namespace: what is mounted in it is seen on the host"
+            }
             Self::Mount { .. } => "what is in a new file system is the container's alone",
             Self::Bind { .. }
             | Self::BindFile { .. }
@@ -68,6 +71,7 @@ impl Step<'_> {
             }
             Self::Pivot {} => "from here on no path leads to the host's root",
             Self::Chroot {} => "pivot_root(2) is not to be used; the host's root stays below",
+            Self::EnterRoot {} => "the host's root stays below: there is no mount namespace",
             _ => return None,
         })
     }

@@ -29,6 +29,13 @@ pub(super) fn mounts() -> Samples {
         ),
         (Step::Chroot {}, "enter the root (chroot)"),
         (
+            Step::AttachedRoot {
+                propagation: 1 << 18,
+            },
+            "take the root that is attached among the host's mounts (private)",
+        ),
+        (Step::EnterRoot {}, "enter the root (chroot)"),
+        (
             Step::ConsoleDevice { uid: 1000 },
             "bind the terminal on /dev/console (owner 1000)",
         ),

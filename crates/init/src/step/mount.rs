@@ -33,6 +33,16 @@ macro_rules! with_mount_steps {
         /// first file system refuses. The old root stays mounted below the new one: a process with
         /// `CAP_SYS_ADMIN` in the container can get at it.
         Chroot = 52 {}
+        /// Take the root that the parent has attached among the host's mounts, where everything is
+        /// mounted that follows.
+        AttachedRoot = 114 {
+            /// `MS_PRIVATE` or `MS_SLAVE`: what every copy of a mount of the host's is first, since
+            /// the host's own are not changed.
+            propagation: u64,
+        }
+        /// Make the container's root the root directory (chroot(2)). The mounts of the host's are
+        /// left as they are.
+        EnterRoot = 115 {}
         /// Give the terminal that was opened to a user, and make it appear as `/dev/console`.
         ConsoleDevice = 53 {
             /// Its owner; its group is devpts' matter.

@@ -50,7 +50,9 @@ impl Context {
             | Step::BindFile { .. }
             | Step::Permissions { .. }
             | Step::SameFile { .. } => self.piece(step),
-            Step::EmptyRoot { .. } => self.root_step(step),
+            Step::EmptyRoot { .. } | Step::AttachedRoot { .. } | Step::EnterRoot {} => {
+                self.root_step(step)
+            }
             Step::Overlay { .. } => self.overlay(step),
             Step::Timings { .. }
             | Step::Landlock { .. }

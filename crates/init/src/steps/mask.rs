@@ -3,12 +3,13 @@
 use core::ffi::CStr;
 
 use super::beneath;
-use super::mount::{check_device, is_directory, new_mount, set_attributes};
+use super::mount::{check_device, is_directory, new_mount};
 use crate::errno::Errno;
 use crate::format::{Change, Strings};
 use crate::sys::{self, AT_EMPTY_PATH, AT_RECURSIVE, Fd};
 
 const MOUNT_ATTR_RDONLY: u64 = 0x1;
+const MS_PRIVATE: u64 = 1 << 18;
 /// Read-only, no set-user-ID, no devices, no programs: for a directory that hides another.
 const EMPTY_ATTRIBUTES: u64 = 0xf;
 /// The same but for devices. Read-only, since chmod(2) would reach the host's own node.
@@ -51,7 +52,12 @@ fn empty_directory() -> Result<Fd, Errno> {
 fn null_device() -> Result<Fd, Errno> {
     let null = sys::open_tree(sys::AT_FDCWD, c"/dev/null", 0)?;
     check_device(&null, sys::make_device(1, 3))?;
-    set_attributes(&null, NULL_ATTRIBUTES)?;
+    // Without a mount namespace it would be shared with the host's: what is mounted on it too.
+    let change = Change {
+        propagation: MS_PRIVATE,
+        ..Change::set(NULL_ATTRIBUTES, false)
+    };
+    sys::mount_setattr(null.0, &change)?;
     Ok(null)
 }
 

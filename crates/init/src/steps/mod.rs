@@ -50,6 +50,9 @@ pub(crate) struct Context {
     procfs: Option<Fd>,
     /// The container's root, from the step that takes it to the one that pivots into it.
     root: Option<Fd>,
+    /// How a copy of a mount of the host's is cut off from it, where those are still shared: see
+    /// [`Step::AttachedRoot`].
+    of_copies: u64,
     /// Where something was made by the step before this one.
     near: Near,
     /// What masked files and directories are covered with, once there is one.
@@ -102,6 +105,7 @@ impl Context {
             channel,
             procfs: None,
             root: None,
+            of_copies: 0,
             near: Near::default(),
             covers: Covers::default(),
             console: None,

@@ -47,7 +47,7 @@ impl Context {
                     .flatten();
                 let mode = covered.as_ref().map(|(_, mode)| *mode);
                 let mount = new_mount(fstype, source, options, mode, attributes)?;
-                set_propagation(&mount, propagation)?;
+                set_propagation(&mount, propagation, false)?;
                 match covered {
                     Some((place, _)) => attach_at(&mount, &place, flags),
                     // The root of a file system is a directory.
@@ -115,7 +115,9 @@ impl Context {
         if flags & SOURCE_NO_FOLLOW != 0 {
             how |= sys::AT_SYMLINK_NOFOLLOW;
         }
-        sys::open_tree(sys::AT_FDCWD, source, how)
+        let tree = sys::open_tree(sys::AT_FDCWD, source, how)?;
+        set_propagation(&tree, self.of_copies, recursive)?;
+        Ok(tree)
     }
 }
 
@@ -195,12 +197,13 @@ pub(super) fn set_attributes(mount: &Fd, attributes: u64) -> Result<(), Errno> {
     sys::mount_setattr(mount.0, &Change::set(attributes, false))
 }
 
-fn set_propagation(mount: &Fd, propagation: u64) -> Result<(), Errno> {
+fn set_propagation(mount: &Fd, propagation: u64, recursive: bool) -> Result<(), Errno> {
     if propagation == 0 {
         return Ok(());
     }
     let change = Change {
         propagation,
+        recursive,
         ..Change::default()
     };
     sys::mount_setattr(mount.0, &change)

@@ -46,6 +46,12 @@ impl Context {
             }
             Step::Pivot {} => self.pivot(),
             Step::Chroot {} => self.chroot(),
+            Step::AttachedRoot { propagation } => {
+                self.root = Some(self.receive_descriptor()?);
+                self.of_copies = propagation;
+                Ok(())
+            }
+            Step::EnterRoot {} => self.enter_root(),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -79,6 +85,11 @@ impl Context {
     fn chroot(&mut self) -> Result<(), Errno> {
         take_away(c"/proc")?;
         take_away(c"/sys")?;
+        self.enter_root()
+    }
+
+    /// Makes the new root, wherever it is mounted, what `/` means.
+    fn enter_root(&mut self) -> Result<(), Errno> {
         sys::fchdir(self.root()?)?;
         sys::chroot_to_working_directory()?;
         self.leave_root()

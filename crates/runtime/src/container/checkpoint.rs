@@ -10,7 +10,7 @@ use crabcan_ns::Namespace;
 use crabcan_rootfs::RootFd;
 
 use super::apart::apart;
-use super::{Container, cgroup};
+use super::{Container, cgroup, root_mount};
 use crate::Error;
 use crate::criu::{Criu, Flag, ManageCgroups, Notice, Options, Request, Text};
 use crate::spec::Spec;
@@ -167,6 +167,7 @@ impl Container {
         }
         let pid = self.record.init.map_or(0, |init| init.pid);
         let spec = self.spec()?.clone();
+        root_mount::refuse_criu(&spec)?;
         drop(made_directory(&wanted.criu.images)?);
         if let Some(parent) = &wanted.parent {
             check_parent(&wanted.criu.images, parent)?;

@@ -7,7 +7,7 @@ use crabcan_cgroups::Cgroup;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::{Container, cgroup, run_hooks, scope};
+use super::{Container, cgroup, root_mount, run_hooks, scope};
 use crate::console::poll_failed;
 use crate::resctrl::Resctrl;
 use crate::spec::Hook;
@@ -127,6 +127,7 @@ impl Container {
         } else {
             self.remove_cgroup(cgroup)?;
         }
+        root_mount::take_away(&self.record)?;
         let made = self.record.resctrl.clone();
         Resctrl { made }.remove()?;
         self.entry.remove()

@@ -10,7 +10,7 @@ use crabcan_ns::{ExitStatus, Namespace};
 use rustix::fs::stat;
 use rustix::io::Errno;
 
-use super::{Container, cgroup};
+use super::{Container, cgroup, root_mount};
 use crate::console::{self, Relay};
 use crate::handover::{Receiver, write_pid_file};
 use crate::launch::{InitProgram, Surroundings};
@@ -198,6 +198,9 @@ impl<'a> Execution<'a> {
             .map_err(|source| Error::Identity { pid, source })?;
         let plan = Plan::exec(spec, &joined, &Host::current()?)?;
         let mut plan = plan.joining(own);
+        if plan.attaches_root() {
+            plan.attached(root_mount::open(&self.container.record)?);
+        }
         for warning in plan.warnings() {
             log::warn!("{warning}");
         }

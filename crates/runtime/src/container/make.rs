@@ -12,7 +12,7 @@ use crabcan_ns::{Child, Namespace};
 use rustix::fs::{CWD, Mode as FileMode, OFlags, ResolveFlags, openat2};
 
 use super::placement::{self, Placement};
-use super::{Creation, run_hooks, scope, state_of};
+use super::{Creation, root_mount, run_hooks, scope, state_of};
 use crate::handover::{Receiver, write_pid_file};
 use crate::launch::Surroundings;
 use crate::process::Process;
@@ -174,6 +174,9 @@ impl Creation {
         let mut record = self.record(draft, mode);
         entry.keep_configuration(&draft.configuration)?;
         let mut cgroup = self.make_cgroup(entry, draft, &mut record)?;
+        if draft.plan.attaches_root() {
+            root_mount::attach(entry, &draft.plan, &mut record)?;
+        }
         entry.write(&record)?;
         let mut process = self.launch(entry, draft, mode, cgroup.as_ref())?;
         let pid = process.pid().as_raw();
@@ -307,6 +310,7 @@ impl Creation {
             cgroup_made: false,
             scope: None,
             resctrl: Vec::new(),
+            root_mount: None,
             manager: self.manager.clone(),
             new_keyring: self.new_keyring,
             own_pid_namespace: spec.linux.makes(Namespace::Pid),
@@ -331,6 +335,7 @@ impl Creation {
         }
         let left = record.map_or(Ok(()), |record| {
             scope::stop(&record)?;
+            root_mount::take_away(&record)?;
             let made = record.resctrl;
             Resctrl { made }.remove()
         });

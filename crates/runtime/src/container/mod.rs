@@ -12,6 +12,7 @@ mod make;
 mod placement;
 mod property;
 mod restore;
+mod root_mount;
 mod scope;
 mod start;
 

@@ -13,7 +13,7 @@ use super::apart::{apart, bind};
 use super::checkpoint::{CriuOptions, DESCRIPTORS, OUTSIDE, Work, failed, joined, outside_key};
 use super::make::{Draft, Mode};
 use super::placement::Placement;
-use super::{Container, Creation, cgroup, run_hooks, state_of};
+use super::{Container, Creation, cgroup, root_mount, run_hooks, state_of};
 use crate::console::Relay;
 use crate::criu::{Criu, Flag, Notice, Options, Request, Text};
 use crate::handover::write_pid_file;
@@ -96,6 +96,7 @@ impl Restoration {
 
     fn begin(self, mode: Mode) -> Result<(Container, Option<OwnedFd>), Error> {
         let draft = self.creation.draft(mode)?;
+        root_mount::refuse_criu(&draft.spec)?;
         let (entry, lock) = self.creation.root.reserve(&self.creation.id)?;
         match self.make(&entry, &draft, mode) {
             Ok(made) => {

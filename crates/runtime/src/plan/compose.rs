@@ -1,6 +1,7 @@
 //! From a specification to the steps, in the order that the security of init needs
 //! (docs/architecture.md): identity, mounts, pivot, privileges, and only then the program.
 
+mod attached;
 mod cgroup;
 mod cgroup_mount;
 mod devices;
@@ -25,6 +26,7 @@ mod sysctl;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 
 use crabcan_cgroups::Resources;
 use crabcan_init::format::Change;
@@ -192,6 +194,7 @@ impl<'a> Composer<'a> {
             fault: None,
             place_of_init: InitProgram::default(),
             container: None,
+            root: OnceLock::new(),
             ids: None,
         }
     }
@@ -218,6 +221,9 @@ impl Composer<'_> {
 
     fn root(&mut self) -> Result<(), Error> {
         let (root, extension) = (&self.spec.root, &self.spec.extension);
+        if self.shares_mounts() {
+            return self.attached_root();
+        }
         if self.root_of_pieces()? {
             return Ok(());
         }
@@ -308,7 +314,9 @@ impl Composer<'_> {
                 .map_err(rootfs("root.readonly"))?;
         }
         self.about("root.path");
-        if self.spec.extension.no_pivot {
+        if self.shares_mounts() {
+            pivot::push_enter_root(&mut self.writer).map_err(rootfs("root.path"))?;
+        } else if self.spec.extension.no_pivot {
             pivot::push_chroot(&mut self.writer).map_err(rootfs("root.path"))?;
         } else {
             pivot::push_pivot(&mut self.writer).map_err(rootfs("root.path"))?;

@@ -99,6 +99,10 @@ impl Provision {
                 "send the container's first process".into(),
                 "init joins its namespaces",
             ),
+            Self::Root => (
+                "send the root that is attached among the host's mounts".into(),
+                "the caller takes it away at the end, whatever becomes of init",
+            ),
             Self::Mount(mount) => (
                 mount.in_words(),
                 "the container's own ids could not reach it",

@@ -33,7 +33,7 @@ pub use id::Id;
 pub(crate) use identity::{Identity, has_ended, hold};
 #[cfg(fuzzing)]
 pub(crate) use record::tests::target;
-pub(crate) use record::{Record, ScopeRecord, VERSION, timestamp};
+pub(crate) use record::{Record, RootMount, ScopeRecord, VERSION, timestamp};
 pub use status::{State, Status};
 
 const DIRECTORY: OFlags = OFlags::DIRECTORY

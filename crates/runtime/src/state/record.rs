@@ -43,6 +43,9 @@ pub(crate) struct Record {
     pub(crate) scope: Option<ScopeRecord>,
     /// The groups of caches and memory bandwidth that were made for it, outermost first.
     pub(crate) resctrl: Vec<PathBuf>,
+    /// Its root among the host's mounts, where it has no mount namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) root_mount: Option<RootMount>,
     /// The socket of the service manager that is to know when the program is ready.
     pub(crate) manager: Option<PathBuf>,
     /// Whether its processes get session keyrings of their own.
@@ -64,6 +67,20 @@ pub(crate) struct ScopeRecord {
     pub(crate) path: String,
     /// Whether it is one of a user's manager.
     pub(crate) of_user: bool,
+}
+
+/// A mount of the host's that goes with the container: written down before it is attached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RootMount {
+    /// `/proc/sys/kernel/random/boot_id`: its other numbers mean nothing after a restart.
+    pub(crate) boot: String,
+    /// The inode of its mount namespace.
+    pub(crate) namespace: u64,
+    /// Its number in mountinfo.
+    pub(crate) id: u64,
+    /// The number that no other mount gets.
+    pub(crate) unique: Option<u64>,
 }
 
 /// What a record of any version has.

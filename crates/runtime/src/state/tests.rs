@@ -51,6 +51,7 @@ fn record(name: &str) -> Record {
         cgroup_made: false,
         scope: None,
         resctrl: Vec::new(),
+        root_mount: None,
         manager: None,
         new_keyring: true,
         own_pid_namespace: true,

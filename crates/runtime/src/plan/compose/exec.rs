@@ -52,6 +52,9 @@ impl Composer<'_> {
             self.push(&Step::Join { flags })?;
             self.provisions.push(Provision::Container);
         }
+        if self.shares_mounts() {
+            self.enter_attached_root()?;
+        }
         if joined.contains(&Namespace::User) {
             self.take_root()?;
         }

@@ -10,20 +10,17 @@ use super::{Composer, rootfs, sysctl};
 use crate::Error;
 use crate::plan::c_string;
 
+const PROPAGATION: &str = "linux.rootfsPropagation";
+
 /// The kernel's `__NEW_UTS_LEN`.
 const LONGEST_NAME: usize = 64;
 
 impl Composer<'_> {
     pub(super) fn isolation(&mut self) -> Result<(), Error> {
-        if !self.spec.linux.separates(Namespace::Mount) {
-            // Everything that follows would be done to the caller's own mounts.
-            return Err(Error::invalid(
-                "linux.namespaces",
-                "there is no mount namespace",
-            ));
+        if !self.shares_mounts() {
+            self.about(PROPAGATION);
+            self.propagation()?;
         }
-        self.about("linux.rootfsPropagation");
-        self.propagation()?;
         if let Some(name) = self.uts_name("hostname", &self.spec.hostname)? {
             self.about("hostname");
             self.push(&Step::Hostname { name: &name })?;
@@ -41,23 +38,30 @@ impl Composer<'_> {
 
     /// How the mounts that the container starts with are cut off from the host's.
     fn propagation(&mut self) -> Result<(), Error> {
-        const FIELD: &str = "linux.rootfsPropagation";
+        match self.first_propagation()? {
+            Some(propagation) => propagation.push(&mut self.writer),
+            // The mount alone that the new root covers: what is shared below it stays so.
+            None => pivot::push_host_root_private(&mut self.writer),
+        }
+        .map_err(rootfs(PROPAGATION))
+    }
+
+    /// How they are cut off; `None` if they are not.
+    pub(super) fn first_propagation(&self) -> Result<Option<Propagation>, Error> {
         let word = self.spec.linux.rootfs_propagation.as_deref();
-        let propagation = match word.unwrap_or_default() {
+        Ok(match word.unwrap_or_default() {
             // A mount that is to hear of the host's later ones must not be cut off before.
-            "" if self.hears_of_mounts() => Propagation::Slave,
-            "" | "private" | "rprivate" | "unbindable" | "runbindable" => Propagation::Private,
-            "slave" | "rslave" => Propagation::Slave,
-            "shared" | "rshared" => {
-                // The mount alone that the new root covers: what is shared below it stays so.
-                return pivot::push_host_root_private(&mut self.writer).map_err(rootfs(FIELD));
+            "" if self.hears_of_mounts() => Some(Propagation::Slave),
+            "" | "private" | "rprivate" | "unbindable" | "runbindable" => {
+                Some(Propagation::Private)
             }
+            "slave" | "rslave" => Some(Propagation::Slave),
+            "shared" | "rshared" => None,
             other => {
                 let reason = format!("\"{}\" is not known", other.escape_debug());
-                return Err(Error::invalid(FIELD, reason));
+                return Err(Error::invalid(PROPAGATION, reason));
             }
-        };
-        propagation.push(&mut self.writer).map_err(rootfs(FIELD))
+        })
     }
 
     /// How what is mounted in the container later spreads. The kernel swaps no roots that are shared,
@@ -68,9 +72,9 @@ impl Composer<'_> {
             Some("unbindable" | "runbindable") => Propagation::Unbindable,
             _ => return Ok(()),
         };
-        self.about("linux.rootfsPropagation");
+        self.about(PROPAGATION);
         pivot::push_root_propagation(&mut self.writer, propagation, false)
-            .map_err(rootfs("linux.rootfsPropagation"))
+            .map_err(rootfs(PROPAGATION))
     }
 
     fn hears_of_mounts(&self) -> bool {

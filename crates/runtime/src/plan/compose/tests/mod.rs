@@ -10,6 +10,7 @@
 use crabcan_caps::{Capability, CapabilitySet};
 use std::ffi::OsString;
 
+mod attached;
 mod devices;
 mod environment;
 mod joining;
