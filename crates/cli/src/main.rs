@@ -1,6 +1,8 @@
 //! The program `crabcan`: see the library's page.
-#![no_main]
+// A test program has libtest's.
+#![cfg_attr(not(test), no_main)]
 
+#[cfg(not(test))]
 #[path = "main/sys.rs"]
 mod sys;
 
