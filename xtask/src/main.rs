@@ -62,8 +62,9 @@ usage: cargo xtask TASK
   tidy                  the invariants of the tree that a program can check
   bench [CASE]... [--rounds N] [--spaced] [--with NAME=PROGRAM]... [--write]
                         every command beside crun, runc, bubblewrap and the kernel's own work, as
-                        root; cases: run run-seccomp create-start-delete create start exec state
-                        kill delete sandbox throughput live memory; --write: docs/performance.md
+                        root; cases: run run-seccomp run-rootless create-start-delete create start exec
+                        state list kill delete sandbox binds throughput live memory; --write:
+                        docs/performance.md
   order                 which functions the commands run, into crates/cli/order.txt: the release is
                         linked by it; as root, some minutes
 

@@ -37,6 +37,37 @@ pub(super) fn make(
     if let Some(profile) = seccomp {
         config["linux"]["seccomp"] = profile.clone();
     }
+    write(bundle, &config)
+}
+
+/// The same for an ordinary user, as `runc spec --rootless` has it but with a network of its own: no
+/// cgroup, and no id but the user's.
+pub(super) fn make_rootless(bundle: &Path, root: &Path, id: u32) -> Result<()> {
+    let mut config = config(root, "", &[]);
+    let linux = &mut config["linux"];
+    let map = json!([{ "containerID": 0, "hostID": id, "size": 1 }]);
+    linux["uidMappings"] = map.clone();
+    linux["gidMappings"] = map;
+    if let Some(namespaces) = linux["namespaces"].as_array_mut() {
+        namespaces.push(json!({ "type": "user" }));
+    }
+    if let Some(linux) = linux.as_object_mut() {
+        linux.remove("cgroupsPath");
+        linux.remove("resources");
+    }
+    if let Some(mounts) = config["mounts"].as_array_mut() {
+        mounts.retain(|mount| mount["type"] != "cgroup");
+        for options in mounts
+            .iter_mut()
+            .filter_map(|it| it["options"].as_array_mut())
+        {
+            options.retain(|option| option != "gid=5");
+        }
+    }
+    write(bundle, &config)
+}
+
+fn write(bundle: &Path, config: &Value) -> Result<()> {
     fs::create_dir_all(bundle)
         .and_then(|()| fs::write(bundle.join("config.json"), config.to_string()))
         .with_context(|| format!("write the bundle {}", bundle.display()))

@@ -59,6 +59,11 @@ pub(super) const CASES: &[(&str, &str)] = &[
     ),
     ("run-seccomp", "the same with the engines' seccomp profile"),
     (
+        "run-rootless",
+        "the same as an ordinary user, in a user namespace and without a cgroup; the floor is the \
+         sandbox', which binds its devices too",
+    ),
+    (
         "create-start-delete",
         "`create`, `start`, the container ends, `delete`",
     ),
@@ -69,6 +74,7 @@ pub(super) const CASES: &[(&str, &str)] = &[
         "state",
         "`state` of a running container, beside an empty process",
     ),
+    ("list", "`list` of one container, beside an empty process"),
     ("kill", "`kill ID CONT`, beside an empty process"),
     (
         "delete",
@@ -171,8 +177,9 @@ pub(super) fn contestants(
             }
             None => return Ok(None),
         },
+        "run-rootless" => rootless(world)?,
         "create-start-delete" | "create" | "start" | "delete" => life_cycle(world, case)?,
-        "exec" | "state" | "kill" => {
+        "exec" | "state" | "list" | "kill" => {
             let running = Running::start(world)?;
             let contestants = on_running(world, case, &running)?;
             return Ok(Some((contestants, Some(running))));
@@ -213,6 +220,20 @@ fn run(world: &World, seccomp: Option<&serde_json::Value>) -> Result<Vec<Contest
             &runtime.name,
             vec![commands.with_bundle("run")],
         ));
+    }
+    Ok(all)
+}
+
+fn rootless(world: &World) -> Result<Vec<Contestant>> {
+    let mut all = vec![sandbox_floor(world)?];
+    // None of them has a cgroup: crabcan stands here once.
+    let once = |it: &&Runtime| it.has_cgroups() || !it.name.starts_with("crabcan");
+    for runtime in world.runtimes.iter().filter(once) {
+        let bundle = world.rootless_bundle(&runtime.name, ORDINARY_ID)?;
+        let mut commands = Commands::new(world, runtime, &bundle)?;
+        commands.state = string(&world.state_of_user(&runtime.name, ORDINARY_ID)?)?;
+        let run = commands.with_bundle("run").user(ORDINARY_ID);
+        all.push(Contestant::new(&runtime.name, vec![run]));
     }
     Ok(all)
 }
@@ -283,7 +304,7 @@ fn on_running(world: &World, case: &str, running: &Running) -> Result<Vec<Contes
     std::fs::write(&state, "{\"id\":\"bench\"}").with_context(|| format!("write {state}"))?;
     let line = match case {
         "exec" => floor(world, &["exec", pid, &string(&group)?])?,
-        "state" => floor(world, &["state", &state])?,
+        "state" | "list" => floor(world, &["state", &state])?,
         _ => floor(world, &[])?,
     };
     let mut all = vec![Contestant::new("floor", vec![line])];
@@ -294,11 +315,18 @@ fn on_running(world: &World, case: &str, running: &Running) -> Result<Vec<Contes
         let line = match case {
             "exec" => commands.line(&["exec", &commands.id, "/true"]),
             "state" => commands.on("state"),
+            "list" => commands.line(&["list"]),
             _ => commands.line(&["kill", &commands.id, "CONT"]),
         };
         all.push(Contestant::new(&runtime.name, vec![line]));
     }
     Ok(all)
+}
+
+fn sandbox_floor(world: &World) -> Result<Contestant> {
+    let ids = format!("{ORDINARY_ID} {ORDINARY_ID} 1");
+    let line = floor(world, &["sandbox", &ids, PAYLOAD])?.user(ORDINARY_ID);
+    Ok(Contestant::new("floor", vec![line]))
 }
 
 /// What all are asked for in a sandbox: the floor program does the same.
@@ -307,13 +335,11 @@ const BUBBLEWRAP: &str = "--unshare-all --ro-bind / / --proc /proc --dev /dev";
 /// As an ordinary user: the same command line for bubblewrap and for crabcan in its place, and
 /// crabcan's own sandbox beside them, which hides and filters more.
 fn sandbox(world: &World) -> Result<Vec<Contestant>> {
-    let ids = format!("{ORDINARY_ID} {ORDINARY_ID} 1");
     let line = |before: &[&str]| {
         let words = before.iter().copied().chain(BUBBLEWRAP.split(' '));
         Line::new(&words.chain([PAYLOAD]).collect::<Vec<_>>()).user(ORDINARY_ID)
     };
-    let floor = floor(world, &["sandbox", &ids, PAYLOAD])?.user(ORDINARY_ID);
-    let mut all = vec![Contestant::new("floor", vec![floor])];
+    let mut all = vec![sandbox_floor(world)?];
     let own = |runtime: &&Runtime| runtime.name.starts_with("crabcan") && runtime.has_cgroups();
     for crabcan in world.runtimes.iter().filter(own) {
         let program = string(&crabcan.program)?;

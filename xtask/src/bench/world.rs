@@ -2,6 +2,7 @@
 //! in which cgroup2 alone is at `/sys/fs/cgroup`, since not every runtime takes a hybrid layout.
 
 use std::fs;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -131,6 +132,22 @@ impl World {
             seccomp,
         )?;
         Ok(bundle)
+    }
+
+    /// The bundle of an ordinary user.
+    pub(super) fn rootless_bundle(&self, name: &str, id: u32) -> Result<PathBuf> {
+        let bundle = self.scratch.path().join(format!("rootless-{name}"));
+        bundle::make_rootless(&bundle, &self.root, id)?;
+        Ok(bundle)
+    }
+
+    /// Where a runtime keeps the containers of an ordinary user.
+    pub(super) fn state_of_user(&self, name: &str, id: u32) -> Result<PathBuf> {
+        let state = self.state.join(format!("rootless-{name}"));
+        fs::create_dir_all(&state)
+            .and_then(|()| chown(&state, Some(id), Some(id)))
+            .with_context(|| format!("make {}", state.display()))?;
+        Ok(state)
     }
 
     pub(super) fn cgroup(&self, name: &str) -> PathBuf {
