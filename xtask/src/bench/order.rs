@@ -196,6 +196,16 @@ fn is_last_crate(text: &str) -> bool {
     length == Ok(name.trim_start_matches('_').len()) || length == Ok(name.len())
 }
 
+/// Where a stopped process goes on.
+fn instruction(pid: Pid) -> Result<u64> {
+    let registers = ptrace::getregs(pid).context("read the registers")?;
+    #[cfg(target_arch = "x86_64")]
+    let at = registers.rip;
+    #[cfg(target_arch = "aarch64")]
+    let at = registers.pc;
+    Ok(at)
+}
+
 /// Runs a command, and tells of every instruction of its first process.
 fn step_through(line: &Line, mut at: impl FnMut(u64)) -> Result<()> {
     let shell = ["/bin/sh", "-c", r#"kill -STOP $$; exec "$@""#, "sh"];
@@ -215,7 +225,7 @@ fn step_through(line: &Line, mut at: impl FnMut(u64)) -> Result<()> {
     }
     let mut signal = None;
     loop {
-        at(ptrace::getregs(pid).context("read the registers")?.rip);
+        at(instruction(pid)?);
         ptrace::step(pid, signal).context("step")?;
         signal = match waitpid(pid, None).context("wait for a step")? {
             WaitStatus::Exited(_, 0) => return Ok(()),
