@@ -229,7 +229,7 @@ fn failures(output: &str) -> String {
             line if line.starts_with("test result: ") => false,
             _ => inside,
         };
-        if inside && !line.is_empty() {
+        if inside && !line.is_empty() && !is_of_backtrace(line) {
             words.push(line);
         }
     }
@@ -241,6 +241,14 @@ fn failures(output: &str) -> String {
         false => words,
     };
     words.into_iter().take(LINES).collect::<Vec<_>>().join("\n")
+}
+
+/// `   3: function`, and where it is.
+fn is_of_backtrace(line: &str) -> bool {
+    let text = line.trim_start_matches(' ');
+    let numbered = text.trim_start_matches(|one: char| one.is_ascii_digit());
+    let indented = text.len() < line.len();
+    indented && (text.starts_with("at ") || (numbered != text && numbered.starts_with(": ")))
 }
 
 /// Adds up the lines `figure: 500 races`.
@@ -297,8 +305,8 @@ mod tests {
     #[test]
     fn what_failed_is_repeated_without_what_passed() {
         let output = "test a ... FAILED\ntest b ... ok\n\nsuccesses:\n    b\n\nfailures:\n\n---- a stdout ----\n\
-                      why\n\nfailures:\n    a\n\ntest result: FAILED. 1 passed";
-        let expected = "failures:\n---- a stdout ----\nwhy\nfailures:\n    a";
+                      why\nstack backtrace:\n   0: begin\n             at /x.rs:1:2\n\nfailures:\n    a\n\ntest result: FAILED. 1 passed";
+        let expected = "failures:\n---- a stdout ----\nwhy\nstack backtrace:\nfailures:\n    a";
         assert_eq!(failures(output), expected);
         assert_eq!(failures("running\ntest a ..."), "running\ntest a ...");
     }
