@@ -82,11 +82,13 @@ impl Machine {
             Layout::Systemd => "systemd",
             Layout::AsMounted | Layout::V1 => "cgroupfs",
         };
-        // podman's own default of ulimits raises hard limits, which needs CAP_SYS_RESOURCE.
+        // podman's own default of ulimits raises hard limits, which needs CAP_SYS_RESOURCE; that of
+        // logs is the journal where there is one, which does not go with events in a file.
         let text = format!(
             r#"[containers]
 default_ulimits = ["nofile=1024:4096", "nproc=4096:4096"]
 netns = "none"
+log_driver = "k8s-file"
 [engine]
 runtime = "{name}"
 runtime_supports_json = ["{name}"]
