@@ -115,6 +115,22 @@ fn ids_that_are_none() {
     refused(&["-u", "-1", "--", "true"], &["-1"]);
 }
 
+/// As the README and `--help` show it.
+#[test]
+fn a_relative_source_begins_at_the_working_directory() {
+    let _leaks = Leaks::watch();
+    let directory = TempDir::new("relative");
+    directory.file("note", b"here\n", 0o644);
+    for (add, name) in [
+        ("note:/tmp/note", "/tmp/note"),
+        ("./:/tmp/all", "/tmp/all/note"),
+    ] {
+        let mut command = crabcan(["--add", add, "--", "cat", name]);
+        command.current_dir(directory.path());
+        assert_eq!(run(&mut command).success(), "here\n", "{add}");
+    }
+}
+
 #[test]
 fn additions_that_are_none() {
     let _leaks = Leaks::watch();

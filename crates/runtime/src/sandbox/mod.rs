@@ -130,7 +130,8 @@ impl Sandbox {
         self
     }
 
-    /// Makes a file or directory of the host appear in the sandbox, where it can be written.
+    /// Makes a file or directory of the host appear in the sandbox, where it can be written. A relative
+    /// source begins at the working directory.
     pub fn add(mut self, source: impl Into<PathBuf>, destination: impl Into<PathBuf>) -> Self {
         self.added.push((source.into(), destination.into()));
         self
@@ -254,7 +255,7 @@ impl Sandbox {
             (None, root) => self.root_by_operation(&mut spec, root)?,
         }
         self.start_directory(&mut spec);
-        let added = self.added_mounts(ids.is_some());
+        let added = self.added_mounts(ids.is_some())?;
         spec.mounts.extend(added);
         Ok(spec)
     }

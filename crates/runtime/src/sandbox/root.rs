@@ -43,20 +43,25 @@ impl Sandbox {
         Ok(())
     }
 
-    pub(super) fn added_mounts(&self, idmap: bool) -> Vec<Mount> {
+    pub(super) fn added_mounts(&self, idmap: bool) -> Result<Vec<Mount>, Error> {
         let mut options = vec!["rbind", "rnosuid", "rnodev"];
         options.extend(idmap.then_some("ridmap"));
         let added = self.added.iter().map(|(source, destination)| {
+            let source = std::path::absolute(source).map_err(|error| Error::Path {
+                field: "--add".into(),
+                path: source.clone(),
+                source: error,
+            })?;
             let directory = source.is_dir();
             let kind = if directory {
                 MountPoint::Directory
             } else {
                 MountPoint::File
             };
-            Mount {
+            Ok(Mount {
                 create: Some(kind),
                 ..mount(destination, "none", source.as_os_str(), &options)
-            }
+            })
         });
         added.collect()
     }
