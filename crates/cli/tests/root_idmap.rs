@@ -30,12 +30,7 @@ fn owners(name: &str, words: &[&str], maps: Option<(Value, Value)>, new_user: bo
     }
     bundle.mount(mount);
     if new_user {
-        let linux = &mut bundle.config["linux"];
-        let map = json!([{"containerID": 0, "hostID": 300_000, "size": 65536}]);
-        linux["uidMappings"] = map.clone();
-        linux["gidMappings"] = map;
-        let namespaces = linux["namespaces"].as_array_mut().unwrap();
-        namespaces.push(json!({"type": "user"}));
+        bundle.user_namespace([300_000; 2], 65536);
     }
     let prepare = "mount -t tmpfs t data; mkdir data/sub; mount -t tmpfs s data/sub; \
         touch data/file data/sub/file; chown 7:8 data/sub/file; c run --no-new-keyring one";

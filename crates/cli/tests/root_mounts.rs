@@ -189,6 +189,44 @@ fn attributes_are_of_a_tree_or_of_its_top() {
     }
 }
 
+/// As with runc and crun: who says one word about a bind mount's attributes says all of them, where
+/// there is no user namespace that locks what the source has.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn attributes_that_nobody_names_are_cleared_where_one_is_named() {
+    let _leaks = Leaks::watch();
+    let source = "ro,nosuid,nodev,noexec,noatime,nosymfollow";
+    let prepare = format!("mount -t tmpfs t data; mount -o remount,bind,{source} data; c run one");
+    for (words, plain, locked) in [
+        (&[][..], source, source),
+        (&["rprivate"], source, source),
+        (&["dev"], "rw,noatime", "ro,nosuid,noexec,noatime"),
+        (
+            &["noexec", "relatime"],
+            "rw,noexec,relatime",
+            "ro,nosuid,nodev,noexec,relatime",
+        ),
+        (
+            &["rnosuid", "ro"],
+            "ro,nosuid,noatime",
+            "ro,nosuid,nodev,noexec,noatime",
+        ),
+    ] {
+        for (user_namespace, expected) in [(false, plain), (true, locked)] {
+            let mut bundle = Bundle::new("unnamed", TABLE);
+            if user_namespace {
+                bundle.user_namespace([300_000; 2], 65536);
+            }
+            bundle.directory.directory("data");
+            bundle.directory.directory("rootfs/data");
+            bundle.mount(data(&[&["bind"], words].concat()));
+            let outcome = run(&mut bundle.among_own_mounts(&prepare));
+            let line = format!("/data {expected}\n");
+            assert_eq!(outcome.success(), line, "{words:?}, {user_namespace}");
+        }
+    }
+}
+
 /// Attributes of new mounts, each word alone, as the kernel shows them: of the mount, and of the
 /// file system.
 #[test]

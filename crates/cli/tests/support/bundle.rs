@@ -93,20 +93,25 @@ impl Bundle {
             nix::unistd::geteuid().as_raw(),
             nix::unistd::getegid().as_raw(),
         );
-        let linux = &mut self.config["linux"];
         if uid != 0 {
             // Nothing may be delegated to this user.
-            linux
+            self.config["linux"]
                 .as_object_mut()
                 .expect("an object")
                 .remove("cgroupsPath");
         }
-        let map = |id: u32| json!([{"containerID": 0, "hostID": id, "size": 1}]);
-        linux["uidMappings"] = map(uid);
-        linux["gidMappings"] = map(gid);
+        self.user_namespace([uid, gid], 1);
+        self
+    }
+
+    /// Adds a user namespace, with so many of the host's user and group ids from these on.
+    pub(crate) fn user_namespace(&mut self, first: [u32; 2], size: u32) {
+        let linux = &mut self.config["linux"];
+        let map = |id: u32| json!([{"containerID": 0, "hostID": id, "size": size}]);
+        linux["uidMappings"] = map(first[0]);
+        linux["gidMappings"] = map(first[1]);
         let namespaces = linux["namespaces"].as_array_mut().expect("a list");
         namespaces.push(json!({"type": "user"}));
-        self
     }
 
     pub(crate) fn script(&mut self, script: &str) {

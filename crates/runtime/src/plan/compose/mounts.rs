@@ -9,7 +9,7 @@ use crabcan_init::Step;
 use crabcan_init::format::Change;
 use crabcan_ns::Namespace;
 use crabcan_rootfs::device::{self, DevOptions};
-use crabcan_rootfs::options::Scope;
+use crabcan_rootfs::options::{AttributeChange, Scope};
 use crabcan_rootfs::{Bind, MountAttributes, MountOptions, NewMount, Propagation, Remount, Target};
 
 use super::namespaces::id_map;
@@ -97,6 +97,7 @@ impl Composer<'_> {
             target = target.create();
         }
         if options.bind.is_some() {
+            let options = self.without_the_sources(options);
             return self.bind(field, mount, &options, target);
         }
         if options.copy_symlink || options.source_no_follow {
@@ -246,6 +247,25 @@ impl Composer<'_> {
             remount.push(&mut self.writer).map_err(rootfs("mounts"))?;
         }
         Ok(())
+    }
+
+    /// In a bundle the first word about an attribute is a word about all of them, as with
+    /// mount(2)'s remount and all of the peers: what it does not set is cleared, where the kernel
+    /// lets the container's user namespace do so (ADR 11).
+    fn without_the_sources(&self, mut options: MountOptions) -> MountOptions {
+        use MountAttributes as A;
+        let attributes = &mut options.attributes;
+        if self.spec.extension.bundle.is_none() || *attributes == AttributeChange::default() {
+            return options;
+        }
+        let locked = !self.host.privileged || self.spec.linux.separates(Namespace::User);
+        let unlocked = match locked {
+            true => A::NOSYMFOLLOW,
+            false => A::RDONLY | A::NOSUID | A::NODEV | A::NOEXEC | A::NOSYMFOLLOW,
+        };
+        let wanted = attributes.set | options.recursive_attributes.set;
+        attributes.clear |= unlocked.without(wanted);
+        options
     }
 
     pub(super) fn bind(

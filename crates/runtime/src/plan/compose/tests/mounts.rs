@@ -66,6 +66,40 @@ fn the_words_bind_and_rbind_make_a_bind_mount() {
     assert!(names(&spec, true).contains(&"Mount"));
 }
 
+/// Of a bundle's bind mounts, as far as the container may change what the source's owner has set.
+#[test]
+fn the_first_word_about_an_attribute_is_one_about_all() {
+    let of_bundle = |mut spec: Spec| {
+        spec.extension.bundle = Some("/b".into());
+        spec
+    };
+    let nosymfollow = 0x20_0000;
+    let all = 15 | nosymfollow;
+    for (words, set, clear) in [
+        (&["ro"][..], RO, all - RO),
+        (&["nosuid", "rw"], NOSUID, all - NOSUID),
+        (&["relatime"], 0, all | ACCESS_TIMES),
+    ] {
+        let words = [&["rbind"], words].concat();
+        let changes = |spec, privileged| bound(spec, privileged, &words).0;
+        assert_eq!(
+            changes(of_bundle(rootful()), true),
+            [change(set, clear, false)]
+        );
+        let said = changes(rootful(), true).remove(0);
+        let locked = [change(set, said.clear | nosymfollow, false)];
+        assert_eq!(changes(of_bundle(rootless()), true), locked);
+        assert_eq!(changes(of_bundle(rootless()), false), locked);
+    }
+    let silent = ["bind", "rprivate", "norelatime"];
+    let (changes, ..) = bound(of_bundle(rootful()), true, &silent);
+    assert!(changes.iter().all(|change| change.clear == 0));
+    // What holds for the whole tree holds for its top.
+    let (changes, ..) = bound(of_bundle(rootful()), true, &["rbind", "rro", "nosuid"]);
+    let top = change(NOSUID, all - RO - NOSUID, false);
+    assert_eq!(changes, [change(RO, 0, true), top]);
+}
+
 #[test]
 fn propagation_is_changed_word_by_word() {
     let (changes, ..) = bound(rootful(), true, &["rbind", "rslave", "shared"]);
