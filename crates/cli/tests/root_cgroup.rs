@@ -333,3 +333,34 @@ fn a_place_without_processors_gets_those_above_it() {
         fs::read_to_string("/sys/fs/cgroup/cpuset/cpuset.mems").unwrap()
     );
 }
+
+/// An absolute path begins at the top of what is mounted, also for who is in a cgroup namespace and
+/// sees more than is below its own root.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn the_top_of_a_cgroup_namespace_is_not_that_of_what_is_mounted() {
+    let _leaks = Leaks::watch();
+    let mut bundle = Bundle::new("inside", "exec sleep 600");
+    let name = name(&bundle);
+    bundle.config["linux"]["cgroupsPath"] = json!(format!("/{name}"));
+    let command = bundle.command([""; 0]);
+    let words: Vec<_> = [command.get_program()]
+        .into_iter()
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy())
+        .collect();
+    let c = words.join(" ");
+    let script = format!(
+        "umount --lazy /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup
+        cd /sys/fs/cgroup; mkdir {name}-own; echo 0 > {name}-own/cgroup.procs; cd \"$OLDPWD\"
+        unshare --cgroup sh -ec '
+            grep 0::/$ /proc/self/cgroup
+            {c} run -d one >out 2>&1 </dev/null || cat out
+            find /sys/fs/cgroup -name {name}
+            {c} delete --force one
+            find /sys/fs/cgroup -name {name}'
+        echo 0 > /sys/fs/cgroup/cgroup.procs; rmdir /sys/fs/cgroup/{name}-own"
+    );
+    let output = support::run(&mut bundle.among_own_mounts(&script)).success();
+    assert_eq!(output, format!("0::/\n/sys/fs/cgroup/{name}\n"));
+}
