@@ -9,8 +9,10 @@ use anyhow::{Context, Result, anyhow};
 use super::sample::{Line, Sample, Series, measure, reap};
 use super::world::World;
 
-/// Runs of each worker.
-const EACH: usize = 40;
+/// Runs of each worker at a turn.
+const EACH: usize = 20;
+/// Turns of each program: a burst of a quarter of a second tells of the moment, not of the program.
+const TURNS: usize = 9;
 
 /// Containers a second of one program, with so many workers.
 #[derive(Debug)]
@@ -20,33 +22,46 @@ pub(super) struct Rate {
     pub(super) a_second: f64,
 }
 
-/// Each program's rate with 1, 2, 4 and 8 workers.
+/// Each program's rate with 1, 2, 4 and 8 workers: the median of its turns.
 pub(super) fn at_once(world: &World) -> Result<Vec<Rate>> {
     let mut rates = Vec::new();
     for workers in [1, 2, 4, 8] {
-        for name in names(world) {
-            let lines: Vec<Line> = (0..workers)
-                .map(|worker| run_line(world, &name, worker))
-                .collect::<Result<_>>()?;
-            let start = Instant::now();
-            let threads: Vec<_> = lines
-                .into_iter()
-                .map(|line| thread::spawn(move || (0..EACH).try_for_each(|_| line.run())))
-                .collect();
-            for thread in threads {
-                thread
-                    .join()
-                    .map_err(|_| anyhow!("a worker has panicked"))??;
+        let programs = names(world).into_iter().map(|name| {
+            let lines = (0..workers).map(|worker| run_line(world, &name, worker));
+            Ok((name.clone(), lines.collect::<Result<Vec<_>>>()?, Vec::new()))
+        });
+        let mut programs: Vec<(String, Vec<Line>, Vec<f64>)> = programs.collect::<Result<_>>()?;
+        for _ in 0..TURNS {
+            for (_, lines, turns) in &mut programs {
+                turns.push(turn(lines)?);
             }
-            let a_second = (workers * EACH) as f64 / start.elapsed().as_secs_f64();
-            rates.push(Rate {
+        }
+        rates.extend(programs.into_iter().map(|(name, _, mut turns)| {
+            turns.sort_unstable_by(f64::total_cmp);
+            Rate {
                 name,
                 workers,
-                a_second,
-            });
-        }
+                a_second: turns.get(TURNS / 2).copied().unwrap_or_default(),
+            }
+        }));
     }
     Ok(rates)
+}
+
+/// Containers a second while each line is run by a worker of its own, again and again.
+fn turn(lines: &[Line]) -> Result<f64> {
+    let start = Instant::now();
+    thread::scope(|scope| {
+        let workers: Vec<_> = lines
+            .iter()
+            .map(|line| scope.spawn(|| (0..EACH).try_for_each(|_| line.run())))
+            .collect();
+        workers.into_iter().try_for_each(|worker| {
+            let ended = worker.join();
+            ended.map_err(|_| anyhow!("a worker has panicked"))?
+        })
+    })?;
+    Ok((lines.len() * EACH) as f64 / start.elapsed().as_secs_f64())
 }
 
 fn names(world: &World) -> Vec<String> {
