@@ -129,7 +129,10 @@ impl Report {
                 rate.name, rate.workers, rate.a_second
             );
         }
-        self.add("throughput: many at once (the median of nine turns)", &table);
+        self.add(
+            "throughput: many at once (the median of nine turns)",
+            &table,
+        );
     }
 
     pub(super) fn live(&mut self, all: &[Beside]) {

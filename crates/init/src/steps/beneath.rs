@@ -17,6 +17,10 @@ const RESOLVE_IN_ROOT: u64 = 0x10;
 /// that is more than the one step, a function of its own has it (`inline(never)`).
 const PATH_MAX: usize = 4096;
 
+/// Room for the last name of a path, and its NUL.
+type Name = [u8; 256];
+const NO_NAME: Name = [0; _];
+
 /// No symbolic link is followed, neither on the way nor at its end.
 pub(crate) const NO_SYMLINKS: u32 = 1;
 /// A symbolic link at the end is opened itself.
@@ -59,9 +63,9 @@ pub(super) fn make_directory_near(
     path: &CStr,
     mode: u32,
 ) -> Result<(), Errno> {
-    let mut buffer = [0; PATH_MAX];
+    let mut name = NO_NAME;
     let made = near
-        .parent(root, path, &mut buffer)
+        .parent(root, path, &mut name)
         .and_then(|(parent, name)| sys::mkdirat(parent, name, mode));
     match made {
         Err(Errno::EEXIST) => open_directory(root, path).map(drop),
@@ -77,9 +81,9 @@ pub(super) fn make_directory_near(
 /// What mknodat(2), mkdirat(2) and openat2(2) say.
 pub fn make_file(root: i32, path: &CStr) -> Result<(), Errno> {
     const S_IFREG_0644: u32 = 0o100_644;
-    let mut buffer = [0; PATH_MAX];
+    let mut name = NO_NAME;
     let made = Near::default()
-        .parent(root, path, &mut buffer)
+        .parent(root, path, &mut name)
         .and_then(|(parent, name)| sys::mknodat(parent, name, S_IFREG_0644, 0));
     match made {
         Err(Errno::EEXIST) => Ok(()),
@@ -90,9 +94,8 @@ pub fn make_file(root: i32, path: &CStr) -> Result<(), Errno> {
 /// Opens a file for writing that is empty then, and makes it, and the directories above it, when
 /// it is missing. A symbolic link there is not followed (ELOOP).
 pub(crate) fn create_file(root: i32, path: &CStr, mode: u32) -> Result<Fd, Errno> {
-    let mut buffer = [0; PATH_MAX];
-    let mut near = Near::default();
-    let (parent, name) = near.parent(root, path, &mut buffer)?;
+    let (mut near, mut name) = (Near::default(), NO_NAME);
+    let (parent, name) = near.parent(root, path, &mut name)?;
     let flags = sys::O_WRONLY | sys::O_CREAT | sys::O_TRUNC | sys::O_NOFOLLOW | sys::O_NOCTTY;
     sys::openat2(parent, name, flags, mode.into(), RESOLVE_NO_SYMLINKS)
 }
@@ -120,8 +123,8 @@ pub(super) fn make_symlink_near(
     text: &CStr,
     path: &CStr,
 ) -> Result<(), Errno> {
-    let mut buffer = [0; PATH_MAX];
-    let (parent, name) = near.parent(root, path, &mut buffer)?;
+    let mut name = NO_NAME;
+    let (parent, name) = near.parent(root, path, &mut name)?;
     sys::symlinkat(text, parent, name)
 }
 
@@ -141,8 +144,8 @@ pub(super) fn make_node(
     device: u64,
     owner: (u32, u32),
 ) -> Result<(), Errno> {
-    let mut buffer = [0; PATH_MAX];
-    let (parent, name) = near.parent(root, path, &mut buffer)?;
+    let mut name = NO_NAME;
+    let (parent, name) = near.parent(root, path, &mut name)?;
     let made = match sys::mknodat(parent, name, mode, device) {
         Err(Errno::EEXIST) => false,
         other => other.map(|()| true)?,
@@ -202,20 +205,20 @@ impl Near {
         &mut self,
         root: i32,
         path: &CStr,
-        buffer: &'b mut [u8; PATH_MAX],
+        buffer: &'b mut Name,
     ) -> Result<(i32, &'b CStr), Errno> {
         let (above, name) = split(path)?;
         let known = self.directory.as_ref();
         let known = known.filter(|_| self.path.get(..self.length) == Some(above));
         let number = match known {
             Some(directory) => directory.0,
-            None => self.open(root, above, buffer)?,
+            None => self.open(root, above)?,
         };
         Ok((number, terminated(name, buffer)?))
     }
 
-    fn open(&mut self, root: i32, above: &[u8], buffer: &mut [u8; PATH_MAX]) -> Result<i32, Errno> {
-        let directory = open_or_make(root, above, buffer)?;
+    fn open(&mut self, root: i32, above: &[u8]) -> Result<i32, Errno> {
+        let directory = open_or_make(root, above)?;
         let number = directory.0;
         // A path that is too long is never found again.
         self.length = NEAR_MAX + 1;
@@ -292,15 +295,17 @@ fn split(path: &CStr) -> Result<(&[u8], &[u8]), Errno> {
     }
 }
 
-fn open_or_make(root: i32, path: &[u8], buffer: &mut [u8; PATH_MAX]) -> Result<Fd, Errno> {
-    match open_directory(root, terminated(path, buffer)?) {
-        Err(Errno::ENOENT) => make_all(root, path, buffer),
+#[inline(never)]
+fn open_or_make(root: i32, path: &[u8]) -> Result<Fd, Errno> {
+    let mut buffer = [0; PATH_MAX];
+    match open_directory(root, terminated(path, &mut buffer)?) {
+        Err(Errno::ENOENT) => make_all(root, path, &mut buffer),
         other => other,
     }
 }
 
 /// Makes what is missing of a path without slashes around it, and opens its end.
-fn make_all(root: i32, path: &[u8], buffer: &mut [u8; PATH_MAX]) -> Result<Fd, Errno> {
+fn make_all(root: i32, path: &[u8], buffer: &mut PathBuffer) -> Result<Fd, Errno> {
     let mut parent = open_directory(root, c".")?;
     let mut length = 0;
     for name in path.split(is_slash) {
@@ -327,10 +332,7 @@ fn is_slash(byte: &u8) -> bool {
 }
 
 /// A part of a path with a NUL behind it.
-pub(super) fn terminated<'b>(
-    part: &[u8],
-    buffer: &'b mut [u8; PATH_MAX],
-) -> Result<&'b CStr, Errno> {
+pub(super) fn terminated<'b>(part: &[u8], buffer: &'b mut [u8]) -> Result<&'b CStr, Errno> {
     let room = buffer.get_mut(..=part.len()).ok_or(Errno::ENAMETOOLONG)?;
     let (last, text) = room.split_last_mut().ok_or(Errno::EINVAL)?;
     text.copy_from_slice(part);

@@ -17,17 +17,16 @@ const FILE_LIMIT: usize = 1 << 20;
 const LENGTH: usize = 4096;
 
 /// The address of `HOME=` with the user's home behind it: `/` for who has none.
+#[inline(never)]
 pub(super) fn variable(uid: u32) -> Result<usize, Errno> {
-    let mut search = Search::new(uid);
-    let found = users().is_ok_and(|file| search.read(&file).unwrap_or(false));
-    let name = UNSAID.to_bytes();
     let mut text = [0; LENGTH];
-    text[..name.len()].copy_from_slice(name);
-    match search.home() {
-        home if found => text[name.len()..name.len() + home.len()].copy_from_slice(home),
-        _ => text[name.len()] = b'/',
+    let mut search = Search::new(uid, &mut text);
+    let found = users().is_ok_and(|file| search.read(&file).unwrap_or(false));
+    if !found {
+        search.length = 0;
+        search.push(b'/');
     }
-    keep(&text)
+    keep(search.variable())
 }
 
 /// The file, which is anything: it is not waited for, and it becomes nobody's terminal.
@@ -45,26 +44,33 @@ const HOME: u8 = 5;
 
 /// The look for a user's line, byte by byte.
 #[derive(Debug)]
-struct Search {
+struct Search<'b> {
     uid: u32,
     /// Which field of the line is being read.
     field: u8,
     /// The line's user id as far as it is read; no number, or too large a one, is none.
     id: Option<u32>,
     digits: usize,
-    home: [u8; LENGTH - UNSAID.to_bytes_with_nul().len()],
-    /// How much of `home` is the line's; more than that has no room.
+    /// The variable, and the line's home behind its name.
+    text: &'b mut [u8; LENGTH],
+    /// How long the home is; more than [`ROOM`] has no room.
     length: usize,
 }
 
-impl Search {
-    const fn new(uid: u32) -> Self {
+/// Where the home begins, and how long it may be: behind it is the NUL.
+const NAME: usize = UNSAID.to_bytes().len();
+const ROOM: usize = LENGTH - NAME - 1;
+const WORD: usize = size_of::<usize>();
+
+impl<'b> Search<'b> {
+    fn new(uid: u32, text: &'b mut [u8; LENGTH]) -> Self {
+        text[..NAME].copy_from_slice(UNSAID.to_bytes());
         Self {
             uid,
             field: 0,
             id: Some(0),
             digits: 0,
-            home: [0; LENGTH - UNSAID.to_bytes_with_nul().len()],
+            text,
             length: 0,
         }
     }
@@ -104,37 +110,47 @@ impl Search {
                 self.id = id.and_then(|id| id.checked_add(digit.into()));
                 self.digits += 1;
             }
-            (_, HOME) => {
-                if let Some(place) = self.home.get_mut(self.length) {
-                    *place = byte;
-                }
-                self.length += 1;
-            }
+            (_, HOME) => self.push(byte),
             _ => {}
         }
         false
     }
 
+    fn push(&mut self, byte: u8) {
+        if self.length < ROOM {
+            self.text[NAME + self.length] = byte;
+        }
+        self.length += 1;
+    }
+
     /// A home that is no absolute path, or too long a one, is none.
     fn is_the_users(&self) -> bool {
         let is_id = self.digits > 0 && self.id == Some(self.uid);
-        is_id && self.length <= self.home.len() && self.home().first() == Some(&b'/')
+        is_id && self.length <= ROOM && self.length > 0 && self.text[NAME] == b'/'
     }
 
-    fn home(&self) -> &[u8] {
-        &self.home[..self.length.min(self.home.len())]
+    /// `HOME=` and the home, with a NUL and up to the end of a word.
+    fn variable(&mut self) -> &[u8] {
+        let end = NAME + self.length.min(ROOM);
+        self.text[end] = 0;
+        &self.text[..(end + 1).next_multiple_of(WORD)]
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
 
     #[track_caller]
     fn check(uid: u32, text: &str, expected: Option<&str>) {
-        let mut search = Search::new(uid);
+        let mut buffer = [0; LENGTH];
+        let mut search = Search::new(uid, &mut buffer);
         let found = text.bytes().chain(*b"\n").any(|byte| search.take(byte));
-        let home = found.then(|| search.home());
+        let variable = CStr::from_bytes_until_nul(search.variable()).unwrap();
+        let home = variable.to_bytes().strip_prefix(b"HOME=").unwrap();
+        let home = found.then_some(home);
         assert_eq!(home, expected.map(str::as_bytes), "{uid}: {text}");
     }
 
