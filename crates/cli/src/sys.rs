@@ -31,7 +31,7 @@ const SIZE: usize = 256 << 10;
 const AT_ONCE: usize = 8 << 10;
 
 /// What a start takes of the stack, of which the kernel has reserved 128 KiB at exec.
-const STACK_AT_ONCE: usize = 64 << 10;
+const STACK_AT_ONCE: usize = 40 << 10;
 
 /// What a program relies on from its first line on: that no file it opens becomes its output, since
 /// 0, 1 and 2 are open, and that a pipe without a reader is an error and no end.

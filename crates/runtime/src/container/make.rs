@@ -24,8 +24,8 @@ use crate::{Error, Host, Plan, console, listener, notify};
 /// What was read and decided before anything is done.
 pub(super) struct Draft {
     pub(super) configuration: Vec<u8>,
-    pub(super) spec: Spec,
-    pub(super) plan: Plan,
+    pub(super) spec: Box<Spec>,
+    pub(super) plan: Box<Plan>,
     pub(super) placement: Placement,
     pub(super) bundle: PathBuf,
     pub(super) console: Option<Receiver>,
@@ -109,7 +109,7 @@ impl Creation {
         let mut spec = self.specification(&bundle, &configuration, Mode::Foreground)?;
         let host = Host::current()?;
         let decided = placement::decide(self.cgroup_manager, &mut spec, &host, &self.id);
-        decided.map(|(_, plan)| plan)
+        decided.map(|(_, plan)| *plan)
     }
 
     fn bundle(&self) -> Result<PathBuf, Error> {
@@ -117,8 +117,8 @@ impl Creation {
         bundle.map_err(|source| self.not_read(&self.bundle, source))
     }
 
-    fn specification(&self, bundle: &Path, text: &[u8], mode: Mode) -> Result<Spec, Error> {
-        let mut spec = Spec::from_json(text)?;
+    fn specification(&self, bundle: &Path, text: &[u8], mode: Mode) -> Result<Box<Spec>, Error> {
+        let mut spec = Spec::boxed_from_json(text)?;
         spec.extension.bundle = Some(bundle.to_owned());
         spec.extension.id = self.id.to_string();
         spec.extension.session_keyring = self.new_keyring;

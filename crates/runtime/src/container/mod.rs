@@ -216,9 +216,9 @@ impl Container {
         if let Some(spec) = self.configuration.get() {
             return Ok(spec);
         }
-        let mut spec = Spec::from_json(&self.entry.configuration()?)?;
+        let mut spec = Spec::boxed_from_json(&self.entry.configuration()?)?;
         spec.extension.bundle = Some(self.record.bundle.clone());
-        Ok(self.configuration.get_or_init(|| Box::new(spec)))
+        Ok(self.configuration.get_or_init(|| spec))
     }
 }
 

@@ -122,17 +122,17 @@ pub(super) fn decide(
     spec: &mut Spec,
     host: &Host,
     id: &Id,
-) -> Result<(Placement, Plan), Error> {
+) -> Result<(Placement, Box<Plan>), Error> {
     let placement = Placement::of(manager, spec, host, id);
     spec.extension.await_cgroup = matches!(placement, Ok(Placement::Scope(_)));
     spec.extension.task_files = placement.as_ref().map_or(0, Placement::task_files);
-    let plan = Plan::new(spec, host)?;
+    let plan = Box::new(Plan::new(spec, host)?);
     let optional = is_optional(spec, host, plan.resources());
     match placement {
         // The trees of v1 are not delegated to ordinary users.
         Ok(placement) if optional && placement.task_files() > 0 => {
             spec.extension.task_files = 0;
-            Ok((Placement::Inherited, Plan::new(spec, host)?))
+            Ok((Placement::Inherited, Box::new(Plan::new(spec, host)?)))
         }
         Err(error) if optional && manager == CgroupManager::Cgroupfs => {
             log::debug!("no cgroup: {error}");
@@ -149,15 +149,16 @@ pub(super) fn decide(
 /// Refuses limits where there is nothing to enforce them. Rules for devices are left away, as they
 /// are for an ordinary user: engines send them always.
 fn check_enforceable(placement: &Placement, resources: &Resources) -> Result<(), Error> {
+    if !matches!(placement, Placement::Inherited) {
+        return Ok(());
+    }
     let limits = Resources {
         devices: None,
         ..resources.clone()
     };
-    match placement {
-        Placement::Inherited if limits != Resources::default() => Err(Error::invalid(
-            "linux.resources",
-            "there is no cgroup to limit them in: --cgroup-manager is disabled",
-        )),
-        _ => Ok(()),
+    if limits != Resources::default() {
+        let reason = "there is no cgroup to limit them in: --cgroup-manager is disabled";
+        return Err(Error::invalid("linux.resources", reason));
     }
+    Ok(())
 }

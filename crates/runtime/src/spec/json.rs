@@ -27,7 +27,12 @@ impl Spec {
     /// written for another version; `config.json` when it is longer than [`MAX_BYTES`], nested
     /// deeper than [`MAX_DEPTH`], or no UTF-8.
     pub fn from_json(text: &[u8]) -> Result<Self, Error> {
-        let spec: Self = read(text, "config.json")?;
+        Self::boxed_from_json(text).map(|spec| *spec)
+    }
+
+    /// The same in a place of its own: it has some kilobytes, and is handed on often.
+    pub(crate) fn boxed_from_json(text: &[u8]) -> Result<Box<Self>, Error> {
+        let spec: Box<Self> = read(text, "config.json")?;
         check_version(&spec.oci_version)?;
         Ok(spec)
     }
