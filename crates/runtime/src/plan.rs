@@ -207,19 +207,16 @@ impl Plan {
         let _ = self.root.set(root);
     }
 
-    pub(crate) fn with_ids(mut self, ids: Option<IdRange>) -> Self {
+    pub(crate) fn set_ids(&mut self, ids: Option<IdRange>) {
         self.ids = ids;
-        self
     }
 
-    pub(crate) fn with_unenforced(mut self, unenforced: Vec<Unenforced>) -> Self {
+    pub(crate) fn set_unenforced(&mut self, unenforced: Vec<Unenforced>) {
         self.unenforced = unenforced;
-        self
     }
 
-    pub(crate) fn with_time_limit(mut self, limit: Option<Duration>) -> Self {
+    pub(crate) fn set_time_limit(&mut self, limit: Option<Duration>) {
         self.time_limit = limit;
-        self
     }
 
     /// How long the program may run, from its start on.

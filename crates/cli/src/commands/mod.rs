@@ -18,6 +18,7 @@ use crabcan_runtime::InitProgram;
 
 use crate::VERSION;
 use crate::global::{asks_version, command_position};
+use crate::sys::bring_in_stack;
 
 #[cfg(fuzzing)]
 pub(crate) use self::{bwrap::tests::target as bwrap_target, oci::user_target};
@@ -36,6 +37,7 @@ pub(crate) fn definitions() -> Vec<clap::Command> {
 /// Finds the command and runs it; the exit code that it ended with.
 pub(crate) fn run(mut arguments: Vec<OsString>) -> anyhow::Result<u8> {
     if is_bubblewrap(&arguments) {
+        bring_in_stack();
         return Ok(bwrap::run(arguments.get(1..).unwrap_or_default()));
     }
     if asks_version(&arguments) {
@@ -43,11 +45,15 @@ pub(crate) fn run(mut arguments: Vec<OsString>) -> anyhow::Result<u8> {
         return Ok(0);
     }
     let Some(position) = command_position(&arguments) else {
+        bring_in_stack();
         return sandbox::run(&arguments);
     };
     let name = arguments.remove(position);
     match name.to_str() {
-        Some("bwrap") => Ok(bwrap::run(arguments.get(position..).unwrap_or_default())),
+        Some("bwrap") => {
+            bring_in_stack();
+            Ok(bwrap::run(arguments.get(position..).unwrap_or_default()))
+        }
         Some("doctor") => doctor::run(&arguments),
         Some("explain") => explain::run(&arguments),
         Some("learn") => learn::run(&arguments),

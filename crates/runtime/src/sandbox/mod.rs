@@ -190,9 +190,11 @@ impl Sandbox {
         let mut spec = self.spec(&host, ids.as_ref())?;
         let (limits, unenforced) = self.limits()?;
         spec.extension.limits = limits;
-        let plan = Plan::new(&spec, &host)?;
-        let plan = plan.with_ids(ids).with_unenforced(unenforced);
-        Ok(plan.with_time_limit(self.time_limit))
+        let mut plan = Plan::new(&spec, &host)?;
+        plan.set_ids(ids);
+        plan.set_unenforced(unenforced);
+        plan.set_time_limit(self.time_limit);
+        Ok(plan)
     }
 
     /// Runs the command to its end.
@@ -207,37 +209,35 @@ impl Sandbox {
         Ok(status)
     }
 
-    fn spec(&self, host: &Host, ids: Option<&IdRange>) -> Result<Spec, Error> {
+    fn spec(&self, host: &Host, ids: Option<&IdRange>) -> Result<Box<Spec>, Error> {
         let user = self.user(host)?;
         let dies = self.as_pid_1 && (self.die_with_parent || !self.bare);
-        let mut spec = Spec {
-            process: self.process(&user)?,
-            hostname: self.hostname_or_generated(),
-            linux: self.linux(host, ids, &user),
-            extension: Extension {
-                reaper: !self.as_pid_1,
-                parent_death_signal: dies.then_some(SIGKILL),
-                recursive_root: true,
-                root_attributes: MountAttributes::NOSUID | MountAttributes::NODEV,
-                idmap_root: ids.is_some() && self.root.is_some(),
-                idmap_operations: ids.is_some(),
-                default_dev: !self.bare,
-                session_keyring: !self.bare,
-                joins_without_root: !host.privileged,
-                argv0: self.argv0.clone(),
-                raw_filters: self.raw_filters.clone(),
-                observed: self.observed,
-                mapped_by_caller: self.mapped_by_caller,
-                late_user_namespace: self.late_user_namespace.clone(),
-                lock_files: self.lock_files.clone(),
-                timings: self.timings,
-                landlock: self.wall()?,
-                no_user_namespaces: self.no_user_namespaces,
-                terminal_descriptors: self.terminal.map_or(0, |terminal| terminal.descriptors),
-                seccomp: self.seccomp.filter(host, user.uid)?,
-                ..Extension::default()
-            },
-            ..Spec::default()
+        let mut spec = Box::<Spec>::default();
+        spec.process = self.process(&user)?;
+        spec.hostname = self.hostname_or_generated();
+        spec.linux = self.linux(host, ids, &user);
+        spec.extension = Extension {
+            reaper: !self.as_pid_1,
+            parent_death_signal: dies.then_some(SIGKILL),
+            recursive_root: true,
+            root_attributes: MountAttributes::NOSUID | MountAttributes::NODEV,
+            idmap_root: ids.is_some() && self.root.is_some(),
+            idmap_operations: ids.is_some(),
+            default_dev: !self.bare,
+            session_keyring: !self.bare,
+            joins_without_root: !host.privileged,
+            argv0: self.argv0.clone(),
+            raw_filters: self.raw_filters.clone(),
+            observed: self.observed,
+            mapped_by_caller: self.mapped_by_caller,
+            late_user_namespace: self.late_user_namespace.clone(),
+            lock_files: self.lock_files.clone(),
+            timings: self.timings,
+            landlock: self.wall()?,
+            no_user_namespaces: self.no_user_namespaces,
+            terminal_descriptors: self.terminal.map_or(0, |terminal| terminal.descriptors),
+            seccomp: self.seccomp.filter(host, user.uid)?,
+            ..Extension::default()
         };
         self.check_added()?;
         if !self.bare {
