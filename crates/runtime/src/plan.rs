@@ -101,8 +101,8 @@ impl Plan {
     /// pidfd. Its cgroup is entered by the clone, and those of v1 by the first step.
     ///
     /// # Errors
-    /// As [`Plan::new`] has them.
-    pub fn exec(spec: Spec, joined: &[Namespace], host: &Host) -> Result<Self, Error> {
+    /// As [`Plan::new`] has them; [`Error::Invalid`] for `await_start`.
+    pub fn exec(spec: &Spec, joined: &[Namespace], host: &Host) -> Result<Self, Error> {
         host.check_kernel()?;
         compose::exec(spec, joined, host)
     }

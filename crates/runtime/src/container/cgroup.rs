@@ -173,7 +173,8 @@ impl Container {
         if let status @ Status::Stopped = self.status()? {
             return Err(self.refused("container not running", status));
         }
-        let made_with = self.spec()?.linux.intel_rdt.as_ref().ok_or_else(|| {
+        let spec = self.spec()?;
+        let made_with = spec.linux.intel_rdt.as_ref().ok_or_else(|| {
             Error::invalid("linux.intelRdt", "the container was made without a share")
         })?;
         let wanted = spec::IntelRdt {

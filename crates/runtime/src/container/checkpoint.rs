@@ -166,7 +166,7 @@ impl Container {
             status => return Err(self.refused("cannot checkpoint a container", status)),
         }
         let pid = self.record.init.map_or(0, |init| init.pid);
-        let spec = self.spec()?.clone();
+        let spec = self.spec()?;
         root_mount::refuse_criu(&spec)?;
         drop(made_directory(&wanted.criu.images)?);
         if let Some(parent) = &wanted.parent {

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::Mutex;
 
 use crabcan_cgroups::Cgroup;
 use crabcan_ns::ExitStatus;
@@ -162,7 +162,7 @@ impl Creation {
                     record,
                     child: Some(child),
                     cgroup: None,
-                    configuration: OnceLock::new(),
+                    configuration: Mutex::default(),
                 })
             }
             Err(error) => Err(self.undo(&entry, lock, &draft, error)),
@@ -194,7 +194,7 @@ impl Creation {
             record,
             child: Some(child),
             cgroup: None,
-            configuration: OnceLock::new(),
+            configuration: Mutex::default(),
         };
         container.after_start(proxy)?;
         Ok(container)
@@ -232,7 +232,7 @@ impl Creation {
             record,
             child: None,
             cgroup: cgroup.map(Cgroup::kept),
-            configuration: OnceLock::new(),
+            configuration: Mutex::default(),
         };
         container.after_start(None)?;
         let status = foreground::wait(&mut process, signals, relay.as_mut());

@@ -45,7 +45,10 @@ impl Container {
     /// # Errors
     /// [`Error::State`] when the kept configuration can't be read.
     pub fn process(&self) -> Result<spec::Process, Error> {
-        Ok(self.spec()?.process.clone())
+        let spec = self.spec()?;
+        let process = spec.process.clone();
+        self.keep(spec);
+        Ok(process)
     }
 }
 
@@ -176,7 +179,7 @@ impl<'a> Execution<'a> {
         cgroup: Option<&Cgroup>,
         foreground: bool,
     ) -> Result<Plan, Error> {
-        let mut spec = self.container.spec()?.clone();
+        let mut spec = self.container.spec()?;
         spec.process = std::mem::take(&mut self.process);
         spec.extension.session_keyring = self.container.record.new_keyring;
         spec.extension.preserved_descriptors =
@@ -196,7 +199,7 @@ impl<'a> Execution<'a> {
         let own = init
             .try_clone()
             .map_err(|source| Error::Identity { pid, source })?;
-        let plan = Plan::exec(spec, &joined, &Host::current()?)?;
+        let plan = Plan::exec(&spec, &joined, &Host::current()?)?;
         let mut plan = plan.joining(own);
         if plan.attaches_root() {
             plan.attached(root_mount::open(&self.container.record)?);

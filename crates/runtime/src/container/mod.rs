@@ -17,7 +17,7 @@ mod scope;
 mod start;
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crabcan_cgroups::Cgroup;
 use crabcan_ns::{Child, ExitStatus};
@@ -48,8 +48,8 @@ pub struct Container {
     child: Option<Child>,
     /// Its cgroup, when this program has made it and not let go of it.
     cgroup: Option<Cgroup>,
-    /// The configuration that it was made with, once it was read.
-    configuration: OnceLock<Box<Spec>>,
+    /// The configuration that it was made with, when it was read and nobody has taken it.
+    configuration: Mutex<Option<Box<Spec>>>,
 }
 
 impl Container {
@@ -71,7 +71,7 @@ impl Container {
             record,
             child: None,
             cgroup: None,
-            configuration: OnceLock::new(),
+            configuration: Mutex::default(),
         }
     }
 
@@ -211,14 +211,25 @@ impl Container {
         }
     }
 
-    /// The configuration as it was when the container was made.
-    fn spec(&self) -> Result<&Spec, Error> {
-        if let Some(spec) = self.configuration.get() {
+    /// The configuration as it was when the container was made, which the caller may change, or
+    /// [`keep`](Self::keep) for who asks next.
+    fn spec(&self) -> Result<Box<Spec>, Error> {
+        if let Some(spec) = self.kept().take() {
             return Ok(spec);
         }
         let mut spec = Spec::boxed_from_json(&self.entry.configuration()?)?;
         spec.extension.bundle = Some(self.record.bundle.clone());
-        Ok(self.configuration.get_or_init(|| spec))
+        Ok(spec)
+    }
+
+    fn keep(&self, spec: Box<Spec>) {
+        *self.kept() = Some(spec);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Box<Spec>>> {
+        // Whole or not there, whatever somebody else's thread has come to.
+        let kept = self.configuration.lock();
+        kept.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::Mutex;
 
 use crabcan_cgroups::Cgroup;
 use crabcan_ns::{Child, ExitStatus, Namespace};
@@ -106,7 +106,7 @@ impl Restoration {
                     record: made.record,
                     child: Some(made.child),
                     cgroup: made.cgroup.map(Cgroup::kept),
-                    configuration: OnceLock::new(),
+                    configuration: Mutex::default(),
                 };
                 Ok((container, made.console))
             }

@@ -14,13 +14,12 @@ use crate::spec::Spec;
 use crate::{Error, Host};
 
 /// Composes a plan that joins the container's namespaces by the pidfd of its first process.
-pub(in crate::plan) fn exec(
-    mut spec: Spec,
-    joined: &[Namespace],
-    host: &Host,
-) -> Result<Plan, Error> {
-    spec.extension.await_start = false;
-    let mut composer = Composer::new(&spec, host)?;
+pub(in crate::plan) fn exec(spec: &Spec, joined: &[Namespace], host: &Host) -> Result<Plan, Error> {
+    if spec.extension.await_start {
+        let reason = "is for a container's first process";
+        return Err(Error::invalid("extension.await_start", reason));
+    }
+    let mut composer = Composer::new(spec, host)?;
     composer.check_user()?;
     composer.write_into_cgroup()?;
     composer.enter(joined)?;

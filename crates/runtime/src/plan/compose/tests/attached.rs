@@ -64,7 +64,7 @@ fn what_can_not_be_done_on_the_host_is_refused() {
 #[test]
 fn who_joins_it_enters_its_root() {
     let spec = among_the_hosts_mounts();
-    let plan = exec(spec, &[Namespace::Pid], &host(true)).unwrap();
+    let plan = exec(&spec, &[Namespace::Pid], &host(true)).unwrap();
     assert!(plan.attaches_root());
     let steps = plan.steps();
     let (join, root) = (position(&steps, "join"), position(&steps, "enter the root"));

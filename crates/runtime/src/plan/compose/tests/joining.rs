@@ -7,7 +7,7 @@ use crate::spec::CpuAffinity;
 
 fn exec_of(process: &Process, container: &Spec, joined: &[Namespace], privileged: bool) -> Plan {
     let spec = joining_of(process, container);
-    exec(spec, joined, &host(privileged)).unwrap()
+    exec(&spec, joined, &host(privileged)).unwrap()
 }
 
 fn joining_of(process: &Process, container: &Spec) -> Spec {
@@ -88,7 +88,7 @@ fn with_its_user_namespace_init_takes_that_ones_root_first() {
     assert_eq!(names.iter().filter(|name| **name == "Fork").count(), 1);
     let mut other = process();
     other.user.uid = 5;
-    let error = exec(joining_of(&other, &rootless()), &ALL, &host(false))
+    let error = exec(&joining_of(&other, &rootless()), &ALL, &host(false))
         .unwrap_err()
         .to_string();
     assert!(error.starts_with("process.user.uid: "), "{error}");
@@ -136,7 +136,7 @@ fn the_processors_of_a_process_that_joins() {
     assert!(parsed.steps().any(|step| step == Step::Affinity { cpus }));
     for (initial, last, field) in [("x", "", "initial"), ("", "1-", "final")] {
         joining.exec_cpu_affinity = with(initial, last);
-        let error = exec(joining_of(&joining, &rootful()), &[], &host(true))
+        let error = exec(&joining_of(&joining, &rootful()), &[], &host(true))
             .unwrap_err()
             .to_string();
         let field = format!("process.execCPUAffinity.{field}: ");
@@ -204,7 +204,7 @@ fn what_the_fork_would_undo_is_the_parents_to_say() {
             flags: flag.into_iter().map(str::to_owned).collect(),
             ..Default::default()
         });
-        let plan = exec(joining_of(&joining, &rootful()), kinds, &host(true)).unwrap();
+        let plan = exec(&joining_of(&joining, &rootful()), kinds, &host(true)).unwrap();
         let of_init = names(&plan).contains(&"Scheduler");
         (of_init, plan.schedule_of_child().map(|one| one.flags))
     };
