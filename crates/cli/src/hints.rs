@@ -155,12 +155,30 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
             "--userns host makes no user namespace, and needs no id-mapped mounts"
         }
         (Error::Step { step, .. }, Some(errno)) => return step_hint(step, errno),
+        (Error::Provide { source, .. }, Some(Errno::EPERM)) if is_about_attributes(source) => {
+            LOCKED
+        }
         (Error::Ids { .. }, Some(Errno::EBUSY)) => {
             "every range of root in /etc/subuid and /etc/subgid is used by a container: add a larger one"
         }
         _ => return None,
     };
     Some(text.into())
+}
+
+/// What a user namespace can't take back, whoever makes the mount.
+const LOCKED: &str = "in a user namespace nobody takes back what the host has set on a mount (ro, \
+    nosuid, nodev, noexec), or keeps access times otherwise: leave out the word that does, or mount \
+    the source on the host as it is to be";
+
+fn is_about_attributes(error: &Error) -> bool {
+    use crabcan_runtime::rootfs::Error::SetAttributes;
+    matches!(
+        error,
+        Error::Rootfs {
+            source: SetAttributes { .. }
+        }
+    )
 }
 
 /// The innermost answer of the kernel.
@@ -275,6 +293,9 @@ fn step_hint(step: &str, errno: Errno) -> Option<String> {
         Errno::EACCES if step.starts_with("mount ") || step.starts_with("bind ") => {
             "what the mount is to be on may be missing, and the container's ids may not make it: \
              make it in the root"
+        }
+        Errno::EPERM if step.starts_with("bind ") || step.starts_with("change the mount ") => {
+            LOCKED
         }
         Errno::EPERM if step.starts_with("schedule by") => {
             "that needs CAP_SYS_NICE, and in a cpu cgroup of v1 a share of real time \

@@ -163,12 +163,15 @@ impl<'a> Composer<'a> {
     }
 
     fn finish(self, namespaces: Namespaces, resources: Resources) -> Plan {
+        let mut provisions = self.provisions.iter();
+        let sends = provisions.any(|provision| matches!(provision, Provision::Mount(_)));
         let spec = self.spec;
         Plan {
             host: self.host.clone(),
             namespaces,
             id_maps: self.id_maps,
             provisions: self.provisions,
+            locks_mounts: sends && self.parent_mounts,
             writer: self.writer,
             program: spec.process.args.first().cloned().unwrap_or_default(),
             reaper: spec.extension.reaper,
