@@ -154,10 +154,8 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
         (Error::IdMapUnsupported { .. }, _) => {
             "--userns host makes no user namespace, and needs no id-mapped mounts"
         }
+        (_, Some(Errno::EPERM)) if is_about_attributes(runtime) => LOCKED,
         (Error::Step { step, .. }, Some(errno)) => return step_hint(step, errno),
-        (Error::Provide { source, .. }, Some(Errno::EPERM)) if is_about_attributes(source) => {
-            LOCKED
-        }
         (Error::Ids { .. }, Some(Errno::EBUSY)) => {
             "every range of root in /etc/subuid and /etc/subgid is used by a container: add a larger one"
         }
@@ -173,12 +171,14 @@ const LOCKED: &str = "in a user namespace nobody takes back what the host has se
 
 fn is_about_attributes(error: &Error) -> bool {
     use crabcan_runtime::rootfs::Error::SetAttributes;
-    matches!(
-        error,
-        Error::Rootfs {
-            source: SetAttributes { .. }
+    match error {
+        Error::Step { step, .. } => {
+            step.starts_with("bind ") || step.starts_with("change the mount ")
         }
-    )
+        Error::Provide { source, .. } => is_about_attributes(source),
+        Error::Rootfs { source } => matches!(source, SetAttributes { .. }),
+        _ => false,
+    }
 }
 
 /// The innermost answer of the kernel.
@@ -293,9 +293,6 @@ fn step_hint(step: &str, errno: Errno) -> Option<String> {
         Errno::EACCES if step.starts_with("mount ") || step.starts_with("bind ") => {
             "what the mount is to be on may be missing, and the container's ids may not make it: \
              make it in the root"
-        }
-        Errno::EPERM if step.starts_with("bind ") || step.starts_with("change the mount ") => {
-            LOCKED
         }
         Errno::EPERM if step.starts_with("schedule by") => {
             "that needs CAP_SYS_NICE, and in a cpu cgroup of v1 a share of real time \

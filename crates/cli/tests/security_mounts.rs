@@ -131,6 +131,28 @@ fn later_mounts_of_the_hosts_are_heard_of() {
     }
 }
 
+/// What is unmounted once the mounts are locked is the way, and nothing of the host's.
+#[test]
+#[ignore = "needs root: cargo xtask test-security"]
+fn the_hosts_mounts_stay_where_they_are() {
+    let _leaks = Leaks::watch();
+    let script = "mount --make-rshared /; mount -t tmpfs t data; mount --make-shared data; \
+        mkdir data/sub; mount -t tmpfs s data/sub; mount --make-shared data/sub; \
+        cut -d' ' -f 5- /proc/self/mountinfo > before; c run one; \
+        cut -d' ' -f 5- /proc/self/mountinfo | diff before - && grep -c data/sub before";
+    for words in [
+        &["rbind"][..],
+        &["rbind", "rslave"],
+        &["rbind", "rshared"],
+        &["bind"],
+    ] {
+        let mut bundle = container("stay", "umount -R /data; umount -l /data; :");
+        bundle.mount(data("data", words));
+        let outcome = run(&mut bundle.among_own_mounts(script));
+        assert_eq!(outcome.stdout, "1\n", "{words:?}: {outcome:?}");
+    }
+}
+
 /// The caller may have fewer descriptors than there are mounts, and they come in their order.
 #[test]
 #[ignore = "needs root: cargo xtask test-security"]

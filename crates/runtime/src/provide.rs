@@ -105,11 +105,7 @@ fn one(
             protocol.send_descriptor(root).map_err(sent)?;
         }
         Provision::Mount(mount) => {
-            let tree = match locked {
-                Some(locked) => locked.next()?,
-                None => copy(mount)?,
-            };
-            change(plan, child, mount, tree.as_fd())?;
+            let tree = tree(plan, child, mount, locked)?;
             protocol.send_descriptor(tree.as_fd()).map_err(sent)?;
         }
     }
@@ -195,14 +191,29 @@ pub(crate) fn locked(plan: &Plan, child: &Child) -> Result<Option<LockedTrees>, 
     })
 }
 
-/// The detached mount of a source. How it spreads is settled before it is attached anywhere.
+/// The detached mount of a source. It is no peer of the host's any more: on the way to be locked it is
+/// attached and unmounted again, and what is mounted in it would be on the host, too.
 fn copy(mount: &MountToSend) -> Result<OwnedFd, Error> {
     let spread = Change {
-        set: 0,
-        clear: 0,
-        ..mount.change
+        propagation: mount.change.propagation,
+        recursive: mount.recursive,
+        ..Change::default()
     };
     detached_tree_changed(&mount.source, mount.recursive, &[spread], None).map_err(of_rootfs)
+}
+
+/// The detached mount that init waits for.
+fn tree(
+    plan: &Plan,
+    child: &Child,
+    mount: &MountToSend,
+    locked: &mut Option<LockedTrees>,
+) -> Result<OwnedFd, Error> {
+    let tree = match locked {
+        Some(locked) => locked.next()?,
+        None => copy(mount)?,
+    };
+    change(plan, child, mount, tree.as_fd()).map(|()| tree)
 }
 
 fn change(
