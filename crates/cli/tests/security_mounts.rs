@@ -13,7 +13,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use support::bundle::Bundle;
-use support::{Leaks, run};
+use support::{Leaks, TempDir, program, run};
 
 /// What the host has mounted there, and a mount in it that covers a file.
 const HOSTS: &str = "mount -t tmpfs t data; mkdir data/sub; touch data/sub/covered; \
@@ -129,6 +129,32 @@ fn later_mounts_of_the_hosts_are_heard_of() {
         let lines: Vec<&str> = output.lines().collect();
         assert_eq!(lines, [heard, "0"], "{words:?}");
     }
+}
+
+/// A sandbox is locked if its command gets the right to mount: nobody else comes in.
+#[test]
+#[ignore = "needs root: cargo xtask test-security"]
+fn a_sandbox_that_may_mount_takes_nothing_back() {
+    let _leaks = Leaks::watch();
+    let directory = TempDir::new("sandbox");
+    directory.directory("data");
+    let script = format!("set -e; {HOSTS} exec \"$@\"");
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private", "/bin/sh", "-c"])
+        .args([&script, "sh"])
+        .arg(program())
+        .args(["bwrap", "--unshare-user", "--tmpfs", "/", "--tmpfs", "/tmp"])
+        .args([
+            "--proc", "/proc", "--dev", "/dev", "--bind", "data", "/data",
+        ])
+        .args(["--cap-add", "CAP_SYS_ADMIN"])
+        .current_dir(directory.path());
+    for path in ["/bin", "/lib", "/lib64", "/usr"] {
+        command.args(["--ro-bind-try", path, path]);
+    }
+    let outcome = run(command.args(["/bin/sh", "-c", TRIES]));
+    assert_eq!(outcome.success(), "done\n");
 }
 
 /// What is unmounted once the mounts are locked is the way, and nothing of the host's.
