@@ -154,6 +154,7 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
         (Error::IdMapUnsupported { .. }, _) => {
             "--userns host makes no user namespace, and needs no id-mapped mounts"
         }
+        (_, Some(Errno::EPERM)) if is_about_attributes(runtime) => LOCKED,
         (Error::Step { step, .. }, Some(errno)) => return step_hint(step, errno),
         (Error::Ids { .. }, Some(Errno::EBUSY)) => {
             "every range of root in /etc/subuid and /etc/subgid is used by a container: add a larger one"
@@ -161,6 +162,23 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
         _ => return None,
     };
     Some(text.into())
+}
+
+/// What a user namespace can't take back, whoever makes the mount.
+const LOCKED: &str = "in a user namespace nobody takes back what the host has set on a mount (ro, \
+    nosuid, nodev, noexec), or keeps access times otherwise: leave out the word that does, or mount \
+    the source on the host as it is to be";
+
+fn is_about_attributes(error: &Error) -> bool {
+    use crabcan_runtime::rootfs::Error::SetAttributes;
+    match error {
+        Error::Step { step, .. } => {
+            step.starts_with("bind ") || step.starts_with("change the mount ")
+        }
+        Error::Provide { source, .. } => is_about_attributes(source),
+        Error::Rootfs { source } => matches!(source, SetAttributes { .. }),
+        _ => false,
+    }
 }
 
 /// The innermost answer of the kernel.

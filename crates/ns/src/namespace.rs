@@ -214,6 +214,18 @@ impl NamespaceFd {
     ///
     /// [ioctl_nsfs(2)]: https://man7.org/linux/man-pages/man2/ioctl_nsfs.2.html
     pub fn open_path(path: impl AsRef<Path>, expected: Namespace) -> Result<Self, Error> {
+        Self::open_at(rustix::fs::CWD, path, expected)
+    }
+
+    /// The same of a path in a directory: for a thread that does not see `/proc` where it is.
+    ///
+    /// # Errors
+    /// As [`open_path`](Self::open_path).
+    pub fn open_at(
+        directory: impl AsFd,
+        path: impl AsRef<Path>,
+        expected: Namespace,
+    ) -> Result<Self, Error> {
         let path = path.as_ref();
         let failed = |source| Error::OpenNamespace {
             path: path.to_owned(),
@@ -221,8 +233,8 @@ impl NamespaceFd {
         };
         // NONBLOCK: a FIFO at this path would otherwise make the caller wait for ever.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let descriptor =
-            rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
+        let descriptor = rustix::fs::openat(directory, path, flags, Mode::empty())
+            .map_err(|errno| failed(errno.into()))?;
         let status = rustix::fs::fstatfs(&descriptor).map_err(|errno| failed(errno.into()))?;
         // On another file system the number of the request could mean anything.
         if i128::from(status.f_type) != i128::from(libc::NSFS_MAGIC) {

@@ -115,6 +115,15 @@ pub enum Error {
         /// 5.12, else as mount_setattr(2) says.
         source: io::Error,
     },
+    /// Mounts could not be locked.
+    #[error("{doing} the mounts that are to be locked")]
+    Passage {
+        /// What was being done.
+        doing: &'static str,
+        /// EPERM without `CAP_SYS_ADMIN`, else as fsopen(2), move_mount(2), open_tree(2) and
+        /// umount2(2) say.
+        source: io::Error,
+    },
     /// A program could not be put on a tmpfs of its own.
     #[error("put {name} on a tmpfs of its own")]
     ProgramFile {

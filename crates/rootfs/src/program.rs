@@ -5,11 +5,8 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, fchmod, openat};
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
-    fsopen,
-};
 
+use crate::passage::tmpfs;
 use crate::sys::{self, MountAttr};
 use crate::{Error, MountAttributes};
 
@@ -29,13 +26,7 @@ pub fn program_on_tmpfs(name: &'static str, contents: &[u8], mode: Mode) -> Resu
 }
 
 fn put(name: &str, contents: &[u8], mode: Mode) -> io::Result<OwnedFd> {
-    let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    for (key, value) in [("source", "crabcan"), ("mode", "0700"), ("nr_inodes", "2")] {
-        fsconfig_set_string(context.as_fd(), key, value)?;
-    }
-    fsconfig_create(context.as_fd())?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-    let mount = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    let mount = tmpfs(&[("mode", "0700"), ("nr_inodes", "2")])?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     let mut file = File::from(openat(&mount, name, flags, Mode::RWXU)?);
     file.write_all(contents)?;

@@ -90,6 +90,7 @@ mod landlock;
 mod launch;
 mod limits;
 pub mod listener;
+mod locked;
 mod net_devices;
 mod netlink;
 mod notify;
@@ -104,6 +105,7 @@ pub mod spec;
 mod state;
 mod sys;
 mod timings;
+mod visit;
 
 pub use container::{
     Abandoned, CgroupManager, Checkpoint, Container, Creation, CriuOptions, Execution, Restoration,

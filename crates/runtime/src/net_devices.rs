@@ -3,13 +3,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::thread;
 
 use crabcan_ns::{Namespace, NamespaceFd};
 use rustix::io::Errno;
 
 use crate::Error;
 use crate::netlink::{Address, Link, Socket};
+use crate::visit::{answer, visit};
 
 /// A device and what it is to be called in the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,23 +155,7 @@ impl End {
     fn of(process: BorrowedFd<'_>) -> io::Result<Self> {
         let pidfd = process.try_clone_to_owned()?;
         let namespace = NamespaceFd::from_pidfd(pidfd, &[Namespace::Network]);
-        thread::scope(|scope| {
-            let visit = move || {
-                namespace.join().map_err(answer)?;
-                Self::open()
-            };
-            let visitor = thread::Builder::new().spawn_scoped(scope, visit)?;
-            let ended = visitor.join();
-            ended.unwrap_or_else(|_| Err(Errno::CANCELED.into()))
-        })
-    }
-}
-
-/// The kernel's answer, whose operation is named by ours.
-fn answer(error: crabcan_ns::Error) -> io::Error {
-    match error.errno() {
-        Some(number) => io::Error::from_raw_os_error(number),
-        None => io::Error::other(error),
+        visit(&namespace, Self::open)?
     }
 }
 

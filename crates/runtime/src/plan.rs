@@ -44,6 +44,8 @@ pub struct Plan {
     namespaces: Namespaces,
     id_maps: Option<IdMaps>,
     provisions: Vec<Provision>,
+    /// Whether the mounts among them are locked.
+    locks_mounts: bool,
     writer: PlanWriter,
     program: OsString,
     reaper: bool,
@@ -241,15 +243,17 @@ impl Plan {
         &self.host
     }
 
-    /// A plan whose init waits in a user namespace of its own, for maps that it is never told of.
-    pub(crate) fn waiting_in_a_user_namespace(init: InitProgram) -> Result<Self, Error> {
+    /// A plan whose init waits in a user namespace of its own, and others, for maps that it is never
+    /// told of.
+    pub(crate) fn waiting_in(namespaces: Namespaces, init: InitProgram) -> Result<Self, Error> {
         let mut writer = PlanWriter::new();
         writer.push(&Step::AwaitIdMaps {})?;
         Ok(Self {
             host: Host::current()?,
-            namespaces: Namespaces::new().make(Namespace::User),
+            namespaces,
             id_maps: None,
             provisions: Vec::new(),
+            locks_mounts: false,
             writer,
             program: OsString::new(),
             reaper: false,
@@ -301,6 +305,11 @@ impl Plan {
     /// What the parent hands to init, in the order in which init takes it.
     pub(crate) fn provisions(&self) -> &[Provision] {
         &self.provisions
+    }
+
+    /// Whether the kernel is to lock the mounts that are handed to init.
+    pub(crate) fn locks_mounts(&self) -> bool {
+        self.locks_mounts
     }
 
     /// Which property the parent hands something to init for; empty where none asks for it.

@@ -1,35 +1,40 @@
 //! What only the parent may do for init, and what it hands to it: files of its cgroup, id maps,
 //! namespaces to be joined, mounts that the container's own ids could not reach.
 
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crabcan_caps::Capability;
 use crabcan_cgroups::Cgroup;
-use crabcan_ns::{Child, Namespace, NamespaceFd, write_id_maps};
+use crabcan_init::format::Change;
+use crabcan_ns::{Child, Namespace, NamespaceFd, Namespaces, write_id_maps};
 use crabcan_rootfs::options::Scope;
 use crabcan_rootfs::{change_detached_tree, detached_tree_changed};
 use rustix::fs::{fstat, stat};
 
 use crate::launch::{self, Surroundings};
+use crate::locked::LockedTrees;
 use crate::plan::{IdMapping, IdMaps, MountToSend, Provision};
 use crate::protocol::Protocol;
 use crate::{Error, Plan, hooks, limits};
 
 /// Provides init with some of what its plan takes from the parent, and returns when all is sent.
-/// `first` is the number of the first of them, `cgroup` is the one that it enters.
+/// `cgroup` is the one that it enters.
 pub(crate) fn provide(
     plan: &Plan,
-    first: usize,
-    provisions: &[Provision],
+    which: Range<usize>,
     child: &Child,
     protocol: &Protocol,
     cgroup: Option<&Cgroup>,
+    locked: &mut Option<LockedTrees>,
     caller: &mut dyn FnMut(&Child) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    for (index, provision) in (first..).zip(provisions) {
+    let provisions = plan.provisions().iter().enumerate();
+    for (index, provision) in provisions.take(which.end).skip(which.start) {
         if matches!(provision, Provision::IdMapsOfCaller) {
             caller(child)?;
         }
-        one(plan, provision, child, protocol, cgroup)
+        one(plan, provision, child, protocol, cgroup, locked)
             .map_err(|error| named(plan.provided_for(index), error))?;
     }
     Ok(())
@@ -54,6 +59,7 @@ fn one(
     child: &Child,
     protocol: &Protocol,
     cgroup: Option<&Cgroup>,
+    locked: &mut Option<LockedTrees>,
 ) -> Result<(), Error> {
     let sent = |source| Error::Channel {
         doing: "send init on its way",
@@ -99,7 +105,7 @@ fn one(
             protocol.send_descriptor(root).map_err(sent)?;
         }
         Provision::Mount(mount) => {
-            let tree = tree(plan, child, mount)?;
+            let tree = tree(plan, child, mount, locked)?;
             protocol.send_descriptor(tree.as_fd()).map_err(sent)?;
         }
     }
@@ -144,11 +150,7 @@ pub(crate) fn map_tree(
     mount: &MountToSend,
     tree: BorrowedFd<'_>,
 ) -> Result<(), Error> {
-    let mapped = id_map(plan, child, mount).and_then(|map| {
-        change_detached_tree(tree, &mount.source, &[mount.change], borrowed(&map))
-            .map_err(of_rootfs)
-    });
-    mapped.map_err(|error| named(plan.provided_for(index), error))?;
+    change(plan, child, mount, tree).map_err(|error| named(plan.provided_for(index), error))?;
     protocol
         .send_descriptor(tree)
         .map_err(|source| Error::Channel {
@@ -157,11 +159,71 @@ pub(crate) fn map_tree(
         })
 }
 
+/// The mounts that are sent, locked where they go into a user namespace. All are looked up here,
+/// before init goes on.
+pub(crate) fn locked(plan: &Plan, child: &Child) -> Result<Option<LockedTrees>, Error> {
+    if !plan.locks_mounts() {
+        return Ok(None);
+    }
+    let needed = [Capability::SysChroot, Capability::SysPtrace];
+    if !plan.host().has(&needed) {
+        log::warn!(
+            "without CAP_SYS_CHROOT and CAP_SYS_PTRACE the container's mounts can't be locked: with \
+             CAP_SYS_ADMIN it can take back what the host has set on them"
+        );
+        return Ok(None);
+    }
+    let provisions = plan.provisions().iter().enumerate();
+    let trees = provisions.filter_map(|(index, provision)| match provision {
+        Provision::Mount(mount) => {
+            Some(copy(mount).map_err(|error| named(plan.provided_for(index), error)))
+        }
+        _ => None,
+    });
+    let kinds = [Namespace::User, Namespace::Mount];
+    if kinds.into_iter().all(|kind| plan.namespaces().makes(kind)) {
+        return LockedTrees::lock(trees, child).map(Some);
+    }
+    // What it joins or makes later is not there yet, or is somebody else's.
+    let kinds = kinds.into_iter().fold(Namespaces::new(), Namespaces::make);
+    with_waiting(plan, kinds, |holder| {
+        LockedTrees::lock(trees, holder).map(Some)
+    })
+}
+
+/// The detached mount of a source. It is no peer of the host's any more: on the way to be locked it is
+/// attached and unmounted again, and what is mounted in it would be on the host, too.
+fn copy(mount: &MountToSend) -> Result<OwnedFd, Error> {
+    let spread = Change {
+        propagation: mount.change.propagation,
+        recursive: mount.recursive,
+        ..Change::default()
+    };
+    detached_tree_changed(&mount.source, mount.recursive, &[spread], None).map_err(of_rootfs)
+}
+
 /// The detached mount that init waits for.
-fn tree(plan: &Plan, child: &Child, mount: &MountToSend) -> Result<OwnedFd, Error> {
+fn tree(
+    plan: &Plan,
+    child: &Child,
+    mount: &MountToSend,
+    locked: &mut Option<LockedTrees>,
+) -> Result<OwnedFd, Error> {
+    let tree = match locked {
+        Some(locked) => locked.next()?,
+        None => copy(mount)?,
+    };
+    change(plan, child, mount, tree.as_fd()).map(|()| tree)
+}
+
+fn change(
+    plan: &Plan,
+    child: &Child,
+    mount: &MountToSend,
+    tree: BorrowedFd<'_>,
+) -> Result<(), Error> {
     let map = id_map(plan, child, mount)?;
-    let (source, changes) = (&mount.source, [mount.change]);
-    detached_tree_changed(source, mount.recursive, &changes, borrowed(&map)).map_err(of_rootfs)
+    change_detached_tree(tree, &mount.source, &[mount.change], borrowed(&map)).map_err(of_rootfs)
 }
 
 /// With whose ids a mount is seen, and whether those below it are too.
@@ -203,24 +265,34 @@ fn user_namespace(plan: &Plan, child: &Child) -> Result<NamespaceFd, Error> {
     NamespaceFd::open_path(path, Namespace::User).map_err(failed("open the user namespace"))
 }
 
-/// A user namespace with these maps and nobody in it, for a mount that has maps of its own. It
-/// needs a process to be made: an init that waits, and is ended once the namespace is open.
+/// A user namespace with these maps and nobody in it, for a mount that has maps of its own.
 fn namespace_of(plan: &Plan, maps: &IdMaps) -> Result<NamespaceFd, Error> {
-    let holder = Plan::waiting_in_a_user_namespace(plan.place_of_init())?;
+    with_waiting(plan, Namespaces::new().make(Namespace::User), |holder| {
+        map_ids(holder, maps)?;
+        let path = format!("/proc/{}/ns/user", holder.pid());
+        NamespaceFd::open_path(path, Namespace::User).map_err(failed("open the user namespace"))
+    })
+}
+
+/// Does something with namespaces that need a process to be made: an init that waits, and is ended
+/// afterwards.
+fn with_waiting<T>(
+    plan: &Plan,
+    kinds: Namespaces,
+    done: impl FnOnce(&Child) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let holder = Plan::waiting_in(kinds, plan.place_of_init())?;
     let (parent, end) = crabcan_ipc::socketpair().map_err(|source| Error::Channel {
         doing: "make the channel to init",
         source,
     })?;
     let mut child = launch::launch(&holder, end, &Surroundings::default())?;
-    let opened = map_ids(&child, maps).and_then(|()| {
-        let path = format!("/proc/{}/ns/user", child.pid());
-        NamespaceFd::open_path(path, Namespace::User).map_err(failed("open the user namespace"))
-    });
+    let done = done(&child);
     drop(parent);
     let ended = child.kill().and_then(|()| match child.wait() {
         Ok(_) | Err(crabcan_ns::Error::Reaped { .. }) => Ok(()),
         Err(error) => Err(error),
     });
     ended.map_err(failed("end the process of a user namespace"))?;
-    opened
+    done
 }

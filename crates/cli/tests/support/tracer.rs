@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -18,8 +19,8 @@ use nix::unistd::Pid;
 /// What a command under a fault may take, on a machine that has other things to do.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A system call: of the command (0), of the init that it starts (1) or of what that goes on in (2,
-/// …), and which one of that process.
+/// A system call: of the command and its threads (0), of the init that it starts (1) or of what that
+/// goes on in (2, …), and which one of that process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Call {
     pub(crate) process: usize,
@@ -99,7 +100,6 @@ struct Process {
     ordinal: usize,
     /// How many programs it has executed, the inherited ones included.
     executed: usize,
-    calls: usize,
     /// The answer that its present call is to get.
     answer: Option<Errno>,
 }
@@ -109,7 +109,8 @@ struct Tracer {
     processes: BTreeMap<Pid, Process>,
     /// Seen before the word of their parent's.
     early: BTreeSet<Pid>,
-    started: usize,
+    /// How many calls each process has made, by its ordinal.
+    made: Vec<usize>,
     followed: Followed,
 }
 
@@ -138,14 +139,14 @@ impl Tracer {
             fault,
             processes: BTreeMap::new(),
             early: BTreeSet::new(),
-            started: 0,
+            made: Vec::new(),
             followed: Followed {
                 calls: Vec::new(),
                 struck: false,
                 code: 0,
             },
         };
-        tracer.add(root, 0);
+        tracer.add(root, None);
         let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
         loop {
             match waitpid(None, Some(flags)).expect("there is a child") {
@@ -163,14 +164,22 @@ impl Tracer {
         }
     }
 
-    fn add(&mut self, pid: Pid, executed: usize) {
+    fn add(&mut self, pid: Pid, parent: Option<Pid>) {
+        let parent_of = parent.and_then(|parent| self.processes.get(&parent));
+        let is_thread =
+            parent.is_some_and(|parent| Path::new(&format!("/proc/{parent}/task/{pid}")).exists());
+        let ordinal = match parent_of.filter(|_| is_thread) {
+            Some(process) => process.ordinal,
+            None => {
+                self.made.push(0);
+                self.made.len() - 1
+            }
+        };
         let process = Process {
-            ordinal: self.started,
-            executed,
-            calls: 0,
+            ordinal,
+            executed: parent_of.map_or(0, |it| it.executed),
             answer: None,
         };
-        self.started += 1;
         self.processes.insert(pid, process);
     }
 
@@ -203,8 +212,7 @@ impl Tracer {
                     return;
                 };
                 let child = Pid::from_raw(i32::try_from(child).expect("a pid"));
-                let executed = self.processes.get(&pid).map_or(0, |it| it.executed);
-                self.add(child, executed);
+                self.add(child, Some(pid));
                 if self.early.remove(&child) {
                     go_on(child, None);
                 }
@@ -244,12 +252,13 @@ impl Tracer {
         if info.op != libc::PTRACE_SYSCALL_INFO_ENTRY || process.executed == 0 {
             return false;
         }
+        let index = &mut self.made[process.ordinal];
         let call = Call {
             process: process.ordinal,
-            index: process.calls,
+            index: *index,
             number: registers.orig_rax,
         };
-        process.calls += 1;
+        *index += 1;
         self.followed.calls.push(call);
         let Some((wanted, fault)) = self.fault else {
             return false;

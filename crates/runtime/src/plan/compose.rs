@@ -28,6 +28,7 @@ use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 
+use crabcan_caps::Capability;
 use crabcan_cgroups::Resources;
 use crabcan_init::format::Change;
 use crabcan_init::{PlanWriter, Step, TooLong};
@@ -48,7 +49,7 @@ pub(crate) use self::schedule::{SchedulerNumbers, memory_words};
 use super::{IdMapping, IdMaps, MountToSend, Plan, Properties, Provision};
 use crate::launch::InitProgram;
 use crate::net_devices::NetDevice;
-use crate::spec::{SandboxFilter, Spec};
+use crate::spec::{Capabilities, SandboxFilter, Spec};
 use crate::{Error, Host};
 
 impl From<TooLong> for Error {
@@ -162,13 +163,30 @@ impl<'a> Composer<'a> {
         })
     }
 
+    /// Whether somebody in the container may have the right to change mounts that are sent. In a
+    /// sandbox that is its command or nobody; a container can be joined with more.
+    fn locks_mounts(&self) -> bool {
+        let may_change = |sets: &Capabilities| {
+            let mut names = sets.bounding.iter().chain(&sets.permitted);
+            names.any(|name| name == Capability::SysAdmin.name())
+        };
+        let is_sandbox = self.spec.extension.bundle.is_none();
+        let capabilities = self.spec.process.capabilities.as_ref();
+        let mut provisions = self.provisions.iter();
+        self.parent_mounts
+            && provisions.any(|provision| matches!(provision, Provision::Mount(_)))
+            && (!is_sandbox || capabilities.is_some_and(may_change))
+    }
+
     fn finish(self, namespaces: Namespaces, resources: Resources) -> Plan {
+        let locks_mounts = self.locks_mounts();
         let spec = self.spec;
         Plan {
             host: self.host.clone(),
             namespaces,
             id_maps: self.id_maps,
             provisions: self.provisions,
+            locks_mounts,
             writer: self.writer,
             program: spec.process.args.first().cloned().unwrap_or_default(),
             reaper: spec.extension.reaper,

@@ -39,6 +39,11 @@ impl Plan {
             "what is in a namespace of one's own is not the host's",
             "",
         ));
+        if self.locks_mounts {
+            let what = "make the mounts that are sent, and lock them".into();
+            let why = "the container takes back nothing that the host has set on them";
+            all.push(of_parent(what, why, ""));
+        }
         for (index, provision) in self.provisions.iter().enumerate() {
             let property = self.provided_for(index);
             let (lines, why) = provision.in_words();

@@ -78,20 +78,23 @@ impl Process<'_> {
         doing: &'static str,
     ) -> Result<bool, Error> {
         let mut forked = !self.plan.forks();
+        let locked = provide::locked(self.plan, &self.child);
+        let mut locked = locked.map_err(|error| self.not_provided(error, doing))?;
         let mut first = 0;
         for provisions in self.plan.provisions().split(Provision::answers_init) {
             forked |= self.answer_init(first, doing)?;
             let (plan, child) = (self.plan, &self.child);
+            let last = first + provisions.len();
             let provided = provide::provide(
                 plan,
-                first,
-                provisions,
+                first..last,
                 child,
                 &self.protocol,
                 cgroup,
+                &mut locked,
                 hooks,
             );
-            first += provisions.len() + 1;
+            first = last + 1;
             if let Err(error) = provided {
                 return Err(self.not_provided(error, doing));
             }

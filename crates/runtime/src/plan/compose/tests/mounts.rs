@@ -176,6 +176,31 @@ fn a_remount_changes_what_is_there() {
     });
 }
 
+/// In a container with a user namespace somebody may come to the right to change them; in a sandbox
+/// its command has it or not.
+#[test]
+fn mounts_that_are_sent_are_locked_where_somebody_could_change_them() {
+    let locks = |spec: &Spec, privileged| plan(spec, privileged).locks_mounts();
+    let mut spec = rootless();
+    spec.mounts = vec![bind("/a", &["rbind"])];
+    assert!(!locks(&spec, true));
+    let mut sandbox = spec.clone();
+    sandbox.process.capabilities = Some(Capabilities {
+        bounding: vec!["CAP_SYS_ADMIN".into()],
+        ..Capabilities::default()
+    });
+    assert!(locks(&sandbox, true));
+    spec.extension.bundle = Some("/b".into());
+    assert!(locks(&spec, true));
+    assert!(!locks(&spec, false));
+    spec.linux.namespaces = namespaces_of(&ALL[..6]);
+    spec.linux.uid_mappings.clear();
+    spec.linux.gid_mappings.clear();
+    spec.mounts[0].uid_mappings = single(0, 1000);
+    spec.mounts[0].gid_mappings = single(0, 1000);
+    assert!(!locks(&spec, true));
+}
+
 #[test]
 fn a_mount_with_maps_of_its_own_comes_from_the_parent() {
     let mut spec = rootful();
