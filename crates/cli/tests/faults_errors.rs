@@ -16,15 +16,14 @@ mod support;
 use support::Reaper;
 use support::attack::figure;
 use support::ground::{
-    CREATE, Case, DROPPED_IN_VAIN, ERRORS, EXEC, Ground, NEVER_FAIL, OTHERS, RUN, UNDOING,
-    is_of_no_consequence,
+    CREATE, CREATE_MAPPED, Case, DROPPED_IN_VAIN, ERRORS, EXEC, Ground, NEVER_FAIL, OTHERS, RUN,
+    UNDOING, is_of_no_consequence,
 };
 use support::tracer::{Fault, Followed};
 
 /// Fault 2: a call that fails ends the command with a message, or does not matter, and nothing is
 /// left; what could not be made is undone at once.
-fn failed(name: &str, cases: &[Case]) {
-    let ground = Ground::new(name);
+fn failed(ground: &Ground, cases: &[Case]) {
     let _reaper = Reaper::start();
     let (mut struck, mut mattered) = (0, 0);
     let mut tolerated = Vec::new();
@@ -79,23 +78,30 @@ impl Ground {
 #[test]
 #[ignore = "needs root: cargo xtask test-faults"]
 fn a_create_that_fails_cleans_up_after_itself() {
-    failed("fail-create", &[CREATE]);
+    failed(&Ground::new("fail-create"), &[CREATE]);
+}
+
+/// The mounts of the host's that it locks are on the way for a moment.
+#[test]
+#[ignore = "needs root: cargo xtask test-faults"]
+fn a_create_that_fails_to_lock_mounts_cleans_up_after_itself() {
+    failed(&Ground::mapped("fail-lock"), &[CREATE_MAPPED]);
 }
 
 #[test]
 #[ignore = "needs root: cargo xtask test-faults"]
 fn a_run_that_fails_cleans_up_after_itself() {
-    failed("fail-run", &[RUN]);
+    failed(&Ground::new("fail-run"), &[RUN]);
 }
 
 #[test]
 #[ignore = "needs root: cargo xtask test-faults"]
 fn a_failed_call_of_exec_leaves_nothing_that_stays() {
-    failed("fail-exec", &[EXEC]);
+    failed(&Ground::new("fail-exec"), &[EXEC]);
 }
 
 #[test]
 #[ignore = "needs root: cargo xtask test-faults"]
 fn a_failed_call_of_any_other_command_leaves_nothing_that_stays() {
-    failed("fail-others", &OTHERS);
+    failed(&Ground::new("fail-others"), &OTHERS);
 }

@@ -30,6 +30,11 @@ const fn case(words: &'static str, before: &'static [&'static str]) -> Case {
 }
 
 pub(crate) const CREATE: Case = case("create one", &[]);
+/// Of a container with a user namespace: what the parent does for it.
+pub(crate) const CREATE_MAPPED: Case = Case {
+    init_from: usize::MAX,
+    ..CREATE
+};
 pub(crate) const RUN: Case = Case {
     init_from: 220,
     ..case("run -d one", &[])
@@ -52,6 +57,13 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
+    /// The container has a user namespace, and mounts that the parent sends.
+    pub(crate) fn mapped(name: &str) -> Self {
+        let mut ground = Self::new(name);
+        ground.bundle.user_namespace([300_000; 2], 65536);
+        ground
+    }
+
     pub(crate) fn new(name: &str) -> Self {
         let mut leaks = Leaks::watch();
         // What has run is seen in the root.
