@@ -25,6 +25,14 @@ pub(super) struct Report {
     bars: Vec<(String, Vec<(String, f64)>)>,
 }
 
+/// What the processor calls itself: what the kernel's work costs beside a program's is its.
+fn processor() -> Result<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").context("the processor")?;
+    let name = text.lines().find_map(|line| line.strip_prefix("model name"));
+    let name = name.unwrap_or("an unknown processor");
+    Ok(name.trim_start_matches([' ', '\t', ':']).to_owned())
+}
+
 impl Report {
     pub(super) fn new(world: &World, rounds: usize, spaced: bool) -> Result<Report> {
         let mut head = String::new();
@@ -37,8 +45,9 @@ impl Report {
         };
         writeln!(
             head,
-            "Linux {}, {cores} cores, {rounds} rounds, {pause}.",
-            uname.trim()
+            "Linux {}, {cores} cores of {}, {rounds} rounds, {pause}.",
+            uname.trim(),
+            processor()?
         )?;
         for runtime in world.runtimes.iter().chain(&world.bubblewraps) {
             let output = Command::new(&runtime.program).arg("--version").output();
