@@ -29,7 +29,7 @@ impl MountAttributes {
     pub const NOSYMFOLLOW: Self = Self(0x20_0000);
 
     /// The three values of the access time are one field, in which 0 is the kernel's default.
-    pub(crate) const ATIME_FIELD: Self = Self(0x70);
+    pub const ATIME_FIELD: Self = Self(0x70);
 
     const NAMES: [(Self, &'static str); 8] = [
         (Self::RDONLY, "ro"),

@@ -28,7 +28,9 @@ pub(super) struct Report {
 /// What the processor calls itself: what the kernel's work costs beside a program's is its.
 fn processor() -> Result<String> {
     let text = fs::read_to_string("/proc/cpuinfo").context("the processor")?;
-    let name = text.lines().find_map(|line| line.strip_prefix("model name"));
+    let name = text
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"));
     let name = name.unwrap_or("an unknown processor");
     Ok(name.trim_start_matches([' ', '\t', ':']).to_owned())
 }

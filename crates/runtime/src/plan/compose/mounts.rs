@@ -97,7 +97,7 @@ impl Composer<'_> {
             target = target.create();
         }
         if options.bind.is_some() {
-            let options = self.without_the_sources(options);
+            let options = self.without_the_sources(mount, options);
             return self.bind(field, mount, &options, target);
         }
         if options.copy_symlink || options.source_no_follow {
@@ -252,7 +252,7 @@ impl Composer<'_> {
     /// In a bundle the first word about an attribute is a word about all of them, as with
     /// mount(2)'s remount and all of the peers: what it does not set is cleared, where the kernel
     /// lets the container's user namespace do so (ADR 11).
-    fn without_the_sources(&self, mut options: MountOptions) -> MountOptions {
+    fn without_the_sources(&self, mount: &Mount, mut options: MountOptions) -> MountOptions {
         use MountAttributes as A;
         let attributes = &mut options.attributes;
         if self.spec.extension.bundle.is_none() || *attributes == AttributeChange::default() {
@@ -265,6 +265,11 @@ impl Composer<'_> {
         };
         let wanted = attributes.set | options.recursive_attributes.set;
         attributes.clear |= unlocked.without(wanted);
+        let access_times = A::ATIME_FIELD | A::NODIRATIME;
+        attributes.clear = attributes.clear.without(access_times);
+        if says_access_times(mount) {
+            attributes.clear |= access_times.without(attributes.set) | A::ATIME_FIELD;
+        }
         options
     }
 
@@ -392,6 +397,19 @@ fn check_id_map(field: &str, mount: &Mount, options: &MountOptions) -> Result<()
         _ => return Ok(()),
     };
     Err(Error::invalid(format!("{field}.{name}"), reason))
+}
+
+/// Whether access times are to be kept in a certain way. Words that take one back say nothing of the
+/// source's.
+fn says_access_times(mount: &Mount) -> bool {
+    let ways = [
+        ("noatime", "atime"),
+        ("strictatime", "nostrictatime"),
+        ("relatime", "norelatime"),
+        ("nodiratime", "diratime"),
+    ];
+    let last = |word: &str| mount.options.iter().rposition(|option| option == word);
+    ways.iter().any(|(word, back)| last(word) > last(back))
 }
 
 /// What is to hear of the host's later mounts can't be cut off by the parent. It can't share its

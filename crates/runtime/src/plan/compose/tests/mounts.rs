@@ -9,6 +9,8 @@ use super::*;
 const RO: u64 = 1;
 const NOSUID: u64 = 2;
 const ACCESS_TIMES: u64 = 0x70;
+const NOATIME: u64 = 0x10;
+const NODIRATIME: u64 = 0x80;
 
 pub(super) fn mount(fstype: &str, destination: &str, options: &[&str]) -> Mount {
     Mount {
@@ -75,21 +77,29 @@ fn the_first_word_about_an_attribute_is_one_about_all() {
     };
     let nosymfollow = 0x20_0000;
     let all = 15 | nosymfollow;
-    for (words, set, clear) in [
-        (&["ro"][..], RO, all - RO),
-        (&["nosuid", "rw"], NOSUID, all - NOSUID),
-        (&["relatime"], 0, all | ACCESS_TIMES),
+    let times = ACCESS_TIMES | NODIRATIME;
+    for (words, set, clear, of_it_locked) in [
+        (&["ro"][..], RO, all - RO, 0),
+        (&["nosuid", "rw"], NOSUID, all - NOSUID, RO),
+        (&["relatime"], 0, all | times, times),
+        (&["noatime"], NOATIME, all | times, times),
+        (
+            &["nodiratime"],
+            NODIRATIME,
+            all | ACCESS_TIMES,
+            ACCESS_TIMES,
+        ),
+        // These take back what other words have said, and not what the source has.
+        (&["atime"], 0, all, 0),
+        (&["noatime", "atime", "dev", "diratime"], 0, all, 4),
     ] {
         let words = [&["rbind"], words].concat();
-        let changes = |spec, privileged| bound(spec, privileged, &words).0;
-        assert_eq!(
-            changes(of_bundle(rootful()), true),
-            [change(set, clear, false)]
-        );
-        let said = changes(rootful(), true).remove(0);
-        let locked = [change(set, said.clear | nosymfollow, false)];
-        assert_eq!(changes(of_bundle(rootless()), true), locked);
-        assert_eq!(changes(of_bundle(rootless()), false), locked);
+        let changes = |spec, privileged| bound(of_bundle(spec), privileged, &words).0;
+        let plain = [change(set, clear, false)];
+        assert_eq!(changes(rootful(), true), plain, "{words:?}");
+        let locked = [change(set, of_it_locked | nosymfollow, false)];
+        assert_eq!(changes(rootless(), true), locked, "{words:?}");
+        assert_eq!(changes(rootless(), false), locked, "{words:?}");
     }
     let silent = ["bind", "rprivate", "norelatime"];
     let (changes, ..) = bound(of_bundle(rootful()), true, &silent);
