@@ -63,17 +63,21 @@ const SMALL_HOST: &str = r#"
     exec "$@"
 "#;
 
-/// The calls of the first process, and of all others until they execute the program, that strace
-/// wrote down.
+/// The calls of the first process with its threads, and of all others until they execute the program,
+/// that strace wrote down.
 fn count(trace: &Path) -> (usize, usize) {
     let text = fs::read_to_string(trace).unwrap();
     let mut first = None;
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut executed = BTreeSet::new();
+    let (mut executed, mut threads) = (BTreeSet::new(), BTreeSet::new());
     for line in text.lines() {
         let (pid, call) = line.split_once(' ').unwrap();
         let first = *first.get_or_insert(pid);
         let call = call.trim_start();
+        // Of a process that crabcan makes, the kernel says no more than a pidfd.
+        if let Some((_, thread)) = call.split_once("parent_tid=[") {
+            threads.extend(thread.split(']').next());
+        }
         // The end of a call whose beginning has been counted, or the end of a process.
         if call.starts_with("<...") || call.starts_with("+++") {
             continue;
@@ -85,8 +89,12 @@ fn count(trace: &Path) -> (usize, usize) {
         let own = !executed.contains(pid) && (pid != first || !OF_THE_BUILD.contains(&name));
         *counts.entry(pid).or_default() += usize::from(own);
     }
-    let parent = counts.remove(first.unwrap()).unwrap();
-    (parent, counts.into_values().sum())
+    let is_parent = |pid: &&str| Some(*pid) == first || threads.contains(pid);
+    let sum = |parent| {
+        let counts = counts.iter().filter(|(pid, _)| is_parent(pid) == parent);
+        counts.map(|(_, count)| count).sum()
+    };
+    (sum(true), sum(false))
 }
 
 #[test]
