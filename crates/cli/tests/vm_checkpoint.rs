@@ -25,7 +25,8 @@ struct Counter {
 
 impl Counter {
     fn new(name: &str) -> Self {
-        let script = "i=0; while :; do i=$((i+1)); echo $i > /volume/new; \
+        // In a child: while the shell itself had another output, that would be what is kept.
+        let script = "i=0; while :; do i=$((i+1)); (echo $i > /volume/new); \
                       mv /volume/new /volume/count; sleep 0.1; done";
         let mut bundle = Bundle::new(name, script);
         let name = format!("crabcan-checkpoint-{name}-{}", std::process::id());

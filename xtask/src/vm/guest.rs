@@ -39,7 +39,8 @@ const CGROUPS: &str = "cgroups";
 
 /// Test programs that have nothing to do with cgroups, and are run on the machine itself as well: in
 /// the virtual machine only by name or where all is run, for want of time.
-const ONLY_FULL: [&str; 6] = [
+const ONLY_FULL: [&str; 7] = [
+    "root_host_mounts",
     "root_join",
     "root_mounts",
     "root_netdevices",
