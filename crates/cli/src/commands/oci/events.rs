@@ -38,15 +38,18 @@ pub(super) fn events(global: &Global, args: &Events) -> anyhow::Result<u8> {
     let mut killed = container.events()?.oom_kill;
     loop {
         std::thread::sleep(interval);
+        let events = container.events();
+        let counted = events.and_then(|events| Ok((events, container.statistics()?)));
+        // Looked at last: who ends meanwhile takes the cgroup along, and what was read of it failed.
         if container.status()? == Status::Stopped {
             return Ok(0);
         }
-        let now = container.events()?.oom_kill;
-        if now > killed {
-            killed = now;
+        let (events, statistics) = counted?;
+        if events.oom_kill > killed {
+            killed = events.oom_kill;
             print("oom", &args.id, None)?;
         }
-        print("stats", &args.id, Some(data(&container.statistics()?)))?;
+        print("stats", &args.id, Some(data(&statistics)))?;
     }
 }
 
