@@ -114,14 +114,19 @@ impl fmt::Display for DeviceRule {
 }
 
 impl Cgroup {
-    /// Puts rules about devices in force.
-    pub(crate) fn apply_devices(&self, rules: &[DeviceRule]) -> Result<(), Error> {
+    /// Puts rules about devices in force; on v2 by a program, whose id is the answer.
+    pub(crate) fn apply_devices(
+        &self,
+        rules: &[DeviceRule],
+        known: impl IntoIterator<Item = u32>,
+    ) -> Result<Option<u32>, Error> {
         let controller = Controller::Devices;
         let member = self
             .home(controller)
             .ok_or(Error::ControllerMissing { controller })?;
         if member.v2 {
-            return attach::attach(&member.directory, &DeviceProgram::new(rules));
+            let program = DeviceProgram::new(rules);
+            return attach::attach(&member.directory, &program, known).map(Some);
         }
         for write in legacy(rules) {
             debug_assert_eq!(write.when, When::Now);
@@ -133,7 +138,7 @@ impl Cgroup {
                 source,
             })?;
         }
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::devices::Instruction;
 
@@ -47,6 +47,13 @@ fn pair(first: u32, second: u32) -> u64 {
     u64::from_ne_bytes([a, b, c, d, e, f, g, h])
 }
 
+/// The two fields of 32 bits of a word.
+fn halves(word: u64) -> (u32, u32) {
+    let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
+    let first = u32::from_ne_bytes([a, b, c, d]);
+    (first, u32::from_ne_bytes([e, f, g, h]))
+}
+
 fn number(descriptor: BorrowedFd<'_>) -> u32 {
     descriptor.as_raw_fd().cast_unsigned()
 }
@@ -87,24 +94,66 @@ pub(crate) fn attached_device_programs(cgroup: BorrowedFd<'_>) -> io::Result<Vec
     attributes[2] = std::ptr::from_mut(&mut ids).expose_provenance() as u64;
     attributes[3] = pair(count, 0);
     bpf(BPF_PROG_QUERY, &mut attributes)?;
-    let [a, b, c, d, ..] = attributes[3].to_ne_bytes();
-    let count = usize::try_from(u32::from_ne_bytes([a, b, c, d])).unwrap_or(0);
+    let count = usize::try_from(halves(attributes[3]).0).unwrap_or(0);
     Ok(ids.iter().take(count).copied().collect())
+}
+
+/// The beginning of `struct bpf_prog_info`, as words: type, id · tag · jited_prog_len,
+/// xlated_prog_len · jited_prog_insns · xlated_prog_insns · load_time · created_by_uid, nr_map_ids ·
+/// map_ids · name (16).
+type Information = [u64; 10];
+
+/// Asks the kernel about a program. Its instructions are written where the information says that
+/// there is room for them.
+fn inform(program: BorrowedFd<'_>, information: &mut Information) -> io::Result<()> {
+    let length =
+        u32::try_from(size_of::<Information>()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut attributes = Attributes::default();
+    attributes[0] = pair(number(program), length);
+    attributes[1] = std::ptr::from_mut(information).expose_provenance() as u64;
+    bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attributes).map(drop)
+}
+
+fn is_own(information: &Information) -> bool {
+    let [.., first, second] = *information;
+    halves(information[0]).0 == BPF_PROG_TYPE_CGROUP_DEVICE
+        && [first.to_ne_bytes(), second.to_ne_bytes()].as_flattened() == NAME
+}
+
+fn open_program(id: u32) -> io::Result<OwnedFd> {
+    let mut attributes = Attributes::default();
+    attributes[0] = pair(id, 0);
+    bpf(BPF_PROG_GET_FD_BY_ID, &mut attributes).map(own)
+}
+
+/// The number by which others find a program while it is in use.
+pub(crate) fn id_of_program(program: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut information = Information::default();
+    inform(program, &mut information)?;
+    Ok(halves(information[0]).1)
 }
 
 /// Opens a program by its id, if it is one of ours.
 pub(crate) fn own_program(id: u32) -> io::Result<Option<OwnedFd>> {
-    let mut attributes = Attributes::default();
-    attributes[0] = pair(id, 0);
-    let program = own(bpf(BPF_PROG_GET_FD_BY_ID, &mut attributes)?);
-    // `struct bpf_prog_info` up to the name, which is at its 64th byte.
-    let mut info = [0u8; 80];
-    let length = u32::try_from(info.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let mut attributes = Attributes::default();
-    attributes[0] = pair(program.as_raw_fd().cast_unsigned(), length);
-    attributes[1] = std::ptr::from_mut(&mut info).expose_provenance() as u64;
-    bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attributes)?;
-    Ok((info.get(64..80) == Some(NAME.as_slice())).then_some(program))
+    let program = open_program(id)?;
+    let mut information = Information::default();
+    inform(program.as_fd(), &mut information)?;
+    Ok(is_own(&information).then_some(program))
+}
+
+/// Opens a program by its id, if it is one of ours and has exactly these instructions. Where the
+/// kernel does not show them, or has changed them, it is another one.
+pub(crate) fn same_program(id: u32, instructions: &[Instruction]) -> io::Result<Option<OwnedFd>> {
+    let program = open_program(id)?;
+    let mut theirs = vec![Instruction::default(); instructions.len()];
+    let size = u32::try_from(size_of_val(instructions)).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut information = Information::default();
+    information[2] = pair(0, size);
+    information[4] = theirs.as_mut_ptr().expose_provenance() as u64;
+    inform(program.as_fd(), &mut information)?;
+    // Its whole size comes back, whatever there was room for.
+    let is_same = halves(information[2]).1 == size && theirs == instructions;
+    Ok((is_same && is_own(&information)).then_some(program))
 }
 
 /// Attaches a program beside those of others, in place of one of ours if it is given (Linux 5.6).

@@ -78,7 +78,24 @@ impl Cgroup {
     /// [`Error::ControllerMissing`], [`Error::Write`], [`Error::BelowUsage`],
     /// [`Error::DeviceProgram`].
     pub fn apply(&self, resources: &Resources) -> Result<(), Error> {
-        self.perform(resources, Err)
+        self.apply_sharing(resources, []).map(drop)
+    }
+
+    /// As [`apply`](Self::apply). Where device rules need a program (v2), one of `known` is used
+    /// again if it is one of this crate's with the same instructions: these are ids that this
+    /// function has answered for other cgroups. They are asked for when they are needed, one after
+    /// the other, and may be of programs that are gone with their last cgroup.
+    ///
+    /// The answer is the id of the program that was attached, if one was.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply); that none of `known` can be used is no error.
+    pub fn apply_sharing(
+        &self,
+        resources: &Resources,
+        known: impl IntoIterator<Item = u32>,
+    ) -> Result<Option<u32>, Error> {
+        self.perform(resources, known, Err)
     }
 
     /// Applies what can be applied, and tells what can't.
@@ -91,7 +108,7 @@ impl Cgroup {
             let mut others = others;
             others.remove(controller);
             let one = resources.without(others);
-            let outcome = self.perform(&one, |error| {
+            let outcome = self.perform(&one, [], |error| {
                 failed.push(error);
                 Ok(())
             });
@@ -105,8 +122,9 @@ impl Cgroup {
     fn perform(
         &self,
         resources: &Resources,
+        known: impl IntoIterator<Item = u32>,
         mut refused: impl FnMut(Error) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<u32>, Error> {
         self.check_usage(resources)?;
         let writes = self.writes(resources)?;
         let mut later = Vec::new();
@@ -124,10 +142,13 @@ impl Cgroup {
         for (member, write) in later {
             write.perform(member).or_else(&mut refused)?;
         }
-        if let Some(rules) = &resources.devices {
-            self.apply_devices(rules).or_else(&mut refused)?;
+        let Some(rules) = &resources.devices else {
+            return Ok(None);
+        };
+        match self.apply_devices(rules, known) {
+            Err(error) => refused(error).map(|()| None),
+            applied => applied,
         }
-        Ok(())
     }
 
     fn member(&self, write: &Write) -> Result<&Member, Error> {

@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use below::{Below, Shell, lacks, resources};
@@ -90,14 +91,21 @@ impl Foreign {
     }
 
     /// How many programs its cgroup has.
-    fn programs(&self) -> u32 {
-        let ids = [0_u32; 64];
+    fn programs(&self) -> usize {
+        self.ids().len()
+    }
+
+    fn ids(&self) -> Vec<u32> {
+        // The kernel writes them.
+        let ids = [const { AtomicU32::new(0) }; 64];
         let mut attributes = [0; 32];
         attributes[..2].copy_from_slice(&[number(&self.cgroup), CGROUP_DEVICE]);
         put_address(&mut attributes, 4, &ids);
         attributes[6] = 64;
         bpf(QUERY, &mut attributes).unwrap();
-        attributes[6]
+        let count = usize::try_from(attributes[6]).unwrap();
+        let ids = ids.into_iter().map(AtomicU32::into_inner);
+        ids.take(count).collect()
     }
 
     /// It must still be there for this.
@@ -197,4 +205,47 @@ fn a_program_that_wants_to_be_alone_is_not_replaced() {
     assert!(!can(&cgroup, ": </dev/zero"));
     foreign.detach();
     cgroup.remove(SHORT).unwrap();
+}
+
+/// One with the same rules is used again while any cgroup has it; everything else is loaded.
+#[test]
+#[ignore = "needs root: cargo xtask test-root"]
+fn a_program_is_shared_by_those_who_have_the_same_rules() {
+    let below = Below::new("shared");
+    let Some((first, directory)) = cgroup(&below) else {
+        return;
+    };
+    let (second, _) = cgroup(&below).unwrap();
+    let rules = resources(|all| all.devices = Some(only_null().to_vec()));
+    let apply = |cgroup: &Cgroup, limits: &Resources, known: &[u32]| {
+        let id = cgroup.apply_sharing(limits, known.iter().copied()).unwrap();
+        id.unwrap()
+    };
+    let only_null = |cgroup: &Cgroup| {
+        can(cgroup, ": </dev/null") && !can(cgroup, ": </dev/zero") && !can(cgroup, ": </dev/full")
+    };
+
+    let id = apply(&first, &rules, &[]);
+    // Somebody else's with the same instructions would not be known again as ours.
+    let foreign = Foreign::attach(&directory, MULTI);
+    let foreign_id = foreign.ids().into_iter().find(|it| *it != id).unwrap();
+    assert_ne!(apply(&second, &rules, &[foreign_id]), foreign_id);
+    foreign.detach();
+    // Neither would one with other rules, nor one that is not there.
+    let other = apply(&second, &devices(false), &[id]);
+    assert!(other != id && !can(&second, ": </dev/null"));
+    assert_eq!(apply(&second, &rules, &[u32::MAX, other, id]), id);
+    assert!(only_null(&first) && only_null(&second));
+
+    // What is done with the one cgroup is nothing to the other.
+    apply(&first, &devices(true), &[]);
+    assert!(can(&first, ": </dev/zero") && only_null(&second));
+    assert_eq!(apply(&first, &rules, &[id]), id);
+    second.remove(SHORT).unwrap();
+    assert!(only_null(&first));
+    assert_eq!(
+        first.apply_sharing(&Resources::default(), [id]).unwrap(),
+        None
+    );
+    first.remove(SHORT).unwrap();
 }

@@ -51,7 +51,7 @@ const MINOR: u8 = 5;
 const SCRATCH: u8 = 6;
 
 /// `struct bpf_insn`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Instruction {
     /// What is done.

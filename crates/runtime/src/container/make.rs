@@ -189,7 +189,7 @@ impl Creation {
             entry.write(&record)?;
         }
         if let Placement::Scope(scope) = &draft.placement {
-            let made = scope.start(pid, &draft.spec, &draft.plan)?;
+            let made = scope.start(pid, entry, draft, &mut record)?;
             record.cgroup = Some(made.place().to_string());
             record.cgroup_made = true;
             entry.write(&record)?;
@@ -253,7 +253,7 @@ impl Creation {
         let resources = draft.plan.resources();
         draft.placement.note(record);
         entry.write(record)?;
-        let made = draft.placement.make(&draft.spec, &draft.plan);
+        let made = draft.placement.make(entry, draft, record);
         record.cgroup_made = made.as_ref().is_ok_and(Option::is_some);
         match made {
             Err(error) if placement::is_optional(&draft.spec, draft.plan.host(), resources) => {
@@ -308,6 +308,7 @@ impl Creation {
             init: None,
             cgroup: None,
             cgroup_made: false,
+            device_program: None,
             scope: None,
             resctrl: Vec::new(),
             root_mount: None,

@@ -5,10 +5,11 @@ use crabcan_cgroups::{Cgroup, CgroupPath, Hierarchy, Place, Resources};
 
 use super::cgroup::failed;
 use super::delegation::delegate;
+use super::make::Draft;
 use super::scope::Scope;
 use crate::plan::Plan;
 use crate::spec::Spec;
-use crate::state::Record;
+use crate::state::{Entry, Record};
 use crate::{Error, Host, Id};
 
 const MAKING: &str = "make the container's cgroup";
@@ -86,19 +87,35 @@ impl Placement {
     ///
     /// # Errors
     /// [`Error::Cgroup`]. Nothing that was made remains.
-    pub(super) fn make(&self, spec: &Spec, plan: &Plan) -> Result<Option<Cgroup>, Error> {
-        let resources = plan.resources();
+    pub(super) fn make(
+        &self,
+        entry: &Entry,
+        draft: &Draft,
+        record: &mut Record,
+    ) -> Result<Option<Cgroup>, Error> {
         let Self::Directory { hierarchy, place } = self else {
             return Ok(None);
         };
-        let make = || {
-            let cgroup = Cgroup::create(hierarchy, place, resources.controllers())?;
-            cgroup.apply(resources)?;
-            delegate(&cgroup, spec, plan.host())?;
+        let mut make = || {
+            let cgroup = Cgroup::create(hierarchy, place, draft.plan.resources().controllers())?;
+            furnish(&cgroup, entry, draft, record)?;
             Ok(cgroup)
         };
         make().map(Some).map_err(failed(MAKING))
     }
+}
+
+/// Puts a cgroup's limits in force and gives it to whom it is for. A program for devices is shared
+/// with another container where one has the same rules.
+pub(super) fn furnish(
+    cgroup: &Cgroup,
+    entry: &Entry,
+    draft: &Draft,
+    record: &mut Record,
+) -> Result<(), crabcan_cgroups::Error> {
+    let known = entry.device_programs_of_others();
+    record.device_program = cgroup.apply_sharing(draft.plan.resources(), known)?;
+    delegate(cgroup, &draft.spec, draft.plan.host())
 }
 
 fn wanted_path(spec: &Spec) -> Option<&str> {

@@ -289,7 +289,7 @@ fn enter(
     record: &mut Record,
 ) -> Result<(), Error> {
     if let Placement::Scope(scope) = &draft.placement {
-        let made = scope.start(pid, &draft.spec, &draft.plan)?;
+        let made = scope.start(pid, entry, draft, record)?;
         record.cgroup = Some(made.place().to_string());
         record.cgroup_made = true;
         entry.write(record)?;

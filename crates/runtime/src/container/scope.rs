@@ -4,10 +4,10 @@ use crabcan_cgroups::systemd::{Manager, Property, ScopeName, Systemd};
 use crabcan_cgroups::{Cgroup, CgroupPath, Hierarchy, Resources};
 
 use super::cgroup::failed;
-use super::delegation::delegate;
-use crate::plan::Plan;
+use super::make::Draft;
+use super::placement::furnish;
 use crate::spec::Spec;
-use crate::state::{Record, ScopeRecord};
+use crate::state::{Entry, Record, ScopeRecord};
 use crate::{Error, Host, Id};
 
 /// A scope, by its name.
@@ -57,16 +57,21 @@ impl Scope {
     }
 
     /// Has it made around a process, with the limits in force, and gives it to whom it is for.
-    pub(super) fn start(&self, pid: i32, spec: &Spec, plan: &Plan) -> Result<Cgroup, Error> {
-        let resources = plan.resources();
-        let start = || {
+    pub(super) fn start(
+        &self,
+        pid: i32,
+        entry: &Entry,
+        draft: &Draft,
+        record: &mut Record,
+    ) -> Result<Cgroup, Error> {
+        let resources = draft.plan.resources();
+        let mut start = || {
             let (hierarchy, mut systemd) = connect(&self.record)?;
             let place =
                 systemd.start_scope(&self.name, pid.unsigned_abs(), resources, &self.properties)?;
             let cgroup = Cgroup::open(&hierarchy, &place)?;
             if let Some(cgroup) = &cgroup {
-                cgroup.apply(resources)?;
-                delegate(cgroup, spec, plan.host())?;
+                furnish(cgroup, entry, draft, record)?;
             }
             Ok(cgroup)
         };

@@ -1,15 +1,17 @@
 //! One container's entry in the state directory.
 
+use std::ffi::{CStr, CString};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{
-    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, mkdirat, mknodat,
-    openat, renameat, statat, unlinkat,
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RawDir, fchmod, flock, fstat, mkdirat,
+    mknodat, openat, renameat, statat, unlinkat,
 };
 use rustix::io::{Errno, read, retry_on_intr};
 
@@ -178,6 +180,48 @@ impl Entry {
         self.read_file(CONFIGURATION)
     }
 
+    /// The device programs of some other containers of this state directory, looked for when they
+    /// are asked for. Those of one engine mostly say the same: a few are enough.
+    pub(crate) fn device_programs_of_others(&self) -> impl Iterator<Item = u32> {
+        std::iter::once_with(|| self.some_others())
+            .flatten()
+            .filter_map(|name| self.device_program_of(&name))
+    }
+
+    /// The names of a few other entries; none where they can't be listed.
+    fn some_others(&self) -> Vec<CString> {
+        /// A directory has a link for each in it, itself and its own: with no more there are no others.
+        const LINKS_WHEN_ALONE: u64 = 3;
+        const FEW: usize = 4;
+        if fstat(&self.root).is_ok_and(|stat| stat.st_nlink == LINKS_WHEN_ALONE) {
+            return Vec::new();
+        }
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let Ok(root) = openat(&self.root, ".", flags, Mode::empty()) else {
+            return Vec::new();
+        };
+        let mut names = Vec::with_capacity(FEW);
+        let mut buffer = [const { MaybeUninit::uninit() }; 1024];
+        let mut listed = RawDir::new(root, &mut buffer);
+        while let Some(Ok(entry)) = listed.next() {
+            let name = entry.file_name();
+            let is_own = name.to_bytes() == self.id.as_str().as_bytes();
+            if !is_own && !name.to_bytes().starts_with(b".") {
+                names.push(name.to_owned());
+            }
+            if names.len() == FEW {
+                break;
+            }
+        }
+        names
+    }
+
+    fn device_program_of(&self, other: &CStr) -> Option<u32> {
+        let directory = openat(&self.root, other, DIRECTORY, Mode::empty()).ok()?;
+        let bytes = read_in(&directory, RECORD).ok()?;
+        record::device_program(&bytes)
+    }
+
     /// Makes the FIFO and opens it for reading and writing, so that nobody waits for another end.
     pub(crate) fn make_fifo(&self) -> Result<OwnedFd, Error> {
         let mode = Mode::RUSR | Mode::WUSR;
@@ -244,26 +288,11 @@ impl Entry {
     }
 
     fn read_file(&self, name: &'static str) -> Result<Vec<u8>, Error> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = openat(&self.directory, name, flags, Mode::empty())
-            .map_err(|errno| self.failed("open", name, errno))?;
-        // Room for an ordinary record at once: an empty vector would be filled in small bites.
-        let mut bytes = Vec::with_capacity(2048);
-        // Less than there is room for is all that a regular file has: there is nothing behind it to
-        // be asked for.
-        let first = retry_on_intr(|| read(&file, spare_capacity(&mut bytes)));
-        let first = first.map_err(|errno| self.failed("read", name, errno))?;
-        if first == bytes.capacity() {
-            File::from(file)
-                .take(MAX_BYTES)
-                .read_to_end(&mut bytes)
-                .map_err(|source| Error::State {
-                    doing: "read",
-                    path: self.path.join(name),
-                    source,
-                })?;
-        }
-        Ok(bytes)
+        read_in(&self.directory, name).map_err(|(doing, source)| Error::State {
+            doing,
+            path: self.path.join(name),
+            source,
+        })
     }
 
     fn write_file(&self, name: &'static str, bytes: &[u8]) -> Result<(), Error> {
@@ -297,6 +326,24 @@ impl Entry {
             source: errno.into(),
         }
     }
+}
+
+/// Reads a file of an entry; what could not be done to it otherwise.
+fn read_in(directory: &OwnedFd, name: &str) -> Result<Vec<u8>, (&'static str, io::Error)> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = openat(directory, name, flags, Mode::empty());
+    let file = file.map_err(|errno| ("open", errno.into()))?;
+    // Room for an ordinary record at once: an empty vector would be filled in small bites.
+    let mut bytes = Vec::with_capacity(2048);
+    // Less than there is room for is all that a regular file has: there is nothing behind it to be
+    // asked for.
+    let first = retry_on_intr(|| read(&file, spare_capacity(&mut bytes)));
+    let first = first.map_err(|errno| ("read", errno.into()))?;
+    if first == bytes.capacity() {
+        let rest = File::from(file).take(MAX_BYTES).read_to_end(&mut bytes);
+        rest.map_err(|error| ("read", error))?;
+    }
+    Ok(bytes)
 }
 
 /// Whether the lock was waited for long enough, from the first look on: who never waits, as nearly

@@ -39,6 +39,10 @@ pub(crate) struct Record {
     pub(crate) cgroup: Option<String>,
     /// Whether that was made. Before, whatever is there may be somebody else's.
     pub(crate) cgroup_made: bool,
+    /// The id of the program that decides about devices there, for newer containers to share. The
+    /// kernel has given it to another one perhaps: it is compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) device_program: Option<u32>,
     /// The scope of systemd's that its cgroup is.
     pub(crate) scope: Option<ScopeRecord>,
     /// The groups of caches and memory bandwidth that were made for it, outermost first.
@@ -87,6 +91,18 @@ pub(crate) struct RootMount {
 #[derive(Deserialize)]
 struct Versioned {
     version: u32,
+}
+
+/// What a newer container wants to know of an older one.
+#[derive(Deserialize)]
+struct Sharing {
+    device_program: Option<u32>,
+}
+
+/// The device program that a record names, if it is one and names one.
+pub(super) fn device_program(bytes: &[u8]) -> Option<u32> {
+    let sharing: Sharing = serde_json::from_slice(bytes).ok()?;
+    sharing.device_program
 }
 
 /// Reads a record; what is wrong with it, in words.

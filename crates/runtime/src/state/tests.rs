@@ -49,6 +49,7 @@ fn record(name: &str) -> Record {
         init: None,
         cgroup: None,
         cgroup_made: false,
+        device_program: None,
         scope: None,
         resctrl: Vec::new(),
         root_mount: None,
