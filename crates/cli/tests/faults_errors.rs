@@ -13,13 +13,15 @@
 
 mod support;
 
-use support::Reaper;
+use std::process::Command;
+
 use support::attack::figure;
 use support::ground::{
     CREATE, CREATE_MAPPED, Case, DROPPED_IN_VAIN, ERRORS, EXEC, Ground, NEVER_FAIL, OTHERS, RUN,
     UNDOING, is_of_no_consequence,
 };
 use support::tracer::{Fault, Followed};
+use support::{Reaper, run};
 
 /// Fault 2: a call that fails ends the command with a message, or does not matter, and nothing is
 /// left; what could not be made is undone at once.
@@ -39,6 +41,8 @@ fn failed(ground: &Ground, cases: &[Case]) {
         if followed.code != 0 {
             mattered += 1;
             ground.explained(&followed, &after);
+        } else if ground.is_mapped && call.process == 0 {
+            ground.mounts_are_locked(&after);
         } else if call.process > 0 && followed.struck && ground.goes_on(case) {
             assert!(is_of_no_consequence(&call, errno), "init went on: {after}");
             tolerated.push(call.name());
@@ -62,6 +66,27 @@ impl Ground {
     /// Whether init does, after a command that ended well: after `create` only `start` can tell.
     fn goes_on(&self, case: Case) -> bool {
         case.words != CREATE.words || self.bundle.run("start one").code() == 0
+    }
+
+    /// The root of the container's user namespace can't have access times kept otherwise on a
+    /// mount of the host's.
+    #[track_caller]
+    fn mounts_are_locked(&self, after: &str) {
+        let state = self.bundle.state("one");
+        let target = format!("--target={}", state["pid"]);
+        let mut command = Command::new("nsenter");
+        command.args([
+            "--user",
+            "--pid",
+            "--mount",
+            "--setuid=0",
+            "--setgid=0",
+            &target,
+        ]);
+        command.args(["/bin/mount", "-o", "remount,bind,noatime", "/usr"]);
+        let outcome = run(&mut command);
+        let refused = outcome.code() != 0 && outcome.stderr.contains("permission denied");
+        assert!(refused, "{after}: {state} {outcome:?}");
     }
 
     /// A failure has a code of failures and words.

@@ -35,6 +35,7 @@ pub(crate) const CREATE_MAPPED: Case = Case {
     init_from: usize::MAX,
     ..CREATE
 };
+
 pub(crate) const RUN: Case = Case {
     init_from: 220,
     ..case("run -d one", &[])
@@ -54,12 +55,15 @@ pub(crate) struct Ground {
     pub(crate) bundle: Bundle,
     bystander: Bundle,
     pub(crate) leaks: Leaks,
+    /// Whether it has mounts of the host's that are locked.
+    pub(crate) is_mapped: bool,
 }
 
 impl Ground {
     /// The container has a user namespace, and mounts that the parent sends.
     pub(crate) fn mapped(name: &str) -> Self {
         let mut ground = Self::new(name);
+        ground.is_mapped = true;
         ground.bundle.user_namespace([300_000; 2], 65536);
         ground
     }
@@ -84,6 +88,7 @@ impl Ground {
             bundle,
             bystander,
             leaks,
+            is_mapped: false,
         }
     }
 
