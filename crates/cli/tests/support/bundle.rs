@@ -170,6 +170,19 @@ impl Bundle {
         command
     }
 
+    /// In a container with the mount `data` on `/data`: how many of the host's later mounts below it
+    /// the container has, and how many of the container's the host has.
+    pub(crate) fn later_mounts(&self) -> Vec<String> {
+        let script = "mount -t tmpfs t data; mount --make-shared data; mkdir data/host data/own; \
+        c run -d one >/dev/null </dev/null; \
+        mount -t tmpfs later data/host; c exec one mount -t tmpfs own /data/own; \
+        c exec one grep -c ' /data/host ' /proc/self/mountinfo || :; \
+        grep -c 'data/own ' /proc/self/mountinfo || :; \
+        c delete --force one";
+        let output = run(&mut self.among_own_mounts(script)).success();
+        output.lines().map(str::to_owned).collect()
+    }
+
     /// Runs a command whose container outlives it.
     #[track_caller]
     pub(crate) fn leave(&self, words: &str) -> Outcome {
