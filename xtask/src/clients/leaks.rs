@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-/// How long clients may take to end what they started in the background.
+/// How long clients may take to end what they started in the background, at least.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// podman mounts its storage over itself and leaves that for later or not, as it happens.
@@ -42,14 +42,20 @@ impl Snapshot {
         Ok(Snapshot(lines))
     }
 
-    /// What is here now, was not then and is not allowed, after waiting for it to go.
-    pub(crate) fn left_since(&self, allowed: impl Fn(&String) -> bool) -> Result<Vec<String>> {
+    /// What is here now, was not then and is not allowed, after waiting for it to go. Where a
+    /// scenario took long, the machine is slow or there is much to end.
+    pub(crate) fn left_since(
+        &self,
+        took: Duration,
+        allowed: impl Fn(&String) -> bool,
+    ) -> Result<Vec<String>> {
+        let grace = GRACE.max(took / 5);
         let start = Instant::now();
         loop {
             let now = Snapshot::take()?;
             let new = now.0.difference(&self.0);
             let left: Vec<_> = new.filter(|line| !allowed(line)).cloned().collect();
-            if left.is_empty() || start.elapsed() > GRACE {
+            if left.is_empty() || start.elapsed() > grace {
                 return Ok(left);
             }
             thread::sleep(Duration::from_millis(50));

@@ -128,6 +128,7 @@ fn obstacle(machine: &Machine, user: User, scenario: &Scenario, full: bool) -> O
 /// Runs a scenario to its end or its first wrong answer; what is wrong with it, or nothing.
 fn judge(machine: &Machine, client: &Client, scenario: &Scenario) -> Result<String> {
     let before = Snapshot::take()?;
+    let start = Instant::now();
     let limit_s = scenario
         .conditions
         .iter()
@@ -159,7 +160,7 @@ fn judge(machine: &Machine, client: &Client, scenario: &Scenario) -> Result<Stri
             matches!(condition, Condition::Leaves(line) if transcript::line_matches(line, left))
         })
     };
-    for left in before.left_since(allowed)? {
+    for left in before.left_since(start.elapsed(), allowed)? {
         writeln!(faults, "  left: {left}")?;
         if let Some(pid) = leaks::process_of(&left) {
             // It may have ended meanwhile.
